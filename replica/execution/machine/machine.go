@@ -1,0 +1,159 @@
+// Package machine is the engine room as execution sees it.
+//
+//	execution ── Compile ──> Module ── Instantiate ──> Instance
+//	                                                    │ Run(entry, env, limits)
+//	             HostFunc <── the canister calls ic0 ───┤
+//	                                                    └ Commit() Delta │ Rollback()
+//
+// Execution is pure and names here what it needs; replica/engine implements it
+// on wazero, and tests may fake it. Everything an instance does is a function of
+// its code, its memories and what the host functions answer: no time, no
+// randomness, no trace of the machine below. A failure of the host itself (out
+// of memory, disk) is a panic, never an Outcome.
+package machine
+
+import (
+	"ashlar/replica/execution/wasm"
+	"ashlar/replica/state/pages"
+)
+
+// Instructions are counted by the cost table of package wasm, the same on every
+// engine and equal to mainnet's.
+type Instructions uint64
+
+// Engine compiles canister modules. It may be called from many goroutines.
+type Engine interface {
+	// Compile checks code (Wasm, already unzipped) against the rules of the
+	// Internet Computer, rewrites and compiles it. An error is the fault of the
+	// code and is a sentence for its author. Results are cached by hash of code.
+	Compile(code []byte) (Module, error)
+}
+
+// Module is compiled code, shared by all canisters that run it.
+type Module interface {
+	// Info is what validation learned: exports, sections, memory width.
+	Info() *wasm.Info
+	// Instantiate binds the code to the memories of one canister. globals are
+	// those of the last Delta, nil for a canister that was just installed: then
+	// globals have their initial values, heap is what the caller gives (empty
+	// for install, the old heap for an upgrade that keeps it), the active data
+	// segments are applied, and the caller runs the entry Start.
+	Instantiate(heap, stable pages.Map, globals []Global) (Instance, error)
+}
+
+// Global is the value of one mutable global: its bits, low word first (V128 uses both).
+type Global struct {
+	Type   wasm.ValType
+	Lo, Hi uint64
+}
+
+// Entry names what to run: Export, or else the table entry Func with Arg, as
+// reply and reject callbacks are.
+type Entry struct {
+	Export string // exported function without parameters; "" for a table entry
+	Func   uint64 // index into the function table
+	Arg    uint64 // the environment handed to ic0.call_new
+}
+
+// Start is the entry of the module's start function, which the rewriting pass
+// takes out and exports under this name where the module has one.
+const Start = "canister_start"
+
+// Limits bound one Run.
+type Limits struct {
+	Instructions Instructions // of the whole run
+	HeapBytes    uint64       // memory.grow beyond it fails with -1
+	StableBytes  uint64       // stable grow beyond it fails
+	// Slice, where set, is called every few million instructions, on the
+	// goroutine of Run: deterministic time slicing blocks in it.
+	Slice func(used Instructions)
+}
+
+// Instance is a canister's code on its memories. One goroutine at a time uses it.
+type Instance interface {
+	// Run executes one entry point. What it changed stays pending, on top of
+	// what earlier runs left pending, until Commit or Rollback.
+	Run(e Entry, env any, lim Limits) Outcome
+	// Commit makes all pending changes permanent in the instance and returns
+	// them: the caller owns the pages.
+	Commit() Delta
+	// Rollback drops all pending changes of memory, globals and tables.
+	Rollback()
+	// HeapBytes and StableBytes are the present lengths, pending ones included.
+	HeapBytes() uint64
+	StableBytes() uint64
+	Close()
+}
+
+// Outcome of one Run.
+type Outcome struct {
+	Used Instructions // exact, also after a trap
+	Trap *Trap        // nil: the entry point returned
+}
+
+// Delta is what changed since the last Commit.
+type Delta struct {
+	Heap, Stable           []pages.Change // in order of index
+	HeapBytes, StableBytes uint64
+	Globals                []Global
+}
+
+// TrapKind tells why a run ended before its end.
+type TrapKind uint8
+
+// The kinds of trap.
+const (
+	TrapUnreachable TrapKind = iota + 1
+	TrapHeapBounds
+	TrapStableBounds
+	TrapDivideByZero
+	TrapIntegerOverflow
+	TrapBadConversion
+	TrapTableBounds
+	TrapIndirectCall // null or wrong signature
+	TrapStackOverflow
+	TrapInstructionLimit
+	TrapHost // a host function returned an error: Trap.Err
+)
+
+// Trap is the end of a run by a fault; memory is to be rolled back.
+type Trap struct {
+	Kind TrapKind
+	Func string // where known, the function that trapped, from the name section
+	Err  error  // of the host function, for TrapHost
+}
+
+// HostFunc is one import that canisters may name, in module "ic0".
+type HostFunc struct {
+	Name string
+	// Params and Results of the import. wasm.Addr stands for i32 in modules with
+	// a 32-bit memory and for i64 in those with a 64-bit one.
+	Params, Results []wasm.ValType
+	// Only32 is set on the legacy functions that only 32-bit modules may import.
+	Only32 bool
+	// Call takes its arguments from stack and leaves its results there, zero
+	// extended. An error traps the canister (TrapHost).
+	Call func(c Caller, stack []uint64) error
+}
+
+// Caller is the running instance as a host function sees it. It is valid
+// during the call only.
+type Caller interface {
+	// Env is what Run was given.
+	Env() any
+	// Heap is the linear memory, valid until it grows. Use Slice in package
+	// sysapi to check bounds.
+	Heap() []byte
+	// Charge adds to the instructions used; its error (the limit is reached)
+	// is to be returned as it is.
+	Charge(n Instructions) error
+	// Used is the number of instructions of this Run so far.
+	Used() Instructions
+
+	StableBytes() uint64
+	// StableGrow returns the old length in Wasm pages, or ok=false beyond the limit.
+	StableGrow(wasmPages uint64) (old uint64, ok bool)
+	// StableRead and StableWrite fail outside of the memory with an error to be returned as it is.
+	StableRead(dst []byte, offset uint64) error
+	StableWrite(offset uint64, src []byte) error
+}

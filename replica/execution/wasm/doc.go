@@ -1,0 +1,2 @@
+// Package wasm reads, checks and rewrites canister modules.
+package wasm
