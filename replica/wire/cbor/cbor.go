@@ -72,3 +72,6 @@ func unmarshal(mode cbor.DecMode, data []byte, v any) error {
 	}
 	return nil
 }
+
+// Plain is Marshal without the tag: for what lies inside a message.
+func Plain(v any) []byte { return Marshal(v)[len(selfDescribed):] }
