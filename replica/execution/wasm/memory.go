@@ -114,10 +114,11 @@ func (p *bodyPass) table(i uint32) table {
 	return p.m.allTables[i]
 }
 
-// memoryIndex reads the index of a memory, which must be 0.
+// memoryIndex reads the index of a memory, which must be one byte of 0: longer
+// spellings came with multiple memories.
 func (p *bodyPass) memoryIndex() memory {
-	if i := p.r.u32(); p.r.err == nil && i != 0 {
-		p.r.fail("unknown memory %d: one memory is supported", i)
+	if i := p.r.byte(); p.r.err == nil && i != 0 {
+		p.r.fail("zero byte expected: multiple memories are not supported")
 	}
 	return p.mem()
 }

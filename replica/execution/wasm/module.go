@@ -86,8 +86,6 @@ type global struct {
 	globalType
 	init []byte // constant expression with its end
 	at   int    // offset in the module
-
-	value *constValue // once evaluated
 }
 
 type export struct {

@@ -146,15 +146,17 @@ func (m *module) segments(code []byte, p *Prepared) error {
 		if d.mode != segActive {
 			continue
 		}
-		v, err := m.constant(code, d.at, m.allMemories[0].indexType(), len(m.allGlobals))
+		v, err := m.constant(code, d.at, m.allMemories[0].indexType())
 		if err != nil {
 			return fmt.Errorf("data segment %d: %w", i, err)
 		}
 		size := m.allMemories[0].min << 16
 		if !v.known {
-			continue
+			return fmt.Errorf("data segment %d: offset from an imported global", i)
 		}
-		if v.bits > size || uint64(len(d.bytes)) > size-v.bits {
+		if imported := len(m.memories) == 0; imported {
+			// Its size is known when it is linked.
+		} else if v.bits > size || uint64(len(d.bytes)) > size-v.bits {
 			return fmt.Errorf("data segment %d: out of bounds: %d bytes at offset %d of a memory of %d", i, len(d.bytes), v.bits, size)
 		}
 		if len(d.bytes) > 0 {
@@ -167,11 +169,11 @@ func (m *module) segments(code []byte, p *Prepared) error {
 			continue
 		}
 		t := m.allTables[e.table]
-		v, err := m.constant(code, e.at, t.indexType(), len(m.allGlobals))
+		v, err := m.constant(code, e.at, t.indexType())
 		if err != nil {
 			return fmt.Errorf("element segment %d: %w", i, err)
 		}
-		if v.known && (v.bits > t.min || uint64(e.size()) > t.min-v.bits) {
+		if imported := len(m.allTables) - len(m.tables); v.known && int(e.table) >= imported && (v.bits > t.min || uint64(e.size()) > t.min-v.bits) {
 			return fmt.Errorf("element segment %d: out of bounds: %d elements at offset %d of a table of %d", i, e.size(), v.bits, t.min)
 		}
 	}

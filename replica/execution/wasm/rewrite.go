@@ -366,7 +366,7 @@ func (rw *rewriter) elem(b []byte, e *elem) []byte {
 // tableOffset is the offset of a segment, which is evaluated for 64-bit tables.
 func (rw *rewriter) tableOffset(e *elem) []byte {
 	t := rw.m.allTables[e.table]
-	v, err := rw.m.constant(rw.code, e.at, t.indexType(), len(rw.m.allGlobals))
+	v, err := rw.m.constant(rw.code, e.at, t.indexType())
 	if err != nil || !v.known {
 		return e.offset
 	}

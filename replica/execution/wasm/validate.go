@@ -32,7 +32,7 @@ func (m *module) validate(code []byte) error {
 	}
 	m.declare()
 	for i, g := range m.globals {
-		if _, err := m.constant(code, g.at, g.typ, len(m.allGlobals)-len(m.globals)+i); err != nil {
+		if _, err := m.constant(code, g.at, g.typ); err != nil {
 			return fmt.Errorf("global %d: %w", len(m.allGlobals)-len(m.globals)+i, err)
 		}
 	}
@@ -59,7 +59,7 @@ func (m *module) validate(code []byte) error {
 		if int64(d.memory) >= int64(len(m.allMemories)) {
 			return fmt.Errorf("data segment %d: unknown memory %d", i, d.memory)
 		}
-		if _, err := m.constant(code, d.at, m.allMemories[d.memory].indexType(), len(m.allGlobals)); err != nil {
+		if _, err := m.constant(code, d.at, m.allMemories[d.memory].indexType()); err != nil {
 			return fmt.Errorf("data segment %d: %w", i, err)
 		}
 	}
@@ -107,7 +107,7 @@ func (m *module) validateElem(code []byte, e *elem) error {
 		if t.elem != e.typ {
 			return fmt.Errorf("type mismatch: segment of %s, table of %s", typeName(e.typ), typeName(t.elem))
 		}
-		if _, err := m.constant(code, e.at, t.indexType(), len(m.allGlobals)); err != nil {
+		if _, err := m.constant(code, e.at, t.indexType()); err != nil {
 			return err
 		}
 	}
@@ -117,7 +117,7 @@ func (m *module) validateElem(code []byte, e *elem) error {
 		}
 	}
 	for i := range e.exprs {
-		if _, err := m.constant(code, e.exprAt[i], e.typ, len(m.allGlobals)); err != nil {
+		if _, err := m.constant(code, e.exprAt[i], e.typ); err != nil {
 			return err
 		}
 	}
@@ -184,9 +184,10 @@ type constValue struct {
 	known bool
 }
 
-// constant checks and evaluates the constant expression at the offset at, which
-// may read the globals below visible.
-func (m *module) constant(code []byte, at int, want ValType, visible int) (constValue, error) {
+// constant checks and evaluates the constant expression at the offset at. It may
+// read imported globals only, as on mainnet, where others would need the GC proposal.
+func (m *module) constant(code []byte, at int, want ValType) (constValue, error) {
+	visible := len(m.allGlobals) - len(m.globals)
 	r := &reader{b: code, pos: at, end: len(code)}
 	var stack []constValue
 	push := func(t ValType, v uint64) { stack = append(stack, constValue{t, v, true}) }
@@ -218,7 +219,7 @@ func (m *module) constant(code []byte, at int, want ValType, visible int) (const
 			} else if m.allGlobals[g].mutable {
 				r.fail("constant expression required: global %d is mutable", g)
 			} else {
-				stack = append(stack, m.globalValue(code, g))
+				stack = append(stack, constValue{t: m.allGlobals[g].typ})
 			}
 		case 0x6a, 0x6b, 0x6c, 0x7c, 0x7d, 0x7e:
 			stack = constArithmetic(r, op, stack)
@@ -233,23 +234,6 @@ func (m *module) constant(code []byte, at int, want ValType, visible int) (const
 		}
 	}
 	return constValue{}, r.err
-}
-
-func (m *module) globalValue(code []byte, g uint32) constValue {
-	imported := uint32(len(m.allGlobals) - len(m.globals))
-	if g < imported {
-		return constValue{t: m.allGlobals[g].typ}
-	}
-	own := &m.globals[g-imported]
-	if own.value == nil {
-		// Globals are checked in order, so this one was, and names only earlier ones.
-		v, err := m.constant(code, own.at, own.typ, int(g))
-		if err != nil {
-			return constValue{t: own.typ}
-		}
-		own.value = &v
-	}
-	return *own.value
 }
 
 func constArithmetic(r *reader, op byte, stack []constValue) []constValue {
