@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"slices"
-	"time"
 
 	"ashlar/replica/ic"
 	"ashlar/replica/wire/block"
@@ -125,7 +124,7 @@ func (c *Core) propose() bool {
 	if c.height-1 > c.executed+backlogStep {
 		return false // the Step that brings an execution tries again
 	}
-	if at := r.start + ic.Time(c.delay(rank)); c.now < at {
+	if at := r.start + c.delay(rank); c.now < at {
 		c.wakeAt(at)
 		return false
 	}
@@ -136,7 +135,7 @@ func (c *Core) propose() bool {
 // delay of the block maker with a rank from the start of a round. Waiting
 // users are served at once, as long as execution keeps up: while it does not,
 // messages gather for a fuller block.
-func (c *Core) delay(rank int) time.Duration {
+func (c *Core) delay(rank int) ic.Time {
 	pace := c.Pace.Idle
 	switch {
 	case c.Payload.Waiting() && c.height-1 <= c.executed+1:
@@ -147,7 +146,7 @@ func (c *Core) delay(rank int) time.Duration {
 	if rank > 0 {
 		pace = c.Pace.Idle // the better ranked may have nothing to do
 	}
-	return pace + time.Duration(rank)*c.Pace.Rank
+	return pace + ic.Time(rank)*c.Pace.Rank
 }
 
 func (c *Core) makeBlock(r *round, rank int) {
@@ -195,7 +194,7 @@ func (c *Core) notarize() bool {
 			return false // none better has come
 		}
 		if rank := p.Block.Rank; rank > 0 && p.Signer != uint64(c.Self) {
-			if at := r.start + ic.Time(c.Pace.Idle+time.Duration(rank)*c.Pace.Rank); c.now < at {
+			if at := r.start + c.Pace.Idle + ic.Time(rank)*c.Pace.Rank; c.now < at {
 				c.wakeAt(at)
 				return false
 			}
@@ -337,6 +336,7 @@ func (c *Core) compare(h ic.Height, r *round) {
 		c.emit(Diverged{Height: h, Ours: *r.root, Theirs: a.Hash})
 		return
 	}
+	c.certified = max(c.certified, h)
 	c.emit(Certified{Height: h, Root: a.Hash, Signature: a.Signature})
 }
 

@@ -27,7 +27,6 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"time"
 
 	"ashlar/replica/crypto/bls"
 	"ashlar/replica/ic"
@@ -36,23 +35,29 @@ import (
 
 // Bounds that are the same for all.
 const (
-	maxAhead    = 70 // rounds that may be notarized and not yet certified (replica.md B.2)
-	keep        = 50 // finalized heights kept below the saved state, for peers that lag
-	maxDrift    = 30 * time.Second
-	backlogStep = 4 // rounds of backlog after which a lone maker stops making blocks at all
+	maxAhead    = 70          // rounds that may be notarized and not yet certified (replica.md B.2)
+	keep        = 50          // finalized heights kept below the saved state, for peers that lag
+	maxDrift    = 30 * second // of a peer's clock before ours
+	backlogStep = 4           // rounds of backlog after which a lone maker stops making blocks at all
 )
 
-// Pace is how fast rounds go; each field has its reason in DefaultPace.
+// Spans of time.
+const (
+	millisecond ic.Time = 1e6
+	second              = 1000 * millisecond
+)
+
+// Pace is how fast rounds go, in spans of time; each has its reason in DefaultPace.
 type Pace struct {
-	Idle time.Duration // between blocks when there is nothing to do
-	Busy time.Duration // when canisters have work left and no user waits
-	Rank time.Duration // that each further block maker waits
+	Idle ic.Time // between blocks when there is nothing to do
+	Busy ic.Time // when canisters have work left and no user waits
+	Rank ic.Time // that each further block maker waits
 }
 
 // DefaultPace: an idle round costs about 2 ms of processor time, mostly three BLS
 // signatures, and ten times that on an emulated machine. Twice a second is half
 // a percent (five, emulated) and is as often as timers and heartbeats run on mainnet.
-var DefaultPace = Pace{Idle: 500 * time.Millisecond, Busy: 10 * time.Millisecond, Rank: time.Second}
+var DefaultPace = Pace{Idle: 500 * millisecond, Busy: 10 * millisecond, Rank: second}
 
 // Member of the subnet; its place in Config.Members is its index everywhere.
 type Member struct {
@@ -179,8 +184,8 @@ type Core struct {
 	finalized ic.Height
 	delivered ic.Height
 	executed  ic.Height
-	certified ic.Height
-	busy      bool // also at the start: the first block comes at once, and with it a certified state
+	certified ic.Height // and executed here, with the same root
+	busy      bool      // also at the start: the first block comes at once, and with it a certified state
 
 	now  ic.Time
 	wake ic.Time // 0: none

@@ -163,7 +163,6 @@ func (c *Core) restore(artifacts []*block.Artifact) error {
 	for _, a := range artifacts {
 		c.take(a, true)
 	}
-	c.certified = min(c.certified, c.Saved)
 	c.height = 1
 	for h, r := range c.rounds {
 		if len(r.notarized) > 0 && r.beacon != nil && h >= c.height {

@@ -4,10 +4,8 @@ import (
 	"crypto/ed25519"
 	"fmt"
 	"slices"
-	"time"
 
 	"ashlar/replica/crypto/bls"
-	"ashlar/replica/ic"
 	"ashlar/replica/wire/block"
 )
 
@@ -121,7 +119,6 @@ func (c *Core) take(a *block.Artifact, own bool) bool {
 			return false
 		}
 		r.certification = a
-		c.certified = max(c.certified, a.Height)
 	}
 	return true
 }
@@ -224,8 +221,8 @@ func (c *Core) judge(r *round, p *proposal) {
 	if !ok {
 		return // its parent may still be notarized
 	}
-	if limit := c.now + ic.Time(maxDrift); b.Time > limit {
-		c.wakeAt(b.Time - ic.Time(maxDrift) + 1)
+	if limit := c.now + maxDrift; b.Time > limit {
+		c.wakeAt(b.Time - maxDrift + 1)
 		return
 	}
 	if err := c.refuse(r, p, parent); err != nil {
@@ -237,7 +234,7 @@ func (c *Core) judge(r *round, p *proposal) {
 	case nil:
 		p.valid = true
 	case ErrNotYet:
-		c.wakeAt(c.now + ic.Time(100*time.Millisecond))
+		c.wakeAt(c.now + 100*millisecond)
 	default:
 		p.invalid = true
 		c.emit(Refused{p.Artifact, err})
