@@ -31,8 +31,8 @@ type Envelope struct {
 	PubKey      []byte
 	Sig         []byte
 	Delegations []SignedDelegation
-	// Bytes is the size on the wire.
-	Bytes int
+	// Raw is the whole envelope as it came.
+	Raw []byte
 }
 
 // SignedDelegation passes the right to sign on to another key.
@@ -89,7 +89,7 @@ func Parse(raw []byte, kind string) (*Envelope, error) {
 	if len(w.Content) == 0 {
 		return nil, errors.New("envelope: it has no content")
 	}
-	e := &Envelope{PubKey: w.PubKey, Sig: w.Sig, Delegations: w.Delegations, Bytes: len(raw)}
+	e := &Envelope{PubKey: w.PubKey, Sig: w.Sig, Delegations: w.Delegations, Raw: raw}
 	var has required
 	if err := cbor.Unmarshal(w.Content, &has); err != nil {
 		return nil, fmt.Errorf("envelope: content: %w", err)
@@ -147,7 +147,7 @@ func (e *Envelope) Canister() ic.CanisterID {
 // Ingress is the call for a batch. The caller sets Effective.
 func (e *Envelope) Ingress() *ic.Ingress {
 	return &ic.Ingress{ID: e.ID, Sender: e.Sender(), Canister: e.Canister(), Method: e.Content.Method, Arg: e.Content.Arg,
-		Expiry: ic.Time(e.Content.Expiry), Info: e.info(), Bytes: e.Bytes}
+		Expiry: ic.Time(e.Content.Expiry), Info: e.info(), Bytes: len(e.Raw)}
 }
 
 // Query is the query for the node.

@@ -2,7 +2,6 @@ package envelope
 
 import (
 	"bytes"
-	"fmt"
 	"strings"
 	"testing"
 
@@ -101,7 +100,7 @@ func TestRoundTrip(t *testing.T) {
 				t.Errorf("%s by %s: %v", kind, name, err)
 				continue
 			}
-			if e.ID != id || targets != nil || e.Bytes != len(raw) {
+			if e.ID != id || targets != nil || len(e.Raw) != len(raw) {
 				t.Errorf("%s by %s: got %+v", kind, name, e)
 			}
 			if name != "nobody" && e.Sender() != ic.SelfAuthenticating(key(t, 1).PublicKey()) {
@@ -316,7 +315,7 @@ func FuzzParse(f *testing.F) {
 		}
 		_, _ = e.Authenticate(now, &usersig.Verifier{})
 		if again := e.Content.RequestID(); again != e.ID {
-			t.Fatal(fmt.Sprintf("the id changes: %x %x", again, e.ID))
+			t.Fatalf("the id changes: %x %x", again, e.ID)
 		}
 		_ = e.Ingress()
 	})
