@@ -301,7 +301,7 @@ func (c *Core) onExecuted(ev Executed) {
 	r := c.round(ev.Height)
 	root := ev.Root
 	r.root = &root
-	c.executed, c.busy = max(c.executed, ev.Height), ev.Busy
+	c.executed, c.busy = max(c.executed, ev.Height), ev.Busy || ev.Height == c.Saved // the first after a start: see Core.busy
 	if r.certification != nil {
 		c.compare(ev.Height, r)
 		return

@@ -118,6 +118,7 @@ type Node struct {
 	view   atomic.Pointer[View]
 	floor  ic.Height // no view below: readers may have seen it before a crash
 
+	ready    chan struct{}
 	watchers *watchers
 	inspects chan struct{}
 	queries  chan struct{}
@@ -131,7 +132,7 @@ type Node struct {
 
 // New opens a node on what its store has: a saved state and the blocks above it.
 func New(cfg Config) (*Node, error) {
-	n := &Node{Config: cfg, pool: ingress.New(cfg.Limits), states: map[ic.Height]*state.State{}, watchers: newWatchers(),
+	n := &Node{Config: cfg, pool: ingress.New(cfg.Limits), states: map[ic.Height]*state.State{}, watchers: newWatchers(), ready: make(chan struct{}),
 		inspects: make(chan struct{}, maxInspects*runtime.GOMAXPROCS(0)), queries: make(chan struct{}, maxQueries*runtime.GOMAXPROCS(0)),
 		inbox: make(chan []byte, inboxBacklog), kick: make(chan struct{}, 1), work: make(chan struct{}, 1), dirty: make(chan struct{}, 1)}
 	if n.Log == nil {
@@ -196,6 +197,9 @@ func (n *Node) load() error {
 	n.disk = n.tip
 	return nil
 }
+
+// Ready is closed at the first certified state with a block of this or an earlier life.
+func (n *Node) Ready() <-chan struct{} { return n.ready }
 
 // Receive takes an artifact from a peer; it is dropped where too many wait.
 func (n *Node) Receive(artifact []byte) {

@@ -36,10 +36,14 @@ func (n *Node) certified(e consensus.Certified) {
 		}
 	}
 	n.mu.Unlock()
-	if v := n.view.Load(); s == nil || e.Height < n.floor || v != nil && v.Height >= e.Height {
+	v := n.view.Load()
+	if s == nil || e.Height < n.floor || v != nil && v.Height >= e.Height {
 		return
 	}
 	n.view.Store(&View{Height: e.Height, Time: s.Time(), State: s, Signature: e.Signature})
+	if v == nil {
+		close(n.ready)
+	}
 	n.watchers.wake(s)
 	poke(n.dirty)
 }

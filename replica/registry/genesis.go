@@ -16,7 +16,7 @@ const LastCanister = 1<<20 - 1
 
 // Genesis is the first version of a network: one subnet, its own root, that
 // hosts the first range of canister ids.
-func Genesis(group *bls.Group, nodes []Node, ids []ic.NodeID, version string) (*Store, ic.SubnetID, error) {
+func Genesis(group *bls.Group, nodes []Node, ids []ic.NodeID, version string, now ic.Time) (*Store, ic.SubnetID, error) {
 	subnet := ic.SubnetID{Principal: ic.SelfAuthenticating(group.Key.DER())}
 	threshold := Threshold{Threshold: group.Threshold, Key: group.Key.Bytes()}
 	for _, h := range group.Holders {
@@ -30,6 +30,7 @@ func Genesis(group *bls.Group, nodes []Node, ids []ic.NodeID, version string) (*
 		{KeyRootSubnet, cbor.Marshal(subnet)},
 		{KeySubnet(subnet), cbor.Marshal(Subnet{Type: "application", Members: ids, Version: version})},
 		{KeyThreshold(subnet), cbor.Marshal(threshold)},
+		{KeyCUP(subnet), cbor.Marshal(CUP{Time: now})},
 		{KeyRoutingTable, cbor.Marshal([]Route{{
 			Range:  ic.CanisterRange{First: ic.CanisterIDFromUint64(0), Last: ic.CanisterIDFromUint64(LastCanister)},
 			Subnet: subnet,
@@ -51,6 +52,7 @@ type View struct {
 	Nodes   []Node // in order of Subnet.Members
 	Group   *bls.Group
 	Ranges  []ic.CanisterRange
+	Genesis ic.Time
 }
 
 // View reads a subnet at a version; a zero id is the root subnet.
@@ -65,6 +67,11 @@ func (s *Store) View(version uint64, id ic.SubnetID) (*View, error) {
 	if err := s.Get(KeySubnet(v.ID), version, &v.Subnet); err != nil {
 		return nil, err
 	}
+	var cup CUP
+	if err := s.Get(KeyCUP(v.ID), version, &cup); err != nil {
+		return nil, err
+	}
+	v.Genesis = cup.Time
 	var err error
 	if v.Group, err = s.group(v.ID, version); err != nil {
 		return nil, err

@@ -32,6 +32,7 @@ const (
 	prefixSubnet    = "subnet_record_"
 	prefixSubnetKey = "crypto_threshold_signing_public_key_"
 	prefixNode      = "node_record_"
+	prefixCUP       = "catch_up_package_contents_"
 )
 
 // KeySubnet names a subnet's record, KeyThreshold its BLS key, KeyNode a node's record.
@@ -42,6 +43,9 @@ func KeyThreshold(s ic.SubnetID) string { return prefixSubnetKey + s.String() }
 
 // KeyNode names a node's record.
 func KeyNode(n ic.NodeID) string { return prefixNode + n.String() }
+
+// KeyCUP names the record from which a subnet begins.
+func KeyCUP(s ic.SubnetID) string { return prefixCUP + s.String() }
 
 // Subnet record.
 type Subnet struct {
@@ -55,6 +59,11 @@ type Threshold struct {
 	Threshold int      `cbor:"1,keyasint"`
 	Key       []byte   `cbor:"2,keyasint"` // 96 bytes
 	Holders   [][]byte `cbor:"3,keyasint"` // in order of Subnet.Members
+}
+
+// CUP is where a subnet begins: height 0 at a time; later also where it recovers.
+type CUP struct {
+	Time ic.Time `cbor:"1,keyasint"`
 }
 
 // Node record.

@@ -21,7 +21,7 @@ func genesis(t *testing.T) (*Store, ic.SubnetID, ic.NodeID) {
 		t.Fatal(err)
 	}
 	node := ic.NodeID{Principal: "node"}
-	s, id, err := Genesis(g, []Node{{PublicKey: []byte("key")}}, []ic.NodeID{node}, "0.1")
+	s, id, err := Genesis(g, []Node{{PublicKey: []byte("key")}}, []ic.NodeID{node}, "0.1", 77)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -45,7 +45,7 @@ func TestGenesis(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if v.ID != id || v.Root != id || v.Index(node) != 0 || v.Index(ic.NodeID{Principal: "x"}) != -1 || string(v.Nodes[0].PublicKey) != "key" {
+	if v.ID != id || v.Root != id || v.Index(node) != 0 || v.Index(ic.NodeID{Principal: "x"}) != -1 || string(v.Nodes[0].PublicKey) != "key" || v.Genesis != 77 {
 		t.Errorf("view %+v", v)
 	}
 	first, _ := ic.ParsePrincipal("rwlgt-iiaaa-aaaaa-aaaaa-cai")

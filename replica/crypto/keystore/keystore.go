@@ -170,17 +170,20 @@ func (k *Keys) Erase() {
 	k.share.Erase()
 }
 
-// NodeKey is the public half, and NodeDER its form in certificates (RFC 8410).
+// NodeKey is the public half of the node's key.
 func (k *Keys) NodeKey() ed25519.PublicKey { return k.node.Public().(ed25519.PublicKey) }
 
-// NodeDER is the node's public key in DER.
-func (k *Keys) NodeDER() []byte {
-	der, err := x509.MarshalPKIXPublicKey(k.NodeKey())
+// NodeDER is the form of a node's public key in certificates (RFC 8410).
+func NodeDER(key ed25519.PublicKey) []byte {
+	der, err := x509.MarshalPKIXPublicKey(key)
 	if err != nil {
 		panic(err) // an Ed25519 key always has a DER form
 	}
 	return der
 }
+
+// NodeDER is the node's public key in DER.
+func (k *Keys) NodeDER() []byte { return NodeDER(k.NodeKey()) }
 
 // NodeID is the principal of the node's key.
 func (k *Keys) NodeID() ic.NodeID { return ic.NodeID{Principal: ic.SelfAuthenticating(k.NodeDER())} }
