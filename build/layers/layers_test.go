@@ -50,6 +50,8 @@ var may = map[string]string{
 	"hostos":               "internal image hardware attestation guestos/hostlink replica/ic replica/wire replica/agent",
 	"build":                "image initramfs/pack attestation/measure replica/sdk/link",
 	"qemu-tests":           "replica/agent replica/spectest replica/ic attestation/verify image hostos/config",
+
+	"replica/crypto/usersig": "replica/ic replica/wire", // a canister signature is a certificate
 }
 
 // pure packages get the time, randomness and bytes as arguments.
