@@ -31,7 +31,7 @@ var may = map[string]string{
 	"replica/state":        "replica/ic replica/wire replica/crypto",
 	"replica/consensus":    "replica/ic replica/wire replica/crypto",
 	"replica/ingress":      "replica/ic replica/wire replica/crypto",
-	"replica/messaging":    "replica/ic replica/wire replica/crypto replica/state",
+	"replica/messaging":    "replica/ic replica/wire replica/crypto replica/state replica/ingress replica/execution",
 	"replica/execution":    "replica/ic replica/wire replica/crypto replica/state",
 	"replica/engine":       "replica/ic replica/state replica/execution",
 	"replica/p2p":          "replica/ic replica/wire replica/crypto",
