@@ -280,7 +280,7 @@ func TestSettings(t *testing.T) {
 	}
 	w.rejected(w.call(bob, id, "update", prog{}.b("NONE").op('o').reply()), ic.CanisterContractViolation, "Environment variable NONE not found.")
 	many := candid.Nat64Of(101)
-	w.rejected(set(alice, settings{Compute: &many}), ic.CanisterContractViolation, "compute_allocation expected to be in the range of [0..100], got 101")
+	w.rejected(set(alice, settings{Compute: &many}), ic.CanisterContractViolation, "ComputeAllocation expected to be in the range [0..100], got 101")
 	min := candid.Nat64Of(1000)
 	w.must(set(alice, settings{Minimum: &min}))
 	other := w.universal(alice)
