@@ -218,7 +218,8 @@ func (r *Room) Empty(c *state.Canister, reason string) {
 		c.Contexts = c.Contexts.With(key, &dead)
 		return true
 	})
-	r.Put(c)
+	put := *c
+	r.Put(&put)
 	for _, o := range unanswered {
 		r.Answer(&o.call.Origin, failed(&ic.UserError{Code: ic.CanisterRejectedMessage, Message: fmt.Sprintf("Canister %s: %s", c.ID, reason)}), o.refund)
 	}

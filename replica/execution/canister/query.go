@@ -115,8 +115,8 @@ func (r *Reader) Query(q *ic.Query) ic.Reply {
 // queryable checks what stands before any query: that the canister runs, has
 // code and is not frozen.
 func queryable(r *Reader, c *state.Canister) *ic.UserError {
-	if err := NotRunning(c); err != nil {
-		return err
+	if c.Run == state.Stopped { // the words clients know from mainnet
+		return ic.Errorf(ic.CanisterStopped, "Canister %s is stopped and therefore does not have a CallContextManager", c.ID)
 	}
 	if c.Module == nil {
 		return noModule(c.ID)

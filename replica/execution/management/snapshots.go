@@ -79,7 +79,6 @@ func takeSnapshot(x *call) ([]byte, *ic.UserError) {
 		return nil, err
 	}
 	if in.Uninstall != nil && *in.Uninstall {
-		x.Put(c)
 		x.Empty(c, "Canister has been uninstalled.")
 		x.remember(c, in.Version, state.Change{Kind: state.CodeUninstall})
 	}
