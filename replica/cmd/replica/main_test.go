@@ -35,7 +35,7 @@ type process struct {
 }
 
 // start runs the replica in this process until the test ends.
-func start(t *testing.T, dir string) *process {
+func start(t testing.TB, dir string) *process {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	r, w := io.Pipe()
@@ -50,7 +50,7 @@ func start(t *testing.T, dir string) *process {
 }
 
 // awaitURL reads the log until the node says where it is, and then keeps reading.
-func awaitURL(t *testing.T, r io.Reader) string {
+func awaitURL(t testing.TB, r io.Reader) string {
 	t.Helper()
 	lines := bufio.NewScanner(r)
 	var seen []string
@@ -65,7 +65,7 @@ func awaitURL(t *testing.T, r io.Reader) string {
 	return ""
 }
 
-func connect(t *testing.T, url string) *agent.Agent {
+func connect(t testing.TB, url string) *agent.Agent {
 	t.Helper()
 	a, err := agent.New(url, agent.Options{})
 	if err == nil {
@@ -78,7 +78,7 @@ func connect(t *testing.T, url string) *agent.Agent {
 }
 
 // install makes a counter canister.
-func install(t *testing.T, a *agent.Agent) ic.CanisterID {
+func install(t testing.TB, a *agent.Agent) ic.CanisterID {
 	t.Helper()
 	m := agent.Manage(a)
 	id, err := m.Create(t.Context(), ic.CanisterIDFromUint64(0), ic.NewCycles(100e12), nil)
