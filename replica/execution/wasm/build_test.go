@@ -3,6 +3,7 @@ package wasm
 import (
 	"context"
 	"os"
+	"strings"
 	"testing"
 
 	"github.com/tetratelabs/wazero"
@@ -116,4 +117,36 @@ func readFile(t testing.TB, name string) []byte {
 		t.Fatal(err)
 	}
 	return b
+}
+
+// mustInstantiate checks that an engine takes what the pass made of a canister.
+func mustInstantiate(t *testing.T, p *Prepared, config wazero.RuntimeConfig) {
+	t.Helper()
+	ctx := context.Background()
+	r := wazero.NewRuntimeWithConfig(ctx, config)
+	defer r.Close(ctx)
+	addOwn(t, r, func() {})
+	for _, host := range []string{Host32, Host64} {
+		b := r.NewHostModuleBuilder(host)
+		for _, i := range testImports {
+			types := func(ts []ValType) (out []api.ValueType) {
+				for _, t := range lower(ts, host == Host64) {
+					out = append(out, api.ValueType(t))
+				}
+				return out
+			}
+			b.NewFunctionBuilder().WithGoFunction(api.GoFunc(func(context.Context, []uint64) {}), types(i.Params), types(i.Results)).Export(i.Name)
+		}
+		if _, err := b.Instantiate(ctx); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := r.InstantiateWithConfig(ctx, p.Code, wazero.NewModuleConfig().WithStartFunctions()); err != nil {
+		t.Fatalf("the engine does not take the rewritten module: %v", err)
+	}
+}
+
+func trapLine(err error) string {
+	s, _, _ := strings.Cut(err.Error(), "\n")
+	return s
 }
