@@ -104,7 +104,7 @@ func TestMotokoKitchen(t *testing.T) {
 		t.Errorf("counted %d and %d instructions", a, b)
 	}
 	err := w.m.Inspect(w.s, &ic.Ingress{Sender: ic.Anonymous, Canister: id, Method: "whoami", Arg: candid.Marshal(), Bytes: 100}, w.time)
-	if err == nil || err.Code != ic.CanisterRejectedMessage {
+	if err == nil || err.Code != ic.CanisterCalledTrap {
 		t.Errorf("inspect lets the anonymous caller in: %v", err)
 	}
 	w.checkReload()
