@@ -122,6 +122,9 @@ func queryable(r *Reader, c *state.Canister) *ic.UserError {
 	if c.Run == state.Stopped { // the words clients know from mainnet
 		return ic.Errorf(ic.CanisterStopped, "Canister %s is stopped and therefore does not have a CallContextManager", c.ID)
 	}
+	if err := NotRunning(c); err != nil {
+		return err
+	}
 	if c.Module == nil {
 		return noModule(c.ID)
 	}
