@@ -32,6 +32,9 @@ type Report struct {
 	Text    string  `json:"text"`
 }
 
+// File is where init leaves its lines for the process that it hands over to.
+const File = "/run/ashlar-boot"
+
 const (
 	mark     = "ashlar"
 	failed   = "failed"
