@@ -2,7 +2,5 @@ package stage
 
 import "context"
 
-func loaderPartition() string             { return "" }
-func espOf(uuid string, parts any) string { return "" }
-
+// Record: see slots.
 func (m *Machine) Record(context.Context) (string, error) { return "", nil }

@@ -146,17 +146,3 @@ func removeBelow(dir string, dev uint64) error {
 	}
 	return nil
 }
-
-// bootedSlot asks the firmware which ESP our UKI came from: a or b, or nothing
-// where it does not say (direct kernel boot).
-func bootedSlot() string {
-	uuid := loaderPartition()
-	if uuid == "" {
-		return ""
-	}
-	parts, err := block.List(block.Sys())
-	if err != nil {
-		return ""
-	}
-	return espOf(uuid, parts)
-}
