@@ -26,6 +26,8 @@ import (
 	"net"
 	"net/http"
 	"time"
+
+	"ashlar/attestation/evidence"
 )
 
 const (
@@ -109,11 +111,6 @@ type AttestRequest struct {
 	Nonce []byte `json:"nonce"` // base64 in JSON
 }
 
-const (
-	minAttestNonce = 16 // bytes: fewer could be guessed ahead
-	maxAttestNonce = 64 // TPM2B_DATA of a quote holds no more than a hash
-)
-
 type server struct {
 	node Node
 	gate *gate
@@ -144,8 +141,8 @@ func (s *server) attest(r *http.Request) (any, error) {
 	if err := json.NewDecoder(r.Body).Decode(&req); err != nil {
 		return nil, badRequest{fmt.Errorf("the body is not {\"nonce\": BASE64}: %w", err)}
 	}
-	if len(req.Nonce) < minAttestNonce || len(req.Nonce) > maxAttestNonce {
-		return nil, badRequest{fmt.Errorf("a nonce of %d bytes: want %d to %d", len(req.Nonce), minAttestNonce, maxAttestNonce)}
+	if len(req.Nonce) < evidence.MinNonce || len(req.Nonce) > evidence.MaxNonce {
+		return nil, badRequest{fmt.Errorf("a nonce of %d bytes: want %d to %d", len(req.Nonce), evidence.MinNonce, evidence.MaxNonce)}
 	}
 	return s.node.Attest(r.Context(), req.Nonce)
 }
