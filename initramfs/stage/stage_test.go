@@ -176,3 +176,21 @@ func TestEveryStageHasItsOwnName(t *testing.T) {
 		seen[p.Name] = true
 	}
 }
+
+func TestTheBootEntryOfASlot(t *testing.T) {
+	table, err := layout.Host(layout.MinimumDisk(), gpt.SectorSize, []byte("seed"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, errA := target(table, slots.A)
+	b, errB := target(table, slots.B)
+	if errA != nil || errB != nil || a.Description == b.Description || a.Partition.Number != 3 || b.Partition.Number != 4 {
+		t.Fatalf("%+v %v, %+v %v", a, errA, b, errB)
+	}
+	if p := a.Partition; p.First*gpt.SectorSize != uint64(table.Partitions[2].Start) || !strings.EqualFold(p.ID.String(), table.Partitions[2].ID.String()) {
+		t.Errorf("%+v", p)
+	}
+	if _, err := target(gpt.Table{}, slots.A); err == nil {
+		t.Error("a disk without ESP has a boot entry")
+	}
+}
