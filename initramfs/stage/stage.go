@@ -1,0 +1,73 @@
+// Package stage holds the stages of the first process, from the kernel's start
+// to the root mounted. Host and guest run the same ones.
+//
+//	mounts ─> modules ─> commandline ─> efivars ─> slot ─> record ─> verity ─> root
+//	                                               │        └ host: not the confirmed slot? boot that one instead
+//	                                               └ the partition whose verity tree has the root hash of our command line
+//
+// Nothing here trusts the disk: the root hash came in the signed UKI, and what
+// is mounted is checked against it block by block. The slot record only chooses
+// among signed slots. Any failure is one clear line and a reboot: see cmd/init.
+package stage
+
+import (
+	"context"
+	"fmt"
+	"os"
+
+	"ashlar/hardware/kmod"
+	"ashlar/internal/cmdline"
+	"ashlar/internal/phases"
+)
+
+// A Machine is what the stages find out, each for those after it.
+type Machine struct {
+	Line cmdline.CommandLine
+	Slot Found
+}
+
+// All is the list of stages in their order.
+func (m *Machine) All() []phases.Phase {
+	return []phases.Phase{
+		{Name: "mounts", Run: m.Mounts},
+		{Name: "commandline", Run: m.CommandLine},
+		{Name: "modules", Run: m.Modules},
+		{Name: "efivars", Run: m.EFIVars},
+		{Name: "slot", Run: m.FindSlot},
+		{Name: "record", Run: m.Record},
+		{Name: "verity", Run: m.Verity},
+		{Name: "root", Run: m.Root},
+	}
+}
+
+// CommandLine reads the kernel command line, strictly.
+func (m *Machine) CommandLine(context.Context) (string, error) {
+	b, err := os.ReadFile("/proc/cmdline")
+	if err != nil {
+		return "", err
+	}
+	if m.Line, err = cmdline.Parse(string(b)); err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("%s %s", m.Line.Role, m.Line.Version), nil
+}
+
+// Modules loads the modules that lie in the initramfs. One that does not load
+// may be for hardware that is not here: what is truly missing is told by the
+// stage that needs it.
+func (m *Machine) Modules(context.Context) (string, error) {
+	n, err := kmod.LoadList("/modules")
+	if err != nil {
+		return fmt.Sprintf("%d loaded, but %v", n, err), nil
+	}
+	return fmt.Sprintf("%d loaded", n), nil
+}
+
+// Say prints a console line, and keeps it for the process in the root.
+func (m *Machine) Say(r phases.Report) {
+	fmt.Println(r.Line())
+	if f, err := os.OpenFile(phases.File, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644); err == nil {
+		fmt.Fprintln(f, r.Line())
+		f.Close()
+	}
+}
