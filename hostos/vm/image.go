@@ -71,16 +71,13 @@ func readUKI(r io.ReaderAt, size int64) ([]byte, int64, error) {
 	if !ok || esp.End() > size {
 		return nil, 0, errors.New("it has no ESP")
 	}
-	volume, err := fat.Open(layout.Section(r, esp))
+	volume, err := fat.Open(layout.Section(r, esp), esp.Size)
 	if err != nil {
 		return nil, 0, err
 	}
-	raw, err := volume.ReadFile(ukiPath)
+	raw, err := volume.ReadFile(ukiPath, maxUKI)
 	if err != nil {
 		return nil, 0, err
-	}
-	if len(raw) > maxUKI {
-		return nil, 0, fmt.Errorf("its UKI has %d bytes", len(raw))
 	}
 	return raw, table.DiskSize, nil
 }

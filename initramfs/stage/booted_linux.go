@@ -8,6 +8,7 @@ import (
 	"ashlar/hardware/block"
 	"ashlar/image/gpt"
 	"ashlar/image/layout"
+	"ashlar/image/slots"
 )
 
 // loaderVar is where the EFI stub leaves the GUID of the partition that it was
@@ -16,7 +17,7 @@ const loaderVar = "/sys/firmware/efi/efivars/LoaderDevicePartUUID-4a67b082-0a4c-
 
 // bootedSlot asks the firmware which ESP our UKI came from: a or b, or nothing
 // where it does not say (direct kernel boot).
-func bootedSlot() string {
+func bootedSlot() slots.Slot {
 	raw, err := os.ReadFile(loaderVar)
 	if err != nil || len(raw) < 4 {
 		return ""
@@ -34,7 +35,7 @@ func bootedSlot() string {
 }
 
 // espOn gives the slot of the ESP with this GUID, if it is on that disk.
-func espOn(disk, guid string) string {
+func espOn(disk, guid string) slots.Slot {
 	f, err := os.Open(disk)
 	if err != nil {
 		return ""
@@ -51,10 +52,10 @@ func espOn(disk, guid string) string {
 	return slotOf(table.Partitions, guid)
 }
 
-func slotOf(parts []gpt.Partition, guid string) string {
+func slotOf(parts []gpt.Partition, guid string) slots.Slot {
 	for _, p := range parts {
 		if letter, ok := strings.CutPrefix(p.Name, layout.ESP+"-"); ok && strings.EqualFold(p.ID.String(), guid) {
-			return letter
+			return slots.Slot(letter)
 		}
 	}
 	return ""

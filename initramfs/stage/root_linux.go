@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"ashlar/hardware/block"
+	"ashlar/image/verity"
 	"ashlar/internal/cmdline"
 
 	"github.com/containerd/go-dmverity/pkg/dm"
@@ -38,7 +39,7 @@ func (m *Machine) Verity(ctx context.Context) (string, error) {
 	if _, err := c.CreateDevice(mapped); err != nil {
 		return "", fmt.Errorf("create mapped device: %w", err)
 	}
-	target := dm.Target{SectorStart: 0, Length: m.Line.Blocks * (blockBytes / 512), Type: "verity", Params: params}
+	target := dm.Target{SectorStart: 0, Length: m.Line.Blocks * (verity.BlockSize / 512), Type: "verity", Params: params}
 	if err := c.LoadTable(mapped, []dm.Target{target}); err != nil {
 		return "", fmt.Errorf("load verity table: %w", err)
 	}
@@ -65,9 +66,9 @@ func (m *Machine) Verity(ctx context.Context) (string, error) {
 func verityParams(line cmdline.CommandLine, slot Found) (string, error) {
 	return dm.BuildTargetParams(dm.OpenArgs{
 		Version: 1, DataDevice: slot.Part.Device, HashDevice: slot.Part.Device,
-		DataBlockSize: blockBytes, HashBlockSize: blockBytes, DataBlocks: line.Blocks,
+		DataBlockSize: verity.BlockSize, HashBlockSize: verity.BlockSize, DataBlocks: line.Blocks,
 		HashName: "sha256", RootDigest: line.Root[:], Salt: slot.Salt,
-		HashStartBytes: (line.Blocks + 1) * blockBytes, Flags: []string{"restart_on_corruption"},
+		HashStartBytes: (line.Blocks + 1) * verity.BlockSize, Flags: []string{"restart_on_corruption"},
 	})
 }
 
@@ -104,7 +105,7 @@ func (m *Machine) Root(context.Context) (string, error) {
 // Exec replaces this process by the one in the root. It returns on failure only.
 func (m *Machine) Exec() error {
 	next := second[m.Line.Role]
-	env := []string{"PATH=/sbin:/bin:/usr/sbin:/usr/bin", "HOME=/", "ASHLAR_SLOT=" + m.Slot.Letter(), "ASHLAR_DISK=" + m.Slot.Part.Disk}
+	env := []string{"PATH=/sbin:/bin:/usr/sbin:/usr/bin", "HOME=/", "ASHLAR_SLOT=" + string(m.Slot.Slot()), "ASHLAR_DISK=" + m.Slot.Part.Disk}
 	err := unix.Exec(next, []string{next}, env)
 	return fmt.Errorf("start %s: %w", next, err)
 }

@@ -24,6 +24,8 @@ import (
 type Machine struct {
 	Line cmdline.CommandLine
 	Slot Found
+
+	unsaid []phases.Report
 }
 
 // All is the list of stages in their order.
@@ -63,11 +65,27 @@ func (m *Machine) Modules(context.Context) (string, error) {
 	return fmt.Sprintf("%d loaded", n), nil
 }
 
-// Say prints a console line, and keeps it for the process in the root.
+// Say keeps a line for the process in the root and shows it on the console.
+// The guest shows failures only: each byte on an emulated serial line stops the
+// whole virtual machine, and guestd tells the host these lines over hostlink.
 func (m *Machine) Say(r phases.Report) {
-	fmt.Println(r.Line())
 	if f, err := os.OpenFile(phases.File, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644); err == nil {
 		fmt.Fprintln(f, r.Line())
 		f.Close()
+	}
+	if m.Line.Role == "" && !r.Failed() {
+		m.unsaid = append(m.unsaid, r) // not known yet who we are
+		return
+	}
+	for _, early := range m.unsaid {
+		m.show(early)
+	}
+	m.unsaid = nil
+	m.show(r)
+}
+
+func (m *Machine) show(r phases.Report) {
+	if m.Line.Role != cmdline.Guest || r.Failed() {
+		fmt.Println(r.Line())
 	}
 }

@@ -8,6 +8,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"time"
@@ -31,8 +32,17 @@ func main() {
 	if err == nil {
 		err = m.Exec()
 	}
-	m.Say(phases.Report{Who: "init", Seconds: phases.Uptime().Seconds(), Name: "end", Text: "failed " + err.Error() + "; restarting"})
+	end := "restarting"
+	if errors.Is(err, stage.ErrHalt) {
+		end = "halted: a restart would not help"
+	}
+	m.Say(phases.Report{Who: "init", Seconds: phases.Uptime().Seconds(), Name: "end", Text: "failed " + err.Error() + "; " + end})
 	unix.Sync()
+	if errors.Is(err, stage.ErrHalt) {
+		for { // the console keeps the reason
+			_ = unix.Pause()
+		}
+	}
 	<-time.After(readingTime)
 	_ = unix.Reboot(unix.LINUX_REBOOT_CMD_RESTART)
 	panic("init: the machine does not restart") // with panic= the kernel does
