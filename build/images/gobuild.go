@@ -7,7 +7,10 @@ import (
 	"os/exec"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
+
+	"ashlar/image/recipe"
 )
 
 // workstation lists the mains that run outside of the images as well.
@@ -44,4 +47,25 @@ func Binaries(root, dir string, packages []string, extraEnv ...string) error {
 		return fmt.Errorf("go build %s: %w\n%s", strings.Join(packages, " "), err, out.String())
 	}
 	return nil
+}
+
+// Mains lists every main package that an image holds or a person needs.
+func Mains(root string) ([]string, error) {
+	b := &Builder{Root: root}
+	recipes, err := b.recipes()
+	if err != nil {
+		return nil, err
+	}
+	return mains(recipes["host"], recipes["guest"]), nil
+}
+
+func mains(recipes ...*recipe.Recipe) []string {
+	out := slices.Clone(workstation)
+	for _, r := range recipes {
+		for _, g := range append(slices.Clone(r.Initramfs.Go), r.Root.Go...) {
+			out = append(out, g.Package)
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
 }

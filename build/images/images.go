@@ -19,7 +19,6 @@ import (
 	"os"
 	"path"
 	"path/filepath"
-	"slices"
 	"strings"
 	"syscall"
 
@@ -155,14 +154,7 @@ func (b *Builder) recipes() (map[string]*recipe.Recipe, error) {
 }
 
 func (b *Builder) programs(recipes ...*recipe.Recipe) (string, error) {
-	mains := slices.Clone(workstation)
-	for _, r := range recipes {
-		for _, g := range append(slices.Clone(r.Initramfs.Go), r.Root.Go...) {
-			mains = append(mains, g.Package)
-		}
-	}
-	slices.Sort(mains)
-	mains = slices.Compact(mains)
+	mains := mains(recipes...)
 	var names []string
 	for _, m := range mains {
 		names = append(names, path.Base(m))
@@ -245,7 +237,7 @@ func (k *key) tree(t *tree.Tree) error {
 
 // slot builds the part: root and ESP images, and slot.json with what loadSlot needs.
 func (b *Builder) slot(dir string, o *one, first, root *tree.Tree, kernel, stub string) error {
-	initrd, err := pack.Compressed(first)
+	initrd, err := pack.Image(first, true)
 	if err != nil {
 		return err
 	}
