@@ -204,7 +204,7 @@ func Check(r io.ReaderAt, dataBlocks uint64, root Root) (Superblock, error) {
 		return sb, fmt.Errorf("read top of verity tree: %w", err)
 	}
 	if got := hash(sb.Salt, top); got != root {
-		return sb, fmt.Errorf("verity tree has root hash %.16s..., not %.16s...", got, root)
+		return sb, fmt.Errorf("verity tree has a root hash that begins with %.16s, not with %.16s", got, root)
 	}
 	return sb, nil
 }

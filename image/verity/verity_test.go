@@ -103,7 +103,7 @@ func TestCheckFindsEveryChange(t *testing.T) {
 	}{
 		{0, "data block 0 was"}, {299*BlockSize + 4095, "data block 299 was"}, {130 * BlockSize, "data block 130 was"},
 		{302*BlockSize + 5, "tree block 302 was"}, {304*BlockSize + 4000, "tree block 304 was"}, // the last one's padding
-		{301 * BlockSize, "has root hash"}, {300*BlockSize + 90, "has root hash"}, // top; salt
+		{301 * BlockSize, "has a root hash"}, {300*BlockSize + 90, "has a root hash"}, // top; salt
 		{300 * BlockSize, "no verity superblock"}, {300*BlockSize + 72, "of 301 data blocks"}, {300*BlockSize + 33, "only sha256"}, {300*BlockSize + 81, "salt of"}, {300*BlockSize + 12, "hash type"},
 	} {
 		flip(t, f, c.at)
