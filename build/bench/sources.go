@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"ashlar/build/images"
+	"ashlar/build/node"
+	"ashlar/qemu-tests/lab"
 )
 
 // imageSource builds once for all its figures.
@@ -103,4 +105,32 @@ func metric(out, name, unit string) (float64, error) {
 		}
 	}
 	return 0, fmt.Errorf("%s does not print %s", name, unit)
+}
+
+// bootSource boots one node for all its figures.
+type bootSource struct {
+	tree    Tree
+	figures map[string]float64
+}
+
+func (s *bootSource) measure(ctx context.Context, args []string) (float64, error) {
+	if s.figures == nil {
+		r, err := s.tree.Image()
+		if err != nil {
+			return 0, err
+		}
+		port, err := lab.FreePort()
+		if err != nil {
+			return 0, err
+		}
+		o := node.Options{Root: s.tree.Root, Dir: filepath.Join(s.tree.Root, "out", "bench"), Port: port, Print: s.tree.Print}
+		if s.figures, err = node.Figures(ctx, o, r); err != nil {
+			return 0, err
+		}
+	}
+	n, ok := s.figures[strings.Join(args, " ")]
+	if !ok || n == 0 {
+		return 0, fmt.Errorf("the node does not tell %v", args)
+	}
+	return n, nil
 }

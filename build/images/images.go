@@ -12,6 +12,7 @@ package images
 
 import (
 	"bytes"
+	"cmp"
 	_ "embed"
 	"encoding/json"
 	"errors"
@@ -73,6 +74,7 @@ type Builder struct {
 	Pins  *pins.Table
 	Store *pins.Store
 	Print *progress.Printer
+	Dir   string   // folder below Out for the images; "" is image
 	Env   []string // added to go build's: repro takes a Go cache of its own
 
 	cache cache
@@ -96,8 +98,10 @@ type Release struct {
 	Disk    string // a node's disk, ready to boot
 	Bundle  string // the signed release
 	Vars    string // OVMF variables with our keys enrolled
-	Host    System
-	Guest   System
+	// ReleaseKey is the public key, PEM, that the bundle is checked with.
+	ReleaseKey string
+	Host       System
+	Guest      System
 }
 
 // Build builds everything.
@@ -108,7 +112,7 @@ func (b *Builder) Build() (*Release, error) {
 			return nil, err
 		}
 	}
-	r := &Release{Version: b.Version, Dir: filepath.Join(b.Out, "image")}
+	r := &Release{Version: b.Version, Dir: filepath.Join(b.Out, cmp.Or(b.Dir, "image"))}
 	if err := os.MkdirAll(r.Dir, 0o755); err != nil {
 		return nil, err
 	}

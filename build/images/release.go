@@ -16,6 +16,7 @@ import (
 	"ashlar/build/progress"
 	"ashlar/image/assemble"
 	"ashlar/image/bundle"
+	"ashlar/image/keys"
 	"ashlar/image/slots"
 	"ashlar/image/tree"
 	"ashlar/image/varstore"
@@ -62,8 +63,13 @@ func (b *Builder) bundle(r *Release) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	pub, err := keys.EncodePublic(&b.Keys.Release.PublicKey)
+	if err != nil {
+		return "", err
+	}
 	r.Bundle = filepath.Join(r.Dir, "ashlar-"+b.Version+".bundle")
-	err = errors.Join(link(filepath.Join(dir, "release.bundle"), r.Bundle),
+	r.ReleaseKey = filepath.Join(r.Dir, "release.pub")
+	err = errors.Join(os.WriteFile(r.ReleaseKey, pub, 0o644), link(filepath.Join(dir, "release.bundle"), r.Bundle),
 		link(filepath.Join(dir, "manifest.json"), filepath.Join(r.Dir, "ashlar-"+b.Version+".manifest.json")),
 		os.WriteFile(filepath.Join(r.Dir, "hostos.spdx.json"), r.Host.SBOM, 0o644), os.WriteFile(filepath.Join(r.Dir, "guestos.spdx.json"), r.Guest.SBOM, 0o644))
 	if err != nil {

@@ -62,6 +62,32 @@ func Run(ctx context.Context, o Options, r *images.Release) error {
 	return n.serve(ctx)
 }
 
+// Figures boots a fresh node once and returns what `make bench` asks of it.
+func Figures(ctx context.Context, o Options, r *images.Release) (map[string]float64, error) {
+	if err := os.RemoveAll(o.Dir); err != nil {
+		return nil, err
+	}
+	unlock, err := lock(o.Dir)
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	if err := prepare(o.Dir, r); err != nil {
+		return nil, err
+	}
+	n := &node{Options: o, release: r}
+	if err := n.boot(ctx); err != nil {
+		return nil, err
+	}
+	defer n.vm.Close()
+	s, err := n.status(ctx)
+	if err != nil {
+		return nil, n.vm.Failure(err)
+	}
+	return map[string]float64{"healthy": n.healthy.Seconds(), "memory": s.Memory.HostKiB * 1024 / 1e6,
+		"host-processes": s.Memory.Processes, "guest-processes": s.Memory.GuestProcesses}, n.shutdown()
+}
+
 type node struct {
 	Options
 	release *images.Release

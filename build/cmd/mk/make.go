@@ -63,16 +63,20 @@ func (w *workshop) image(version string) (*images.Release, error) {
 	if err != nil {
 		return nil, err
 	}
-	return w.imageWith(set, version)
+	dir := ""
+	if version != "" {
+		dir = "image-" + version
+	}
+	return w.imageWith(set, version, dir)
 }
 
-func (w *workshop) imageWith(set *keys.Set, version string) (*images.Release, error) {
+func (w *workshop) imageWith(set *keys.Set, version, dir string) (*images.Release, error) {
 	b, err := w.builder(set)
 	if err != nil {
 		return nil, err
 	}
 	if version != "" {
-		b.Version = version
+		b.Version, b.Dir = version, dir
 	}
 	start := time.Now()
 	w.print.Say("building Ashlar %s", b.Version)
@@ -125,7 +129,7 @@ func releaseCommand(_ context.Context, w *workshop, args []string) error {
 	if err := w.setup("run"); err != nil {
 		return err
 	}
-	_, err = w.imageWith(set, "")
+	_, err = w.imageWith(set, "", "")
 	return err
 }
 

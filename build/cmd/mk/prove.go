@@ -67,7 +67,7 @@ func demoCommand(ctx context.Context, w *workshop, args []string) error {
 }
 
 func (w *workshop) tree() check.Tree {
-	return check.Tree{Root: w.root, Print: w.print, Env: []string{"ASHLAR_IMAGES=" + w.out("image"), "ASHLAR_BIN=" + w.out("bin")}}
+	return check.Tree{Root: w.root, Print: w.print, Env: []string{"ASHLAR_OUT=" + w.out(), "ASHLAR_NEXT=" + nextVersion}}
 }
 
 func checkCommand(ctx context.Context, w *workshop, _ []string) error { return w.tree().Quick(ctx) }
@@ -88,7 +88,7 @@ func testCommand(ctx context.Context, w *workshop, _ []string) error {
 
 // releases builds the two releases that the QEMU tests boot.
 func (w *workshop) releases(context.Context) error {
-	for _, version := range []string{nextVersion, ""} { // the current one last: it stays in out/image's fixed names
+	for _, version := range []string{"", nextVersion} {
 		if _, err := w.image(version); err != nil {
 			return err
 		}
