@@ -23,7 +23,7 @@ import (
 
 // modulesFormat is raised when kmod's output changes; the cache key of modules
 // leaves the builder out, because unpacking them is slow.
-const modulesFormat = "1"
+const modulesFormat = "2"
 
 // one resolves the recipe of one image.
 type one struct {

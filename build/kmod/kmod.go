@@ -208,16 +208,21 @@ func (t *Tree) readInfo(m *Module) error {
 	return nil
 }
 
-// softPre reads "pre: a b post: c" and keeps what comes before and exists.
+// softPre reads "pre: a b post: c" and keeps what comes before and exists. An
+// algorithm is named there, not its module (libcrc32c: "pre: crc32c"): its
+// generic implementation works on every processor.
 func (t *Tree) softPre(v string) []string {
 	var out []string
 	pre := false
 	for _, w := range strings.Fields(v) {
+		name := canon(w)
 		switch {
 		case strings.HasSuffix(w, ":"):
 			pre = w == "pre:"
-		case pre && t.files[canon(w)] != "":
-			out = append(out, canon(w))
+		case pre && t.files[name] != "":
+			out = append(out, name)
+		case pre && t.files[name+"_generic"] != "":
+			out = append(out, name+"_generic")
 		}
 	}
 	return out

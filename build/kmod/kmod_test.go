@@ -71,6 +71,8 @@ func example(t *testing.T) *Tree {
 		"net/llc.ko":            object("depends="),
 		"drivers/a/one-nic.ko":  object("alias=pci:v1d2*", "softdep=pre: sha256 crc-32 absent post: later"),
 		"drivers/a/two-nic.ko":  object("alias=pci:v3d4*", "alias=pci:v3d5*", "depends=one-nic"),
+		"lib/libsum.ko":         object("softdep=pre: sum post: x"),
+		"crypto/sum_generic.ko": object("alias=sum", "alias=crypto-sum"),
 		"lib/crc-32.ko":         object("alias=crc32"),
 		"broken/circle-a.ko":    object("depends=circle-b"),
 		"broken/circle-b.ko":    object("depends=circle-a"),
@@ -91,6 +93,7 @@ func TestSelect(t *testing.T) {
 	for _, c := range []struct{ want, get string }{
 		{"bridge", "llc stp bridge"},
 		{"bridge stp llc", "llc stp bridge"},
+		{"libsum", "sum_generic libsum"},
 		{"sha256", ""},
 		{"one-nic", "crc_32 one_nic"},
 		{"drivers/a/", "crc_32 one_nic two_nic"},

@@ -126,8 +126,11 @@ func (n *node) boot(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	_, err = n.vm.Console.Wait(ctx, `ashlar host [0-9.]+ ready `)
+	said, err := n.vm.Console.Wait(ctx, `ashlar (?:host|init) [0-9.]+ (ready|end failed) ?(.*)`)
 	n.healthy = list.end()
+	if err == nil && said[1] != "ready" {
+		err = fmt.Errorf("the node does not boot: %s", said[2])
+	}
 	if err != nil {
 		err = n.vm.Failure(err)
 		n.vm.Close()
