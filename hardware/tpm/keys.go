@@ -105,8 +105,11 @@ func (d *Device) ekCert() ([]byte, error) {
 		return nil, fmt.Errorf("read the EK's certificate: %w", err)
 	}
 	public, err := index.NVPublic.Contents()
-	if err != nil || public.DataSize > maxCertBytes {
-		return nil, fmt.Errorf("read the EK's certificate: an NV index of strange form: %w", err)
+	if err != nil {
+		return nil, fmt.Errorf("read the EK's certificate: %w", err)
+	}
+	if public.DataSize > maxCertBytes {
+		return nil, fmt.Errorf("read the EK's certificate: %d bytes, more than %d", public.DataSize, maxCertBytes)
 	}
 	var out []byte
 	for size := int(public.DataSize); len(out) < size; {

@@ -158,6 +158,9 @@ func (s *server) upgrade(w http.ResponseWriter, r *http.Request) {
 	}
 	body := &checked{r: http.MaxBytesReader(w, r.Body, maxBundle), hash: sha256.New(), want: sum}
 	answer, err := s.node.Upgrade(r.Context(), body)
+	if err != nil {
+		_, _ = io.Copy(io.Discard, body) // who is still sending would not hear the answer
+	}
 	reply(w, answer, err)
 	if err == nil {
 		_ = http.NewResponseController(w).Flush()

@@ -3,7 +3,6 @@ package boot
 import (
 	"context"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"sync"
 
@@ -85,14 +84,4 @@ func (t *tpmState) state() string {
 		return t.why
 	}
 	return "ok"
-}
-
-// use runs do with the TPM, or says why there is none.
-func (t *tpmState) use(do func(*tpm.Device) (any, error)) (any, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.dev == nil {
-		return nil, errors.New(t.why)
-	}
-	return do(t.dev)
 }

@@ -37,7 +37,7 @@ func (h *Host) slots(context.Context) (string, error) {
 		return "", err
 	}
 	u := upgrade.New(j)
-	u.Disk, u.Firmware, u.Release = upgrade.OnDisk(h.disk), firmware{h}, pub
+	u.Disk, u.Firmware, u.Release = upgrade.OnDisk(h.disk), firmware{h.disk}, pub
 	u.Running, u.Slot, u.Say = h.line.Version, h.slot, func(format string, args ...any) { h.log.Say(format, args...) }
 	h.upgrade = u
 	failed, err := u.Settle()

@@ -10,10 +10,7 @@
 // verified root and runs with its own seccomp filter.
 package vm
 
-import (
-	"fmt"
-	"strconv"
-)
+import "strconv"
 
 const (
 	// GuestCID is the guest's vsock address; there is one guest.
@@ -28,7 +25,6 @@ type Machine struct {
 	KVM       bool
 	Emulated  bool   // this host is itself emulated (TCG)
 	System    string // block device with the guest's disk image
-	SystemLen int64  // bytes of it that are the image
 	Data      string // block device with the guest's data
 	Tap       string
 	MAC       string
@@ -51,7 +47,7 @@ func (m Machine) arguments(kernel, initrd, line string) []string {
 	return append(args,
 		"-kernel", kernel, "-initrd", initrd, "-append", m.commandLine(line),
 		"-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console",
-		"-blockdev", fmt.Sprintf("driver=raw,node-name=system,read-only=on,size=%d,file.driver=host_device,file.filename=%s", m.SystemLen, m.System),
+		"-blockdev", "driver=raw,node-name=system,read-only=on,file.driver=host_device,file.filename="+m.System,
 		"-device", "virtio-blk-pci,drive=system,serial=ashlar-system",
 		"-blockdev", "driver=raw,node-name=data,discard=unmap,file.driver=host_device,file.aio=threads,file.filename="+m.Data,
 		"-device", "virtio-blk-pci,drive=data,serial="+dataSerial,

@@ -23,7 +23,6 @@ const (
 // An Image is a guest whose signature was found good.
 type Image struct {
 	Digest [sha256.Size]byte // of the UKI file, for PCR 13
-	Size   int64             // bytes of the disk image
 	parts  uki.Parts
 }
 
@@ -39,14 +38,14 @@ func Open(partition string, cert *x509.Certificate) (*Image, error) {
 	if err != nil {
 		return nil, fmt.Errorf("size of the guest's slot: %w", err)
 	}
-	raw, length, err := readUKI(f, size)
+	raw, err := readUKI(f, size)
 	if err != nil {
 		return nil, fmt.Errorf("guest image in %s: %w", partition, err)
 	}
-	return check(raw, length, cert)
+	return check(raw, cert)
 }
 
-func check(raw []byte, length int64, cert *x509.Certificate) (*Image, error) {
+func check(raw []byte, cert *x509.Certificate) (*Image, error) {
 	if err := authenticode.Verify(raw, cert); err != nil {
 		return nil, fmt.Errorf("guest image: %w", err)
 	}
@@ -54,30 +53,26 @@ func check(raw []byte, length int64, cert *x509.Certificate) (*Image, error) {
 	if err != nil {
 		return nil, fmt.Errorf("guest image: %w", err)
 	}
-	return &Image{Digest: sha256.Sum256(raw), Size: length, parts: parts}, nil
+	return &Image{Digest: sha256.Sum256(raw), parts: parts}, nil
 }
 
 // readUKI takes the UKI out of the ESP in the guest's disk image.
-func readUKI(r io.ReaderAt, size int64) ([]byte, int64, error) {
+func readUKI(r io.ReaderAt, size int64) ([]byte, error) {
 	table, err := gpt.Read(r, size)
 	if err != nil {
-		return nil, 0, err
+		return nil, err
 	}
 	parts, err := layout.ByName(*table)
 	if err != nil {
-		return nil, 0, err
+		return nil, err
 	}
 	esp, ok := parts[layout.ESP]
 	if !ok || esp.End() > size {
-		return nil, 0, errors.New("it has no ESP")
+		return nil, errors.New("it has no ESP")
 	}
 	volume, err := fat.Open(layout.Section(r, esp), esp.Size)
 	if err != nil {
-		return nil, 0, err
+		return nil, err
 	}
-	raw, err := volume.ReadFile(ukiPath, maxUKI)
-	if err != nil {
-		return nil, 0, err
-	}
-	return raw, table.DiskSize, nil
+	return volume.ReadFile(ukiPath, maxUKI)
 }

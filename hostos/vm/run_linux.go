@@ -82,9 +82,7 @@ func (r *Runner) prepare() ([]string, error) {
 	if err != nil {
 		return nil, fmt.Errorf("lay out the guest's kernel: %w", err)
 	}
-	m := r.Machine
-	m.SystemLen = r.Image.Size
-	return m.arguments(kernel, initrd, r.Image.parts.CommandLine), nil
+	return r.Machine.arguments(kernel, initrd, r.Image.parts.CommandLine), nil
 }
 
 // stop brings the guest down: asked, then SIGTERM to QEMU, then SIGKILL.

@@ -223,7 +223,7 @@ func (n *inode) encode(b []byte) {
 	}
 	where := uint32(n.block)
 	if n.Mode&fs.ModeDevice != 0 {
-		where = n.Dev>>8<<8 | n.Dev&0xff // new_encode_dev, for minors below 256
+		where = n.Dev // the kernel's own coding (new_encode_dev), for minors below 256
 	}
 	le.PutUint16(b[0:], layout<<1)
 	le.PutUint16(b[4:], kinds[n.Mode.Type()].mode|uint16(n.Mode.Perm()))

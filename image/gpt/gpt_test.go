@@ -2,7 +2,9 @@ package gpt
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
+	"hash/crc32"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -152,6 +154,38 @@ func FuzzRead(f *testing.F) {
 		}
 		for _, p := range tab.Partitions {
 			if p.Start < 0 || p.Size <= 0 || p.End() > int64(len(b)) {
+				t.Errorf("partition outside of the disk: %+v", p)
+			}
+		}
+	})
+}
+
+// FuzzEntries gets past the checksums, which FuzzRead hardly ever does.
+func FuzzEntries(f *testing.F) {
+	f.Add(uint64(2), uint32(4), uint32(128), make([]byte, 512))
+	f.Add(uint64(2), uint32(1), uint32(256), bytes.Repeat([]byte{0xff}, 256))
+	f.Fuzz(func(t *testing.T, at uint64, n, each uint32, entries []byte) {
+		const size = 64 << 10
+		d := make(disk, size)
+		copy(d[1024:], entries)
+		tab := Table{SectorSize: 512, DiskSize: size}
+		h := tab.header(nil, 1, size/512-1, 2)
+		le := binary.LittleEndian
+		le.PutUint64(h[72:], at)
+		le.PutUint32(h[80:], n)
+		le.PutUint32(h[84:], each)
+		if end := uint64(n) * uint64(each); at == 2 && end <= size-1024 {
+			le.PutUint32(h[88:], crc32.ChecksumIEEE(d[1024:1024+end]))
+		}
+		le.PutUint32(h[16:], 0)
+		le.PutUint32(h[16:], crc32.ChecksumIEEE(h[:headerSize]))
+		copy(d[512:], h)
+		got, err := Read(d, size)
+		if err != nil {
+			return
+		}
+		for _, p := range got.Partitions {
+			if p.Start < 0 || p.Size <= 0 || p.End() > size {
 				t.Errorf("partition outside of the disk: %+v", p)
 			}
 		}

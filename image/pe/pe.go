@@ -117,7 +117,9 @@ func (im *Image) readSections(n int) error {
 			Size:           le.Uint32(h[16:]),
 			Offset:         le.Uint32(h[20:]),
 		}
-		if s.Size > 0 {
+		if s.Size == 0 {
+			s.Offset = 0 // it means nothing, and need not lie in the file
+		} else {
 			if int64(s.Offset) < end {
 				return fmt.Errorf("section %q overlaps what lies before it", s.Name)
 			}

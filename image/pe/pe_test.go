@@ -35,11 +35,11 @@ func TestAppendAndReadBack(t *testing.T) {
 			t.Errorf("section %s lies in memory at %#x, before the end %#x of the one before", s.Name, s.VirtualAddress, end)
 		}
 		end = s.VirtualAddress + s.VirtualSize
-		if i < 2 {
+		if i < 3 {
 			continue
 		}
 		data, err := im.Data(s)
-		if err != nil || s.Name != payloads[i-2].Name || !bytes.Equal(data, payloads[i-2].Data) {
+		if err != nil || s.Name != payloads[i-3].Name || !bytes.Equal(data, payloads[i-3].Data) {
 			t.Errorf("section %d is %q with %d bytes, %v", i, s.Name, len(data), err)
 		}
 	}
@@ -100,8 +100,8 @@ func TestRefused(t *testing.T) {
 		{"headers too short", "SizeOfHeaders", put(opt+60, 0x100)},
 		{"overlap", "overlaps", put(table+40+20, 0x400)},
 		{"gap", "no section", put(table+20, 0x410)},
-		{"section behind the file", "after the file", put(table+40+16, 0x7fffffff)},
-		{"cut short", "after the file", petest.Stub()[:0x700]},
+		{"section behind the file", "after the file", put(table+80+16, 0x7fffffff)},
+		{"cut short", "after the file", petest.Stub()[:0x900]},
 		{"certificates in the middle", "not the end", change(func(b []byte) []byte {
 			le.PutUint32(b[opt+144:], 0x600)
 			le.PutUint32(b[opt+148:], 0x100)

@@ -134,8 +134,11 @@ func Encode(r Record) ([]byte, error) {
 		return nil, fmt.Errorf("write %w", err)
 	}
 	text, err := json.Marshal(r)
-	if err != nil || len(text) > CopyBytes-headerBytes {
-		return nil, fmt.Errorf("write slot record: %d bytes of text, room for %d: %w", len(text), CopyBytes-headerBytes, err)
+	if err != nil {
+		return nil, fmt.Errorf("write slot record: %w", err)
+	}
+	if len(text) > CopyBytes-headerBytes {
+		return nil, fmt.Errorf("write slot record: %d bytes of text, room for %d", len(text), CopyBytes-headerBytes)
 	}
 	raw := make([]byte, CopyBytes)
 	copy(raw, magic)

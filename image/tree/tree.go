@@ -89,7 +89,7 @@ func (t *Tree) Symlink(path, target string) error {
 }
 
 // Add adds an entry. A leading slash is dropped. The same path twice is an error, unless
-// the entries are equal: two recipes lines that disagree must not depend on their order.
+// the entries are equal: two lines of a recipe that disagree must not depend on their order.
 func (t *Tree) Add(e Entry) error {
 	e.Path = strings.TrimPrefix(e.Path, "/")
 	if err := check(e); err != nil {

@@ -35,7 +35,7 @@ func (m *Machine) Record(context.Context) (string, error) {
 	case slots.Run:
 		return v.Why, nil
 	case slots.Redirect:
-		if err := bootInto(v.To); err != nil {
+		if err := bootInto(m.Slot.Part.Disk, v.To); err != nil {
 			return "", fmt.Errorf("%s, but the firmware does not take it: %w", v.Why, err)
 		}
 		return "", errors.New(v.Why)

@@ -85,7 +85,9 @@ func (m *Machine) Say(r phases.Report) {
 }
 
 func (m *Machine) show(r phases.Report) {
-	if m.Line.Role != cmdline.Guest || r.Failed() {
+	if m.shows(r) {
 		fmt.Println(r.Line())
 	}
 }
+
+func (m *Machine) shows(r phases.Report) bool { return m.Line.Role != cmdline.Guest || r.Failed() }
