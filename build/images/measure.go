@@ -1,7 +1,13 @@
 package images
 
-import "ashlar/image/bundle"
+import (
+	"ashlar/attestation/measure"
+	"ashlar/image/bundle"
+	"ashlar/image/varstore"
+)
 
+// measure predicts what a machine that boots this release has in its TPM.
 func (b *Builder) measure(r *Release) (bundle.Measurements, error) {
-	return bundle.Measurements{Host: bundle.HostMeasurements{PCR4: []bundle.Digest{{}}}}, nil
+	host, err := measure.Host(r.Host.UKI, varstore.Keys{PK: b.Keys.PK.Cert, KEK: b.Keys.KEK.Cert, DB: b.Keys.DB.Cert})
+	return bundle.Measurements{Host: host, Guest: measure.Guest(r.Guest.UKI)}, err
 }

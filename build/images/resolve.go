@@ -2,6 +2,7 @@ package images
 
 import (
 	"debug/elf"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
@@ -258,6 +259,8 @@ func (o *one) made(r recipe.Tree, t *tree.Tree) (bill []byte, err error) {
 			b = []byte(o.osRelease())
 		case "release.pub":
 			b, err = keys.EncodePublic(&o.b.Keys.Release.PublicKey)
+		case "db.pem":
+			b = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: o.b.Keys.DB.Cert.Raw})
 		case "sbom":
 			b, err = o.bill()
 			bill = b

@@ -126,10 +126,10 @@ func (n *node) boot(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	said, err := n.vm.Console.Wait(ctx, `ashlar (?:host|init) [0-9.]+ (ready|end failed) ?(.*)`)
+	said, err := n.vm.Console.Wait(ctx, `ashlar (?:host|init) [0-9.]+ (ready|\S+ failed) ?(.*)`)
 	n.healthy = list.end()
 	if err == nil && said[1] != "ready" {
-		err = fmt.Errorf("the node does not boot: %s", said[2])
+		err = fmt.Errorf("the node does not boot: %s: %s", said[1], said[2])
 	}
 	if err != nil {
 		err = n.vm.Failure(err)
