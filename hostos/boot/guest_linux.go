@@ -161,10 +161,9 @@ func (h *Host) serveLink(ctx context.Context, l net.Listener) error {
 		}
 		h.runner.Booted()
 		h.linked(conn)
-		go func() {
-			if err := conn.Serve(ctx, h.hear); ctx.Err() == nil {
-				h.log.Printf("hostlink: %v", err)
-			}
+		go func() { // outlives ctx: the guest is asked to stop over it, after ctx has ended
+			err := conn.Serve(context.WithoutCancel(ctx), h.hear)
+			h.log.Printf("hostlink: %v", err)
 			conn.Close()
 		}()
 	}
