@@ -302,3 +302,98 @@ func TestSettings(t *testing.T) {
 	}
 	w.checkReload()
 }
+
+// A snapshot is read piece by piece and made again on another canister.
+func TestSnapshotTransfer(t *testing.T) {
+	w := newWorld(t)
+	id := w.universal(alice)
+	w.must(w.call(bob, id, "update", prog{}.b("heap").op('G').u64('w', 1).b("stable").u64('S', 5000).reply()))
+	var s snapshotInfo
+	if err := candid.Unmarshal(w.must(w.call(alice, aaaaa, "take_canister_snapshot", idArg(id))), &s); err != nil {
+		t.Fatal(err)
+	}
+	type global struct {
+		candid.OneOf
+		I32 *int32 `candid:"i32"`
+		I64 *int64 `candid:"i64"`
+	}
+	var meta struct {
+		Code      uint64   `candid:"wasm_module_size"`
+		Globals   []global `candid:"globals"`
+		Heap      uint64   `candid:"wasm_memory_size"`
+		Stable    uint64   `candid:"stable_memory_size"`
+		Certified []byte   `candid:"certified_data"`
+	}
+	if err := candid.Unmarshal(w.must(w.call(alice, aaaaa, "read_canister_snapshot_metadata", candid.Marshal(snapshotRef{id, s.ID}))), &meta); err != nil {
+		t.Fatal(err)
+	}
+	if meta.Code != uint64(len(universal)) || meta.Stable != 64<<10 || meta.Heap == 0 {
+		t.Errorf("metadata: %+v", meta)
+	}
+	other := w.create(alice)
+	type upload struct {
+		Canister  ic.CanisterID `candid:"canister_id"`
+		Code      uint64        `candid:"wasm_module_size"`
+		Globals   []global      `candid:"globals"`
+		Heap      uint64        `candid:"wasm_memory_size"`
+		Stable    uint64        `candid:"stable_memory_size"`
+		Certified []byte        `candid:"certified_data"`
+	}
+	var made struct {
+		ID []byte `candid:"snapshot_id"`
+	}
+	r := w.call(alice, aaaaa, "upload_canister_snapshot_metadata", candid.Marshal(upload{other, meta.Code, meta.Globals, meta.Heap, meta.Stable, meta.Certified}))
+	if err := candid.Unmarshal(w.must(r), &made); err != nil {
+		t.Fatal(err)
+	}
+	w.rejected(w.call(alice, aaaaa, "load_canister_snapshot", candid.Marshal(snapshotRef{other, made.ID})), ic.InvalidManagementPayload, "complete and valid snapshot")
+	type piece struct {
+		Offset uint64 `candid:"offset"`
+		Size   uint64 `candid:"size"`
+	}
+	type kind struct {
+		candid.OneOf
+		Code   *piece `candid:"wasm_module"`
+		Heap   *piece `candid:"wasm_memory"`
+		Stable *piece `candid:"stable_memory"`
+	}
+	type read struct {
+		Canister ic.CanisterID `candid:"canister_id"`
+		ID       []byte        `candid:"snapshot_id"`
+		Kind     kind          `candid:"kind"`
+	}
+	type data struct {
+		Canister ic.CanisterID `candid:"canister_id"`
+		ID       []byte        `candid:"snapshot_id"`
+		Kind     kind          `candid:"kind"`
+		Chunk    []byte        `candid:"chunk"`
+	}
+	transfer := func(bytes uint64, k func(*piece) kind) {
+		t.Helper()
+		for at := uint64(0); at < bytes; at += 100_001 {
+			p := &piece{at, min(100_001, bytes-at)}
+			var out struct {
+				Chunk []byte `candid:"chunk"`
+			}
+			if err := candid.Unmarshal(w.must(w.call(alice, aaaaa, "read_canister_snapshot_data", candid.Marshal(read{id, s.ID, k(p)}))), &out); err != nil {
+				t.Fatal(err)
+			}
+			w.must(w.call(alice, aaaaa, "upload_canister_snapshot_data", candid.Marshal(data{other, made.ID, k(p), out.Chunk})))
+		}
+	}
+	transfer(meta.Code, func(p *piece) kind { return kind{Code: p} })
+	transfer(meta.Heap, func(p *piece) kind { return kind{Heap: p} })
+	transfer(meta.Stable, func(p *piece) kind { return kind{Stable: p} })
+	w.checkReload()
+	w.must(w.call(alice, aaaaa, "load_canister_snapshot", candid.Marshal(snapshotRef{other, made.ID})))
+	if got := w.must(w.query(bob, other, "query", append(prog{}.u64('s', 5000), 6, 0, 0, 0).reply())); string(got) != "stable" {
+		t.Errorf("stable memory has %q", got)
+	}
+	if got := w.must(w.query(bob, other, "query", prog{}.op('g').reply())); string(got) != "heap" {
+		t.Errorf("heap has %q", got)
+	}
+	w.checkReload()
+	w.rejected(w.call(alice, aaaaa, "upload_canister_snapshot_data", candid.Marshal(data{id, s.ID, kind{Heap: &piece{}}, []byte("x")})), ic.CanisterRejectedMessage, "created by metadata upload")
+	w.rejected(w.call(alice, aaaaa, "upload_canister_snapshot_data", candid.Marshal(data{other, made.ID, kind{Heap: &piece{Offset: meta.Heap}}, []byte("x")})), ic.InvalidManagementPayload, "Invalid subslice")
+	w.rejected(w.call(bob, aaaaa, "read_canister_snapshot_data", candid.Marshal(read{id, s.ID, kind{Heap: &piece{0, 1}}})), ic.CanisterInvalidController, "")
+}

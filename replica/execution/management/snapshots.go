@@ -142,7 +142,7 @@ func loadSnapshot(x *call) ([]byte, *ic.UserError) {
 	}
 	module, memory := s.Module, s.Memory
 	if s.Uploaded {
-		if module, memory, err = x.assemble(c, s); err != nil {
+		if module, memory, err = x.assemble(s); err != nil {
 			return nil, err
 		}
 	}
