@@ -155,6 +155,10 @@ func (s *State) Metadata(id ic.CanisterID, name string) (public, found bool) {
 	return sec != nil && sec.Public, sec != nil
 }
 
+// Busy tells whether messages wait that a further round can work on: the subnet
+// then makes its next block soon, though no user waits.
+func (s *State) Busy() bool { return s.ready.Len() > 0 || s.queue.Len() > 0 }
+
 // Draft begins the next version.
 func (s *State) Draft() *Draft {
 	next := *s
