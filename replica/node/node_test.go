@@ -395,18 +395,30 @@ func TestInstances(t *testing.T) {
 	if _, err := p.Module([32]byte{2}, func() (machine.Module, error) { return nil, errors.New("bad code") }); err == nil {
 		t.Error("an error was kept as a module")
 	}
-	v1, v2 := &state.Memory{}, &state.Memory{}
+	a := &state.Canister{ID: ic.CanisterIDFromUint64(1), Module: &state.Module{Hash: [32]byte{1}}, Memory: &state.Memory{}}
+	next := *a
+	next.Memory = &state.Memory{}
+	other, upgraded := *a, *a
+	other.ID = ic.CanisterIDFromUint64(2)
+	upgraded.Module = &state.Module{Hash: [32]byte{2}}
 	first := &fakeInstance{}
-	p.Give(v1, first)
-	if p.Take(v2) != nil {
-		t.Error("an instance of another version was lent")
+	p.Give(a, first)
+	for name, c := range map[string]*state.Canister{"another canister": &other, "other code": &upgraded} {
+		if inst, _ := p.Take(c); inst != nil {
+			t.Errorf("an instance was lent to %s", name)
+		}
 	}
-	if p.Take(v1) != machine.Instance(first) || p.Take(v1) != nil {
-		t.Error("an instance was not lent once")
+	if inst, version := p.Take(&next); inst != machine.Instance(first) || version != a.Memory {
+		t.Error("the next version of the canister does not get the instance, to rebase it")
 	}
-	p.Give(v1, first)
-	for range 100 {
-		p.Give(v2, &fakeInstance{})
+	if inst, _ := p.Take(a); inst != nil {
+		t.Error("an instance was lent twice")
+	}
+	p.Give(a, first)
+	for i := range uint64(100) {
+		c := other
+		c.ID = ic.CanisterIDFromUint64(3 + i)
+		p.Give(&c, &fakeInstance{})
 	}
 	if !first.closed {
 		t.Error("the pool grows without bound")
@@ -420,4 +432,5 @@ type fakeInstance struct {
 	closed bool
 }
 
-func (f *fakeInstance) Close() { f.closed = true }
+func (f *fakeInstance) Close()            { f.closed = true }
+func (f *fakeInstance) HeapBytes() uint64 { return 1 << 16 }
