@@ -101,6 +101,16 @@ func TestFairness(t *testing.T) {
 	}
 }
 
+// All canisters together have no more memory than the subnet.
+func TestCapacity(t *testing.T) {
+	w := newWorld(t)
+	id := w.universal(alice)
+	w.m.cfg.Capacity = w.s.Head().MemoryBytes + 20*wasmPage
+	w.must(w.call(bob, id, "update", prog{}.u32('q', 10).reply()))
+	w.rejected(w.call(bob, id, "update", prog{}.u32('q', 11).reply()), ic.CanisterOutOfMemory, "Canister cannot grow its memory usage.")
+	w.rejected(w.call(bob, id, "update", prog{}.u64('w', 11).reply()), ic.CanisterOutOfMemory, "")
+}
+
 // The message that ends beyond its limit of instructions is undone.
 func TestInstructionLimit(t *testing.T) {
 	w := newWorld(t)

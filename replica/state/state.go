@@ -216,6 +216,9 @@ func (d *Draft) note(key string, c *Canister) {
 	d.edited[key] = c
 }
 
+// MemoryInUse by all canisters, with the edits of this round.
+func (d *Draft) MemoryInUse() uint64 { return uint64(int64(d.Head.MemoryBytes) + d.bytes) }
+
 // NumCanisters with the edits of this round.
 func (d *Draft) NumCanisters() int {
 	n := d.s.canisters.Len()
@@ -301,7 +304,7 @@ func (d *Draft) Seal() *State {
 	for _, key := range unused {
 		d.s.codes = d.s.codes.Without(key)
 	}
-	d.Head.MemoryBytes = uint64(int64(d.Head.MemoryBytes) + d.bytes)
+	d.Head.MemoryBytes = d.MemoryInUse()
 	d.s.head = d.Head
 	s := d.s
 	d.s = nil

@@ -1,7 +1,6 @@
 package canister
 
 import (
-	"fmt"
 	"sort"
 
 	"ashlar/replica/execution/cycles"
@@ -221,7 +220,7 @@ func (r *Room) Empty(c *state.Canister, reason string) {
 	put := *c
 	r.Put(&put)
 	for _, o := range unanswered {
-		r.Answer(&o.call.Origin, failed(&ic.UserError{Code: ic.CanisterRejectedMessage, Message: fmt.Sprintf("Canister %s: %s", c.ID, reason)}), o.refund)
+		r.Answer(&o.call.Origin, failed(&ic.UserError{Code: ic.CanisterRejectedMessage, Message: reason}), o.refund)
 	}
 	*c = *r.Canister(c.ID) // an answer may have come to c itself
 }

@@ -41,6 +41,8 @@ type Room struct {
 	Subnet sysapi.Subnet
 	Now    ic.Time
 	Tip    *Tip
+	// Capacity is how many bytes all canisters together may take.
+	Capacity uint64
 }
 
 // Tip keeps running instances of the newest state's canisters. It belongs to one
@@ -248,6 +250,10 @@ func (r *Room) grown(c *state.Canister, inst machine.Instance, env *sysapi.Env) 
 	more := heap + stable - min(heap+stable, c.HeapBytes+c.StableBytes)
 	if more == 0 {
 		return nil
+	}
+	if used := r.MemoryInUse(); more > r.Capacity-min(used, r.Capacity) {
+		return canisterError(c.ID, ic.CanisterOutOfMemory, "Canister cannot grow its memory usage.",
+			"Check the canister's memory usage against its allocation and the system wide limits to determine why more memory cannot be allocated.", "out-of-memory")
 	}
 	bigger := *c
 	bigger.HeapBytes, bigger.StableBytes = heap, stable
