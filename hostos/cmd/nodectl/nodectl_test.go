@@ -65,8 +65,10 @@ type node struct{ stopped, restarted string }
 func (n *node) Status() api.Status {
 	return api.Status{Name: "lab", Health: api.Health{Healthy: true, Height: 3}}
 }
-func (n *node) Identity(context.Context) (any, error)                    { return nil, api.ErrUnavailable }
-func (n *node) Activate(context.Context, json.RawMessage) (any, error)   { return nil, api.ErrUnavailable }
+func (n *node) Identity(context.Context) (any, error) { return nil, api.ErrUnavailable }
+func (n *node) Activate(context.Context, json.RawMessage) (any, error) {
+	return nil, api.ErrUnavailable
+}
 func (n *node) Attest(context.Context, []byte) (any, error)              { return nil, api.ErrUnavailable }
 func (n *node) Upgrade(context.Context, io.Reader) (api.Upgraded, error) { return api.Upgraded{}, nil }
 func (n *node) Restart(why string)                                       { n.restarted = why }
