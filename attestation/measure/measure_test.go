@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"crypto/x509"
+	"encoding/hex"
 	"encoding/json"
 	"os"
 	"strings"
@@ -69,6 +70,18 @@ func TestRecordedBoot(t *testing.T) {
 	}
 	if e.PCRs[12] != Config(sha256.Sum256([]byte("config"))) || e.PCRs[13] != evidence.Digest(Guest([]byte("guest")).PCR13) {
 		t.Error("PCR 12 or 13 is not what hostd's extend gives")
+	}
+}
+
+// A boot in which BootNext named an image that Secure Boot refused, and BootOrder the good one: OVMF extended "Returning ..." and
+// "Calling ..." once more, and nothing of the refused image.
+func TestRecordedFailedOption(t *testing.T) {
+	app, err := hex.DecodeString("9205662ebdaf0e1aea9db09b239bc164d671cd0558fef06dec0948a79909128d")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := application([sha256.Size]byte(app), 1).String(); !strings.HasPrefix(got, "a0aa589acd29") { // what that console showed of it
+		t.Errorf("PCR 4 after a failed option: %s", got)
 	}
 }
 

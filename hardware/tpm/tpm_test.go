@@ -5,12 +5,14 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"errors"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
 	"testing"
 
 	"github.com/google/go-tpm/tpm2"
+	"github.com/google/go-tpm/tpm2/transport"
 
 	"ashlar/hardware/tpm"
 	"ashlar/hardware/tpm/tpmtest"
@@ -135,5 +137,55 @@ func TestActivate(t *testing.T) {
 	}
 	if _, err := d.Identity(); err != nil {
 		t.Errorf("after failures: %v", err)
+	}
+}
+
+// Makers store the EK's certificate in an NV index; here the test is the maker.
+func TestEKCertificate(t *testing.T) {
+	socket := tpmtest.Start(t)
+	conn, err := net.Dial("unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := bytes.Repeat([]byte("certificate "), 100)
+	store(t, transport.FromReadWriteCloser(conn), want)
+	conn.Close()
+	d, err := tpm.Open(socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	id, err := d.Identity()
+	if err != nil || !bytes.Equal(id.EKCert, want) {
+		t.Errorf("read %d bytes, %v; want %d", len(id.EKCert), err, len(want))
+	}
+}
+
+func store(t *testing.T, maker transport.TPM, data []byte) {
+	t.Helper()
+	owner := tpm2.AuthHandle{Handle: tpm2.TPMRHOwner, Auth: tpm2.PasswordAuth(nil)}
+	public := tpm2.New2B(tpm2.TPMSNVPublic{
+		NVIndex:    0x01c0000a,
+		NameAlg:    tpm2.TPMAlgSHA256,
+		Attributes: tpm2.TPMANV{OwnerRead: true, OwnerWrite: true, NoDA: true},
+		DataSize:   uint16(len(data)),
+	})
+	if _, err := (tpm2.NVDefineSpace{AuthHandle: owner, PublicInfo: public}).Execute(maker); err != nil {
+		t.Fatal(err)
+	}
+	for at := 0; at < len(data); at += 512 {
+		index, err := tpm2.NVReadPublic{NVIndex: tpm2.TPMHandle(0x01c0000a)}.Execute(maker) // the first write changes its name
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = tpm2.NVWrite{
+			AuthHandle: owner,
+			NVIndex:    tpm2.NamedHandle{Handle: tpm2.TPMHandle(0x01c0000a), Name: index.NVName},
+			Data:       tpm2.TPM2BMaxNVBuffer{Buffer: data[at:min(at+512, len(data))]},
+			Offset:     uint16(at),
+		}.Execute(maker)
+		if err != nil {
+			t.Fatal(err)
+		}
 	}
 }

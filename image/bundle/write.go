@@ -14,9 +14,13 @@ import (
 	"ashlar/image/keys"
 )
 
-// The window decides how far back a match may lie, and the memory of the reader: it decodes on the machine that it upgrades.
 const (
-	windowBytes   = 8 << 20
+	// The window decides how far back a match may lie, and the memory of the reader: it decodes on the machine that it upgrades.
+	windowBytes = 8 << 20
+	// On 45 MB of QEMU, Go, OVMF and libraries: default 16.0 MB in 0.9 s, better 15.6 in 4.6 s, best 14.8 in 7.7 s. A release is
+	// packed on each build, so eight per cent of size are worth less than nine tenths of the time.
+	level = zstd.SpeedDefault
+
 	scratchPrefix = "bundle-*.zst"
 )
 
@@ -86,7 +90,7 @@ func pack(f io.Writer, s Source) (Payload, error) {
 	packed, plain := sha256.New(), sha256.New()
 	buffered := bufio.NewWriterSize(io.MultiWriter(out, packed), 1<<20)
 	// One goroutine: the block boundaries, and so the bytes, do not depend on timing.
-	z, err := zstd.NewWriter(buffered, zstd.WithEncoderLevel(zstd.SpeedBestCompression), zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(windowBytes))
+	z, err := zstd.NewWriter(buffered, zstd.WithEncoderLevel(level), zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(windowBytes))
 	if err != nil {
 		return Payload{}, err
 	}

@@ -81,6 +81,7 @@ type Made struct{ Name, Path string }
 var MadeNames = []string{
 	"os-release",  // name and version of the image
 	"release.pub", // public key of the release, PEM
+	"db.pem",      // certificate that signs the UKIs, PEM: the host checks the guest's with it
 	"sbom",        // what is in the image, SPDX
 }
 
