@@ -118,7 +118,7 @@ func TestTheEndOfATrial(t *testing.T) {
 		{"not restarted yet", api.Status{Version: "1.0.0", Slot: slots.A, Slots: record(slots.A, slots.Armed, "")}, false, ""},
 		{"on trial", api.Status{Version: "2.0.0", Slot: slots.B, Slots: record(slots.A, slots.Trial, "")}, false, ""},
 		{"about to go back", api.Status{Version: "2.0.0", Slot: slots.B, Slots: record(slots.A, slots.Failed, "x")}, false, ""},
-		{"confirmed", api.Status{Version: "2.0.0", Slot: slots.B, Slots: record(slots.B, slots.Good, "")}, true, ""},
+		{"confirmed", api.Status{Version: "2.0.0", Slot: slots.B, Ready: true, Slots: record(slots.B, slots.Good, "")}, true, ""},
 		{"back", api.Status{Version: "1.0.0", Slot: slots.A, Slots: record(slots.A, slots.Failed, "it hung")}, true, "it hung"},
 	} {
 		over, err := outcome(tc.s, up)
