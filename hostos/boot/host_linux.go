@@ -74,7 +74,6 @@ type Host struct {
 	link    *hostlink.Conn
 	health  hostlink.Health
 	heard   time.Time // when the guest last said anything
-	firstOK *hostlink.Health
 	readyAt time.Duration
 	news    chan struct{} // a health frame came
 }

@@ -65,8 +65,10 @@ type node struct{ stopped, restarted string }
 func (n *node) Status() api.Status {
 	return api.Status{Name: "lab", Health: api.Health{Healthy: true, Height: 3}}
 }
-func (n *node) Identity(context.Context) (any, error)                    { return nil, api.ErrUnavailable }
-func (n *node) Activate(context.Context, json.RawMessage) (any, error)   { return nil, api.ErrUnavailable }
+func (n *node) Identity(context.Context) (any, error) { return nil, api.ErrUnavailable }
+func (n *node) Activate(context.Context, json.RawMessage) (any, error) {
+	return nil, api.ErrUnavailable
+}
 func (n *node) Attest(context.Context, []byte) (any, error)              { return nil, api.ErrUnavailable }
 func (n *node) Upgrade(context.Context, io.Reader) (api.Upgraded, error) { return api.Upgraded{}, nil }
 func (n *node) Restart(why string)                                       { n.restarted = why }
@@ -116,7 +118,7 @@ func TestTheEndOfATrial(t *testing.T) {
 		{"not restarted yet", api.Status{Version: "1.0.0", Slot: slots.A, Slots: record(slots.A, slots.Armed, "")}, false, ""},
 		{"on trial", api.Status{Version: "2.0.0", Slot: slots.B, Slots: record(slots.A, slots.Trial, "")}, false, ""},
 		{"about to go back", api.Status{Version: "2.0.0", Slot: slots.B, Slots: record(slots.A, slots.Failed, "x")}, false, ""},
-		{"confirmed", api.Status{Version: "2.0.0", Slot: slots.B, Slots: record(slots.B, slots.Good, "")}, true, ""},
+		{"confirmed", api.Status{Version: "2.0.0", Slot: slots.B, Ready: true, Slots: record(slots.B, slots.Good, "")}, true, ""},
 		{"back", api.Status{Version: "1.0.0", Slot: slots.A, Slots: record(slots.A, slots.Failed, "it hung")}, true, "it hung"},
 	} {
 		over, err := outcome(tc.s, up)
