@@ -195,6 +195,9 @@ func (d *Draft) Put(c *Canister) {
 		panic(fmt.Sprintf("state: %s is not the id of a canister", c.ID))
 	}
 	old := d.Canister(c.ID)
+	if old == c {
+		panic(fmt.Sprintf("state: canister %s was put already: copy it, then change the copy", c.ID))
+	}
 	d.note(string(c.ID.Principal), c)
 	d.reindex(old, c)
 }

@@ -24,9 +24,11 @@ import (
 
 // Limits of memories (resource-limits.md).
 const (
-	maxHeap        = 4 << 30
-	maxStable      = 500 << 30
-	maxModuleBytes = 100 << 20 // of a module, unzipped
+	maxHeap = 4 << 30
+	// MaxStable is the most bytes of a stable memory.
+	MaxStable = 500 << 30
+	// MaxModuleBytes of a module, unzipped.
+	MaxModuleBytes = 100 << 20
 )
 
 // maxHot bounds the instances kept running between messages: each holds its
@@ -62,7 +64,7 @@ func NewTip(e machine.Engine) *Tip {
 
 // Compile checks uploaded code, zipped or not.
 func Compile(e machine.Engine, code []byte) (machine.Module, error) {
-	plain, err := wasm.Unzip(code, maxModuleBytes)
+	plain, err := wasm.Unzip(code, MaxModuleBytes)
 	if err != nil {
 		return nil, err
 	}
@@ -150,7 +152,7 @@ func stateGlobals(in []machine.Global) []state.Global {
 }
 
 func limits(n machine.Instructions) machine.Limits {
-	return machine.Limits{Instructions: n, HeapBytes: maxHeap, StableBytes: maxStable}
+	return machine.Limits{Instructions: n, HeapBytes: maxHeap, StableBytes: MaxStable}
 }
 
 // Freezing is the balance that c must keep.
