@@ -44,11 +44,10 @@ func (n *node) Restart(why string)  { n.restarted = why }
 func (n *node) Shutdown(why string) { n.shutdown = why }
 
 type lab struct {
-	t    *testing.T
-	n    *node
-	srv  *httptest.Server
-	key  ed25519.PrivateKey
-	gate *gate
+	t   *testing.T
+	n   *node
+	srv *httptest.Server
+	key ed25519.PrivateKey
 }
 
 func newLab(t *testing.T) *lab {

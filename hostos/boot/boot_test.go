@@ -46,7 +46,7 @@ func TestGuestSizes(t *testing.T) {
 			t.Errorf("want %d of %d: %d", tc.want, tc.total, n)
 		}
 	}
-	if guestCPUs(0, 4) != 4 || guestCPUs(2, 4) != 2 || guestCPUs(8, 4) != 4 {
+	if guestCPUs(0, 4, false) != 4 || guestCPUs(2, 4, true) != 2 || guestCPUs(8, 4, false) != 4 || guestCPUs(0, 4, true) != 1 {
 		t.Error("processors")
 	}
 }

@@ -66,6 +66,7 @@ type Host struct {
 	kvm      string
 	services *supervise.Group
 	end      context.CancelCauseFunc
+	ahead    chan prefetched
 
 	mu      sync.Mutex
 	phases  []phases.Report
@@ -73,7 +74,6 @@ type Host struct {
 	link    *hostlink.Conn
 	health  hostlink.Health
 	heard   time.Time // when the guest last said anything
-	firstOK *hostlink.Health
 	readyAt time.Duration
 	news    chan struct{} // a health frame came
 }
@@ -89,6 +89,7 @@ func Run(ctx context.Context) Outcome {
 	}
 	h.services = supervise.New(func(format string, args ...any) { h.log.Say(format, args...) })
 	h.replayInit()
+	h.prefetch(ctx)
 	h.services.Start(ctx, "watchdog", h.watchdog)
 	h.services.Start(ctx, "power", h.power)
 	if err := phases.Run(ctx, cmdline.Host, phases.Uptime, h.all(), h.report); err != nil && ctx.Err() == nil {

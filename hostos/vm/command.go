@@ -37,7 +37,7 @@ func (m Machine) arguments(kernel, initrd, line string) []string {
 	args := []string{
 		"-name", "guest", "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
 		"-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny",
-		"-M", "q35,hpet=off,sata=off,smbus=off", "-m", strconv.Itoa(m.MemoryMiB), "-smp", strconv.Itoa(m.CPUs),
+		"-M", "q35,hpet=off,sata=off,smbus=off,i8042=off,vmport=off,smm=off", "-m", strconv.Itoa(m.MemoryMiB), "-smp", strconv.Itoa(m.CPUs),
 	}
 	if m.KVM {
 		args = append(args, "-enable-kvm", "-cpu", "host,-svm,-vmx")
@@ -66,5 +66,5 @@ func (m Machine) commandLine(line string) string {
 	if !m.Emulated {
 		return line
 	}
-	return line + " mitigations=off tsc=reliable no_timer_check"
+	return line + " mitigations=off tsc=reliable no_timer_check cryptomgr.notests rcupdate.rcu_expedited=1 nokaslr 8250.nr_uarts=1"
 }

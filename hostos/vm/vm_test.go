@@ -26,7 +26,7 @@ func TestCommand(t *testing.T) {
 	m := Machine{KVM: true, System: "/dev/vda7", Data: "/dev/vda9", Tap: "tap0", MAC: "6a:01:00:00:00:01", MemoryMiB: 512, CPUs: 2}
 	args := strings.Join(m.arguments("/run/k", "/run/i", "quiet ashlar.role=guest"), " ")
 	for _, want := range []string{
-		"-nodefaults -no-user-config -display none -no-reboot", "-enable-kvm -cpu host,-svm,-vmx", "q35,hpet=off,sata=off,smbus=off",
+		"-nodefaults -no-user-config -display none -no-reboot", "-enable-kvm -cpu host,-svm,-vmx", "q35,hpet=off,sata=off,smbus=off,i8042=off,vmport=off,smm=off",
 		"-kernel /run/k -initrd /run/i -append quiet ashlar.role=guest -chardev",
 		"node-name=system,read-only=on,file.driver=host_device,file.filename=/dev/vda7",
 		"filename=/dev/vda9 -device virtio-blk-pci,drive=data,serial=ashlar-data", "vhost-vsock-pci,guest-cid=3", "ifname=tap0,script=no",

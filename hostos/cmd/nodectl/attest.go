@@ -62,7 +62,7 @@ func (c *call) machine(ctx context.Context) (evidence.Identity, error) {
 	case c.identity != "":
 		raw, err := os.ReadFile(c.identity)
 		if err != nil {
-			return evidence.Identity{}, fmt.Errorf("the machine's identity: %w\n  make it, standing before the machine: nodectl attest --enrol FILE ...", err)
+			return evidence.Identity{}, fmt.Errorf("the machine's identity: %w\n  make it, standing before the machine, by nodectl attest --enrol FILE", err)
 		}
 		return evidence.DecodeIdentity(raw)
 	case c.enrol != "":

@@ -96,7 +96,7 @@ func (c *call) waitTrial(ctx context.Context, up api.Upgraded) error {
 func outcome(s api.Status, up api.Upgraded) (over bool, err error) {
 	e := s.Slots.Slots[slots.Slot(up.Slot)]
 	switch {
-	case string(s.Slots.Confirmed) == up.Slot && s.Version == up.Version:
+	case string(s.Slots.Confirmed) == up.Slot && s.Version == up.Version && s.Ready:
 		return true, nil
 	case e.State == slots.Failed && string(s.Slot) != up.Slot:
 		return true, fmt.Errorf("release %s failed: %s\n  the node is back on release %s", up.Version, e.Reason, s.Version)
