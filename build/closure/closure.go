@@ -112,15 +112,21 @@ func (t *Trees) walk(f File, seen map[string]File) error {
 	if err != nil {
 		return fmt.Errorf("read %s: %w", f.Path, err)
 	}
-	if interp != "" {
-		needed = append(needed, filepath.Base(interp))
-	}
 	for _, n := range needed {
 		lib, ok := t.libs[n]
 		if !ok {
 			return fmt.Errorf("%s needs the library %s, which no pinned package holds", f.Path, n)
 		}
 		if err := t.walk(lib, seen); err != nil {
+			return err
+		}
+	}
+	if interp != "" { // the kernel looks for it by its path, not by its name
+		loader, err := t.Find(usr(interp))
+		if err != nil {
+			return fmt.Errorf("%s needs the loader %s: %w", f.Path, interp, err)
+		}
+		if err := t.walk(loader, seen); err != nil {
 			return err
 		}
 	}

@@ -25,7 +25,11 @@ func tree(t *testing.T, files ...string) string {
 const libc = "/lib/x86_64-linux-gnu/libc.so.6"
 
 func TestOfFollowsNeededAndInterpreter(t *testing.T) {
-	trees, err := Open([]string{tree(t, "/usr/bin/env"), tree(t, libc, "/lib64/ld-linux-x86-64.so.2")})
+	pkg := tree(t, libc, "/lib64/ld-linux-x86-64.so.2")
+	// As in Debian's libc6: the loader lies among the libraries, and its path is a link.
+	os.Rename(filepath.Join(pkg, "lib64/ld-linux-x86-64.so.2"), filepath.Join(pkg, "lib/x86_64-linux-gnu/ld-linux-x86-64.so.2"))
+	os.Symlink("/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2", filepath.Join(pkg, "lib64/ld-linux-x86-64.so.2"))
+	trees, err := Open([]string{tree(t, "/usr/bin/env"), pkg})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -37,7 +41,7 @@ func TestOfFollowsNeededAndInterpreter(t *testing.T) {
 	for _, f := range files {
 		got = append(got, f.Path)
 	}
-	want := "/usr/bin/env /usr/lib/x86_64-linux-gnu/libc.so.6 /usr/lib64/ld-linux-x86-64.so.2"
+	want := "/usr/bin/env /usr/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2 /usr/lib/x86_64-linux-gnu/libc.so.6 /usr/lib64/ld-linux-x86-64.so.2"
 	if strings.Join(got, " ") != want {
 		t.Errorf("got  %s\nwant %s", strings.Join(got, " "), want)
 	}
