@@ -48,7 +48,7 @@ var may = map[string]string{
 	"initramfs":            "internal image hardware attestation",
 	"guestos":              "internal image hardware attestation replica/ic replica/wire replica/registry",
 	"hostos":               "internal image hardware attestation guestos/hostlink replica/ic replica/wire replica/agent",
-	"qemu-tests/lab":       "image hostos/config",
+	"qemu-tests/lab":       "image",
 	"build":                "image initramfs/pack attestation/measure replica/sdk/link qemu-tests/lab",
 	"qemu-tests":           "replica/agent replica/spectest replica/ic attestation/verify image hostos/config",
 

@@ -175,7 +175,7 @@ func (a *Agent) ReadSubnet(ctx context.Context, subnet ic.SubnetID, paths ...has
 	if err != nil {
 		return nil, err
 	}
-	if err := c.VerifyForSubnet(subnet, root, verifyBLS); err != nil {
+	if err := c.VerifyForSubnet(subnet, root, VerifyBLS); err != nil {
 		return nil, err
 	}
 	return c, a.checkAge(c)
@@ -207,9 +207,9 @@ func (a *Agent) verify(c *cert.Certificate, effective ic.CanisterID) error {
 		return err
 	}
 	if effective.Principal == ic.Management {
-		err = c.Verify(root, verifyBLS)
+		err = c.Verify(root, VerifyBLS)
 	} else {
-		err = c.VerifyFor(effective, root, verifyBLS)
+		err = c.VerifyFor(effective, root, VerifyBLS)
 	}
 	if err != nil {
 		return err
@@ -228,7 +228,8 @@ func (a *Agent) checkAge(c *cert.Certificate) error {
 	return nil
 }
 
-func verifyBLS(der, message, sig []byte) error {
+// VerifyBLS checks the signature of a certificate: a cert.VerifyBLS.
+func VerifyBLS(der, message, sig []byte) error {
 	k, err := bls.ParseDER(der)
 	if err != nil {
 		return err
