@@ -81,9 +81,11 @@ func (m *machine) refusesDoubt(b built) {
 	other, err := collect.Identity(tpmtest.Open(m.t))
 	must(m.t, err)
 	for name, spoil := range map[string]func(e *evidence.Evidence, p *verify.Policy){
-		"a replayed nonce":              func(_ *evidence.Evidence, p *verify.Policy) { p.Nonce = bytes.Repeat([]byte{7}, 32) },
-		"another machine's quote":       func(_ *evidence.Evidence, p *verify.Policy) { p.Machine = other },
-		"a log with one byte changed":   func(e *evidence.Evidence, _ *verify.Policy) { e.EventLog[len(e.EventLog)*2/3] ^= 1 },
+		"a replayed nonce":        func(_ *evidence.Evidence, p *verify.Policy) { p.Nonce = bytes.Repeat([]byte{7}, 32) },
+		"another machine's quote": func(_ *evidence.Evidence, p *verify.Policy) { p.Machine = other },
+		"a log with one digest changed": func(e *evidence.Evidence, _ *verify.Policy) {
+			e.EventLog[bytes.Index(e.EventLog, good.Expect.Application[:])] ^= 1
+		},
 		"a log that ends early":         func(e *evidence.Evidence, _ *verify.Policy) { e.EventLog = e.EventLog[:len(e.EventLog)/2] },
 		"a signature over other values": func(e *evidence.Evidence, _ *verify.Policy) { e.Signature[len(e.Signature)-1] ^= 1 },
 		"our quote in another's name":   func(e *evidence.Evidence, p *verify.Policy) { e.Identity, p.Machine = other, other },

@@ -106,6 +106,9 @@ func (m *machine) pullDuringUpgrade(b built) {
 	m.t.Helper()
 	ctx, cancel := context.WithTimeout(m.t.Context(), bootLimit)
 	defer cancel()
+	const half = 20 << 20 // somewhere inside of the root
+	empty := make([]byte, 4096)
+	must(m.t, lab.Patch(m.path("disk"), layout.Root+"-b", half, empty)) // a bad bundle may have come this far before
 	sent := make(chan struct{})
 	go func() {
 		defer close(sent)
@@ -113,10 +116,10 @@ func (m *machine) pullDuringUpgrade(b built) {
 	}()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
-	for empty := make([]byte, 4096); ; {
-		half, err := lab.Peek(m.path("disk"), layout.Root+"-b", 20<<20, int64(len(empty)))
+	for {
+		b, err := lab.Peek(m.path("disk"), layout.Root+"-b", half, int64(len(empty)))
 		must(m.t, err)
-		if !bytes.Equal(half, empty) {
+		if !bytes.Equal(b, empty) {
 			break
 		}
 		select {

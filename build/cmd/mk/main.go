@@ -29,6 +29,7 @@ var commands = []command{
 	{"check", "what takes seconds: gofmt, vet, staticcheck, layers", checkCommand},
 	{"test", "everything: check, unit tests, repro, QEMU tests", testCommand},
 	{"sim", "run subnets from seeds (arguments go to replica/cmd/sim)", simCommand},
+	{"testnet", "a network of one process for canister developers, no VM (PORT=N)", testnetCommand},
 	{"soak", "run the QEMU tests over and over, stop at the first failure", soakCommand},
 	{"repro", "build twice under other circumstances and compare every byte", reproCommand},
 	{"bench", "measure the figures that the project has promised", benchCommand},
