@@ -114,7 +114,7 @@ func (n *node) boot(ctx context.Context) error {
 	}
 	n.hostURL = fmt.Sprintf("http://127.0.0.1:%d", hostPort)
 	n.Print.Say("booting a node in QEMU (%s): OVMF with Secure Boot, TPM 2.0", lab.Accelerator())
-	list := newPhaseList(os.Stdout, lab.Firmware != "")
+	list := newPhaseList(os.Stdout)
 	ctx, cancel := context.WithTimeout(ctx, bootLimit)
 	defer cancel()
 	n.vm, err = lab.Start(ctx, lab.Config{
