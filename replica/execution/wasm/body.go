@@ -43,6 +43,7 @@ type bodyPass struct {
 	weight    uint64
 	maxHeight int
 	spills    spills
+	floats    floats
 }
 
 // A value on the operand stack. Type 0 is unknown: below a branch that is always taken.
@@ -53,6 +54,7 @@ type value struct {
 	local   uint32 // 1 + the local whose copy it is, while version matches
 	version uint32
 	small   bool // an i64 below 2^32
+	calm    bool // a float that is no odd NaN
 }
 
 type frame struct {
@@ -71,6 +73,8 @@ type insert struct {
 	at   int
 	code []byte
 }
+
+const counterTemp = -1 // of the metering's own i64
 
 type tempKey struct {
 	t ValType
@@ -147,6 +151,11 @@ func (p *bodyPass) run(index int) ([]byte, error) {
 	p.versions = make([]uint32, len(p.locals))
 	p.checked = make([]fact, len(p.locals))
 	p.spills.lastSet = make([]uint32, len(p.locals))
+	p.floats.shape = make([]nanSet, len(p.locals))
+	p.floats.other = make([]bool, len(p.locals))
+	for i := range p.typ.params {
+		p.floats.other[i] = true // the caller's, whatever it is
+	}
 	p.epoch = 1
 	p.live = true
 	p.depth = bodyLabel + 1
@@ -175,6 +184,7 @@ func (p *bodyPass) run(index int) ([]byte, error) {
 
 // assemble puts locals, prologue, body and epilogue together.
 func (p *bodyPass) assemble(b body) []byte {
+	head := p.check([]byte{opLoop, typeEmpty, opBlock, typeEmpty}, p.entryCost, 0)
 	frameCost := p.frameCost()
 	guard := p.callee || frameCost > leafFrame
 	var code []byte
@@ -185,8 +195,7 @@ func (p *bodyPass) assemble(b body) []byte {
 	for _, t := range p.tempList {
 		code = append(code, 1, byte(t))
 	}
-	code = append(code, opLoop, typeEmpty, opBlock, typeEmpty)
-	code = p.rw.check(code, p.entryCost, 0)
+	code = append(code, head...)
 	if guard {
 		code = p.rw.enterFrame(code, frameCost)
 	}
@@ -306,7 +315,7 @@ func (p *bodyPass) observe(v *value) {
 		return
 	}
 	p.insertAt(v.at, p.canonical(v.nan))
-	v.nan = 0
+	v.nan, v.calm = 0, true
 }
 
 func (p *bodyPass) step(code byte) {
@@ -381,6 +390,7 @@ func (p *bodyPass) plain(o *op, code ...byte) {
 	}
 	// An address that was a 32-bit value, or was masked by one.
 	v.small = code[0] == opExtendU || code[0] == 0x83 && small
+	v.calm = len(code) == 1 && calmResult(code[0])
 }
 
 func (p *bodyPass) selectOp(code byte) {
@@ -404,8 +414,8 @@ func (p *bodyPass) selectOp(code byte) {
 	if code == opSelect && isRef(want) {
 		p.r.fail("type mismatch: select without type takes no references")
 	}
-	if a.nan != 0 && b.nan != 0 && a.nan != b.nan {
-		p.observe(&a)
+	if a.nan != b.nan && !(a.calm || b.calm) || a.nan&b.nan == 0 && a.nan != 0 && b.nan != 0 {
+		p.observe(&a) // the other may be a NaN whose bits must stay
 		p.observe(&b)
 	}
 	p.emit(code)
@@ -415,6 +425,7 @@ func (p *bodyPass) selectOp(code byte) {
 	v := p.push(want)
 	v.nan = a.nan | b.nan
 	v.small = a.small && b.small
+	v.calm = a.calm && b.calm
 }
 
 func (p *bodyPass) local(code byte) {
@@ -433,9 +444,18 @@ func (p *bodyPass) local(code byte) {
 		v := p.push(t)
 		v.local, v.version = i+1, p.versions[i]
 		v.small = p.isChecked(i)
+		if p.live && p.floats.raw != nil {
+			v.nan = p.floats.raw[i]
+		}
 		return
 	}
-	from := p.pop(t)
+	from := p.take(t)
+	if p.live && (t == F32 || t == F64 || t == V128) {
+		p.floats.assigned(i, from, p.current(from))
+	}
+	if from.nan != 0 && (p.floats.raw == nil || p.floats.raw[i] != from.nan) {
+		p.observe(&from)
+	}
 	p.emitU32(code, i)
 	p.versions[i]++
 	p.spills.set(i)
@@ -445,6 +465,7 @@ func (p *bodyPass) local(code byte) {
 	if code == opLocalTee {
 		v := p.push(t)
 		v.local, v.version, v.small = i+1, p.versions[i], from.small
+		v.nan, v.calm = from.nan, from.calm
 	}
 }
 
@@ -494,7 +515,8 @@ func (p *bodyPass) constant(code byte) {
 		return
 	}
 	p.emit(p.r.b[from:p.r.pos]...)
-	p.push(t).small = small
+	v := p.push(t)
+	v.small, v.calm = small, calmConstant(code, p.r.b[from+1:p.r.pos])
 }
 
 func (p *bodyPass) reference(code byte) {

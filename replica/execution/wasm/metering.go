@@ -55,7 +55,7 @@ func (p *bodyPass) closeCharge() {
 		p.entryCost = c.cost
 	case c.head && p.frames[c.loop].wrapped:
 		p.frames[c.loop].cost = c.cost
-		p.insertAt(c.at, p.rw.check(nil, c.cost, 1))
+		p.insertAt(c.at, p.check(nil, c.cost, 1))
 	case c.head:
 		code := p.rw.subtract(nil, c.cost)
 		code = appendU32(append(code, opGlobalGet), p.rw.counter)
@@ -74,10 +74,15 @@ func (rw *rewriter) subtract(b []byte, cost uint64) []byte {
 	return appendU32(append(b, opGlobalSet), rw.counter)
 }
 
-// check charges cost and leaves by label where the counter falls below zero.
-func (rw *rewriter) check(b []byte, cost uint64, label uint32) []byte {
-	b = rw.subtract(b, cost)
-	b = appendU32(append(b, opGlobalGet), rw.counter)
+// check charges cost and leaves by label where the counter falls below zero. The
+// counter is read once: the compiler does not see that a global was just written.
+func (p *bodyPass) check(b []byte, cost uint64, label uint32) []byte {
+	tmp := p.temp(I64, counterTemp)
+	b = appendU32(append(b, opGlobalGet), p.rw.counter)
+	b = appendI64(append(b, opI64Const), int64(cost))
+	b = appendU32(append(b, opI64Sub, opLocalTee), tmp)
+	b = appendU32(append(b, opGlobalSet), p.rw.counter)
+	b = appendU32(append(b, opLocalGet), tmp)
 	b = append(b, opI64Const, 0, opI64LtS)
 	return appendU32(append(b, opBrIf), label)
 }

@@ -113,6 +113,12 @@ func prepare(code []byte, opt options) (*Prepared, error) {
 		if err != nil {
 			return nil, m.inFunction(uint32(m.importedFuncs+i), err)
 		}
+		if raw := b.floats.result(); raw != nil { // see nan.go
+			b = &bodyPass{m: m, rw: rw, floats: floats{raw: raw}}
+			if out, err = b.run(i); err != nil {
+				return nil, m.inFunction(uint32(m.importedFuncs+i), err)
+			}
+		}
 		rw.bodies = append(rw.bodies, out)
 		p.Info.Instructions += b.ops
 	}

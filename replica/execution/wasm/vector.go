@@ -1,8 +1,6 @@
 package wasm
 
-import "encoding/binary"
-
-// Vector instructions, and NaN made canonical.
+// Vector instructions.
 
 func (p *bodyPass) prefixSIMD() {
 	sub := p.r.u32()
@@ -103,39 +101,4 @@ func (p *bodyPass) vectorAccess(a access, sub uint32, code []byte) {
 	if !a.store {
 		p.push(V128)
 	}
-}
-
-// canonical is code that makes the NaNs in the value on top of the stack canonical:
-// positive, quiet, no payload.
-func (p *bodyPass) canonical(shape nanSet) []byte {
-	var t ValType
-	var canon, equal, choose []byte
-	const nan32, nan64 = 0x7fc00000, 0x7ff8000000000000
-	switch shape {
-	case nanF32:
-		t, equal, choose = F32, []byte{opF32Eq}, []byte{opSelect}
-		canon = binary.LittleEndian.AppendUint32([]byte{opF32Const}, nan32)
-	case nanF64:
-		t, equal, choose = F64, []byte{opF64Eq}, []byte{opSelect}
-		canon = binary.LittleEndian.AppendUint64([]byte{opF64Const}, nan64)
-	case nanF32x4:
-		t, equal, choose = V128, []byte{opPrefixSIMD, 65}, []byte{opPrefixSIMD, 82}
-		canon = []byte{opPrefixSIMD, 12}
-		for range 4 {
-			canon = binary.LittleEndian.AppendUint32(canon, nan32)
-		}
-	default:
-		t, equal, choose = V128, []byte{opPrefixSIMD, 71}, []byte{opPrefixSIMD, 82}
-		canon = []byte{opPrefixSIMD, 12}
-		for range 2 {
-			canon = binary.LittleEndian.AppendUint64(canon, nan64)
-		}
-	}
-	tmp := p.temp(t, 0)
-	b := appendU32([]byte{opLocalTee}, tmp)
-	b = append(b, canon...)
-	b = appendU32(append(b, opLocalGet), tmp)
-	b = appendU32(append(b, opLocalGet), tmp)
-	b = append(b, equal...)
-	return append(b, choose...)
 }
