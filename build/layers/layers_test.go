@@ -31,7 +31,7 @@ var may = map[string]string{
 	"replica/state":        "replica/ic replica/wire replica/crypto",
 	"replica/consensus":    "replica/ic replica/wire replica/crypto",
 	"replica/ingress":      "replica/ic replica/wire replica/crypto",
-	"replica/messaging":    "replica/ic replica/wire replica/crypto replica/state",
+	"replica/messaging":    "replica/ic replica/wire replica/crypto replica/state replica/ingress replica/execution",
 	"replica/execution":    "replica/ic replica/wire replica/crypto replica/state",
 	"replica/engine":       "replica/ic replica/state replica/execution",
 	"replica/p2p":          "replica/ic replica/wire replica/crypto",
@@ -41,7 +41,7 @@ var may = map[string]string{
 	"replica/store":        "replica/ic replica/wire replica/state",
 	"replica/sdk":          "replica/ic replica/wire",
 	"replica/node":         "replica/ic replica/wire replica/crypto replica/state replica/consensus replica/ingress replica/messaging replica/execution",
-	"replica/sim":          "replica/node replica/ic replica/wire replica/crypto replica/state replica/consensus replica/ingress replica/messaging replica/execution",
+	"replica/sim":          "replica/node replica/store replica/ic replica/wire replica/crypto replica/state replica/consensus replica/ingress replica/messaging replica/execution",
 	"replica/nns":          "replica/ic replica/wire replica/sdk",
 	"replica/spectest":     "replica/ic replica/wire replica/agent",
 	"replica/cmd":          "replica",
@@ -50,6 +50,8 @@ var may = map[string]string{
 	"hostos":               "internal image hardware attestation guestos/hostlink replica/ic replica/wire replica/agent",
 	"build":                "image initramfs/pack attestation/measure replica/sdk/link",
 	"qemu-tests":           "replica/agent replica/spectest replica/ic attestation/verify image hostos/config",
+
+	"replica/crypto/usersig": "replica/ic replica/wire", // a canister signature is a certificate
 }
 
 // pure packages get the time, randomness and bytes as arguments.

@@ -1,12 +1,25 @@
 // Package api is the node's public HTTP interface.
+//
+//	client ── cors ── limits ── envelope.Parse, Authenticate ── effective id ─┬─ call ─────── Backend.Submit, Watch
+//	                                                                          ├─ query ────── Backend.Query, SignResponse
+//	                                                                          └─ read_state ─ Certified.Tree.Witness
+//
+// New returns the handler, Run serves it until its context ends. Whatever a
+// client sends costs bounded time and memory; see Limits. What runs and
+// certifies is the Backend's. Specification: https-interface.md; implementation
+// details of errors follow what agents know (docs of each handler).
 package api
 
 import (
 	"context"
+	"errors"
 
 	"ashlar/replica/ic"
 	"ashlar/replica/wire/hashtree"
 )
+
+// ErrBusy is Submit's and Query's answer when a queue is full: come again later.
+var ErrBusy = errors.New("too many requests are under way, try again later")
 
 // Backend is the node as the API sees it: replica/node implements it.
 type Backend interface {
@@ -48,6 +61,16 @@ type Certified struct {
 	// Delegation is nil on the root subnet: CBOR of the certificate's delegation, one
 	// for each of the two forms of canister ranges.
 	Delegation func(newRanges bool) []byte
+	// Request tells who sent a request whose status the state holds. Without it the
+	// API refuses to show the status of any request.
+	Request func(id ic.RequestID) (r Request, found bool)
 	// Metadata tells whether a canister has the section icp:public or icp:private name.
 	Metadata func(c ic.CanisterID, name string) (public, found bool)
+}
+
+// Request is what read_state must know of a request to show its status.
+type Request struct {
+	Sender ic.Principal
+	// Callee is the canister that was called, Effective the id in the URL of the call.
+	Callee, Effective ic.CanisterID
 }

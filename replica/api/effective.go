@@ -1,0 +1,89 @@
+package api
+
+import (
+	"net/http"
+
+	"ashlar/replica/ic"
+	"ashlar/replica/wire/candid"
+)
+
+// target reads the id in the URL: a canister of this subnet, or the subnet.
+func (s *Server) target(r *http.Request, sc scope) (ic.Principal, error) {
+	text := r.PathValue("id")
+	p, err := ic.ParsePrincipal(text)
+	if err != nil {
+		return "", badRequest("Malformed principal in the URL: %v", err)
+	}
+	if sc.subnet {
+		if p != s.node.SubnetID().Principal {
+			return "", badRequest("Subnet %s is not the subnet of this node, which is %s", p, s.node.SubnetID())
+		}
+		return p, nil
+	}
+	if p != ic.Management && !s.hosts(p) {
+		return "", badRequest("Canister %s does not belong to the subnet of this node, %s", p, s.node.SubnetID())
+	}
+	return p, nil
+}
+
+func (s *Server) hosts(p ic.Principal) bool {
+	for _, r := range s.node.Ranges() {
+		if r.Contains(ic.CanisterID{Principal: p}) {
+			return true
+		}
+	}
+	return false
+}
+
+// checkCallTarget applies the rules of "Effective canister id" to a call.
+func checkCallTarget(sc scope, url, canister ic.Principal, method string, arg []byte) error {
+	create := method == "create_canister" || method == "provisional_create_canister_with_cycles"
+	switch {
+	case sc.subnet:
+		if canister != ic.Management || method != "create_canister" {
+			return badRequest("The subnet endpoint only takes calls to create_canister of the management canister, not to %s of %s", method, canister)
+		}
+		return nil
+	case canister != ic.Management:
+		return sameTarget(url, canister)
+	case create:
+		return nil // any id of the subnet
+	case method == "install_chunked_code":
+		return argTarget(url, method, arg, "target_canister")
+	}
+	return argTarget(url, method, arg, "canister_id")
+}
+
+// checkQueryTarget is checkCallTarget for queries.
+func checkQueryTarget(sc scope, url, canister ic.Principal, method string, arg []byte) error {
+	switch {
+	case sc.subnet:
+		if canister != ic.Management || method != "list_canisters" {
+			return badRequest("The subnet endpoint only takes queries to list_canisters of the management canister, not to %s of %s", method, canister)
+		}
+		return nil
+	case canister != ic.Management:
+		return sameTarget(url, canister)
+	case method == "list_canisters":
+		return nil
+	}
+	return argTarget(url, method, arg, "canister_id")
+}
+
+func sameTarget(url, want ic.Principal) error {
+	if url != want {
+		return badRequest("Specified CanisterId %s does not match effective canister id in URL %s", want, url)
+	}
+	return nil
+}
+
+// argTarget finds the canister that a call to the management canister is about.
+func argTarget(url ic.Principal, method string, arg []byte, field string) error {
+	want := candid.RecordOf(candid.F(field, candid.Prim(candid.Principal)))
+	values, err := candid.Decode(arg, []*candid.Type{want}, candid.DefaultLimits(len(arg)))
+	if err != nil {
+		return badRequest("Call to %s of the management canister: the argument has no principal %s: %v", method, field, err)
+	}
+	v, _ := values[0].(candid.Fields).Get(field)
+	return sameTarget(url, v.(ic.Principal))
+}

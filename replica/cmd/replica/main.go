@@ -1,0 +1,146 @@
+// Command replica is one node of an Internet Computer network:
+//
+//	replica --dev --listen 127.0.0.1:4943 --state DIR
+//
+// With --dev and a new directory it makes a network of its own: one node, its
+// subnet the root, canisters from nothing. It prints where it listens and the
+// root key, serves the HTTP interface and /metrics, and stops at SIGINT or
+// SIGTERM with everything saved. Started again on the same directory it goes on
+// where it was, also after kill -9 or a power cut.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"syscall"
+	"time"
+
+	"ashlar/replica/api"
+)
+
+// Version is set by the build.
+var Version = "dev"
+
+type flags struct {
+	listen, state, rootKeyOut string
+	dev                       bool
+}
+
+func main() {
+	f, err := parse(os.Args[1:], os.Stderr)
+	if err != nil {
+		os.Exit(2)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	err = run(ctx, f, os.Stdout)
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "replica:", err)
+		os.Exit(1)
+	}
+}
+
+func parse(args []string, out io.Writer) (f flags, err error) {
+	set := flag.NewFlagSet("replica", flag.ContinueOnError)
+	set.SetOutput(out)
+	set.StringVar(&f.listen, "listen", "127.0.0.1:4943", "address of the HTTP interface; port 0 takes a free one")
+	set.StringVar(&f.state, "state", "", "directory of keys, blocks and state; made if it does not exist")
+	set.BoolVar(&f.dev, "dev", false, "a network of its own for canister developers: may be made new, canisters from nothing")
+	set.StringVar(&f.rootKeyOut, "root-key-out", "", "file to write the root key to, as DER in hex")
+	if err := set.Parse(args); err != nil {
+		return f, err
+	}
+	switch {
+	case set.NArg() > 0:
+		err = fmt.Errorf("unexpected argument %q", set.Arg(0))
+	case f.state == "":
+		err = errors.New("no directory for the state: add --state DIR")
+	}
+	if err != nil {
+		fmt.Fprintln(out, "replica:", err)
+	}
+	return f, err
+}
+
+// run is the life of a node: listen first, so that a busy port leaves no trace.
+func run(ctx context.Context, f flags, out io.Writer) error {
+	began := time.Now()
+	debug.SetGCPercent(200) // memory is cheaper here than the collector under load
+	log := func(format string, args ...any) {
+		fmt.Fprintf(out, "%s %s\n", time.Now().UTC().Format("2006-01-02T15:04:05.000Z"), fmt.Sprintf(format, args...))
+	}
+	l, err := listen(f.listen)
+	if err != nil {
+		return err
+	}
+	defer l.Close()
+	r, err := open(f, log)
+	if err != nil {
+		return err
+	}
+
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	ends := make(chan error, 2)
+	running := 1
+	go func() { ends <- r.node.Run(ctx) }()
+	if err = r.announce(ctx, f, l.Addr(), began, log); err == nil {
+		m := newMetrics(r.node)
+		server := api.New(backend{r.node}, api.Config{Version: Version, Metrics: m, Observe: m.observe})
+		running++
+		go func() { ends <- server.Run(ctx, l) }()
+		select {
+		case <-ctx.Done():
+			log("stopping")
+		case err = <-ends:
+			running--
+		}
+	}
+	stop()
+	return errors.Join(err, drain(ends, running), r.shut(log))
+}
+
+// drain waits for what still runs.
+func drain(ends <-chan error, running int) (err error) {
+	late := time.After(stopTimeout)
+	for range running {
+		select {
+		case e := <-ends:
+			err = errors.Join(err, e)
+		case <-late:
+			return errors.Join(err, errors.New("the node does not stop; its state is safe"))
+		}
+	}
+	return err
+}
+
+// stopTimeout is for the round in progress: the longest takes some seconds.
+const stopTimeout = 30 * time.Second
+
+func listen(addr string) (net.Listener, error) {
+	l, err := net.Listen("tcp", addr)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return nil, fmt.Errorf("%s is in use by another program\n  see which:           ss -ltnp 'sport = :%s'\n  or choose another:   --listen %s", addr, port(addr), other(addr))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("cannot listen on %s: %w\n  give an address of this machine and a port, such as --listen 127.0.0.1:4943", addr, err)
+	}
+	return l, nil
+}
+
+func port(addr string) string {
+	_, p, _ := net.SplitHostPort(addr)
+	return p
+}
+
+func other(addr string) string {
+	host, _, _ := net.SplitHostPort(addr)
+	return net.JoinHostPort(host, "0")
+}

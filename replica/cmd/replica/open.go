@@ -1,0 +1,191 @@
+package main
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"time"
+
+	"ashlar/replica/api"
+	"ashlar/replica/consensus"
+	"ashlar/replica/crypto/bls"
+	"ashlar/replica/crypto/keystore"
+	"ashlar/replica/engine"
+	"ashlar/replica/execution/sysapi"
+	"ashlar/replica/ic"
+	"ashlar/replica/ingress"
+	"ashlar/replica/messaging"
+	"ashlar/replica/node"
+	"ashlar/replica/registry"
+	"ashlar/replica/state"
+	"ashlar/replica/store"
+	"ashlar/replica/wire/envelope"
+)
+
+// replica is a node with what it stands on.
+type replica struct {
+	node  *node.Node
+	store *store.Store
+	keys  *keystore.Keys
+}
+
+// shut closes the store and erases the secrets; what made the store fail was
+// reported when it did.
+func (r *replica) shut(log func(string, ...any)) error {
+	defer r.keys.Erase()
+	if r.store.Err() != nil {
+		return nil
+	}
+	if err := r.store.Close(); err != nil {
+		return err
+	}
+	log("stopped at height %d, everything is saved", r.node.Metrics().Saved)
+	return nil
+}
+
+// open the state directory: the store first, since it locks the directory.
+func open(f flags, log func(string, ...any)) (*replica, error) {
+	s, err := store.Open(f.state, store.Options{Log: func(line string) { log("store: %s", line) }})
+	if err != nil {
+		return nil, err
+	}
+	r := &replica{store: s}
+	if err := r.join(f, log); err != nil {
+		s.Close()
+		return nil, err
+	}
+	return r, nil
+}
+
+func (r *replica) join(f flags, log func(string, ...any)) error {
+	reg, err := r.network(f, log)
+	if err != nil {
+		return err
+	}
+	view, err := reg.View(reg.Version(), ic.SubnetID{})
+	if err != nil {
+		return err
+	}
+	eng, err := engine.New(engine.Config{Host: sysapi.Functions(), CacheDir: filepath.Join(f.state, "compiled")})
+	if err != nil {
+		return err
+	}
+	subnet := subnetOf(view)
+	machine := messaging.New(messaging.Config{Subnet: subnet, Provisional: f.dev, Version: Version, Pool: node.NewInstances()}, eng)
+	r.node, err = node.New(node.Config{
+		Subnet: subnet, Members: members(view), Group: view.Group, Registry: view.Version, Genesis: view.Genesis,
+		Keys: r.keys, Machine: machine, Store: r.store, Clock: node.WallClock{}, Pace: consensus.DefaultPace,
+		Limits: ingress.Default, Log: func(line string) { log("%s", line) }, Parse: parseEnvelope,
+	})
+	return err
+}
+
+// network loads keys and registry, or makes a new network of one node.
+func (r *replica) network(f flags, log func(string, ...any)) (*registry.Store, error) {
+	var err error
+	if registry.Exists(f.state) {
+		if r.keys, err = keystore.Load(f.state); err != nil {
+			return nil, err
+		}
+		return registry.Open(f.state)
+	}
+	if _, ok, err := r.store.SavedHeight(); ok || err != nil {
+		return nil, errors.Join(err, fmt.Errorf("%s holds a state and no registry\n  restore the directory from a backup", f.state))
+	}
+	if !f.dev {
+		return nil, fmt.Errorf("%s holds no network\n  to make a new one for development, start with --dev", f.state)
+	}
+	if r.keys, err = keystore.Generate(nil); err != nil {
+		return nil, err
+	}
+	// Keys first: a registry that names keys nobody has would be a network nobody can run.
+	if err := r.keys.Save(f.state); err != nil {
+		return nil, err
+	}
+	group := &bls.Group{Key: r.keys.Share(), Holders: []*bls.PublicKey{r.keys.Share()}, Threshold: 1}
+	reg, subnet, err := registry.Genesis(group, []registry.Node{{PublicKey: r.keys.NodeKey()}}, []ic.NodeID{r.keys.NodeID()}, Version, node.WallClock{}.Now())
+	if err != nil {
+		return nil, err
+	}
+	log("made a new network of one node: subnet %s", subnet)
+	return reg, reg.Save(f.state)
+}
+
+func subnetOf(v *registry.View) state.Subnet {
+	s := state.Subnet{ID: v.ID, Type: v.Subnet.Type, PublicKey: v.Group.Key.DER(), RootKey: v.Group.Key.DER(), Ranges: v.Ranges}
+	for i, id := range v.Subnet.Members {
+		s.Nodes = append(s.Nodes, state.Node{ID: id, PublicKey: keystore.NodeDER(v.Nodes[i].PublicKey)})
+	}
+	return s
+}
+
+func members(v *registry.View) (out []consensus.Member) {
+	for i, id := range v.Subnet.Members {
+		out = append(out, consensus.Member{Node: id, Key: v.Nodes[i].PublicKey})
+	}
+	return out
+}
+
+func parseEnvelope(raw []byte) (*ic.Ingress, error) {
+	e, err := envelope.Parse(raw, "call")
+	if err != nil {
+		return nil, err
+	}
+	return e.Ingress(), nil
+}
+
+// announce waits for the first certified state, and says what clients need.
+func (r *replica) announce(ctx context.Context, f flags, at net.Addr, began time.Time, log func(string, ...any)) error {
+	if f.rootKeyOut != "" {
+		if err := os.WriteFile(f.rootKeyOut, []byte(hex.EncodeToString(r.node.RootKey())+"\n"), 0o644); err != nil {
+			return fmt.Errorf("write the root key: %w", err)
+		}
+	}
+	ready := r.node.Ready()
+	log("root key %x", r.node.RootKey())
+	log("node %s of subnet %s, canisters from %s", r.node.NodeID(), r.node.SubnetID(), r.node.Ranges()[0].First)
+	select {
+	case <-ready:
+	case <-r.store.Failed():
+		return nil // Run says why
+	case <-ctx.Done():
+		return nil
+	}
+	log("healthy at height %d, %d ms after the start", r.node.Metrics().Height, time.Since(began).Milliseconds())
+	log("replica: http://%s", at)
+	return nil
+}
+
+// backend is the node as the API wants it.
+type backend struct{ *node.Node }
+
+// Certified is the latest certified state.
+func (b backend) Certified() *api.Certified {
+	v := b.View()
+	if v == nil {
+		return nil
+	}
+	return &api.Certified{Height: v.Height, Time: v.Time, Tree: v.Tree(), Signature: v.Signature, Metadata: v.State.Metadata}
+}
+
+// Submit and Query speak of a busy node in the API's words.
+func (b backend) Submit(ctx context.Context, raw []byte, msg *ic.Ingress) error {
+	return busy(b.Node.Submit(ctx, raw, msg))
+}
+
+// Query runs on the latest certified state.
+func (b backend) Query(ctx context.Context, q *ic.Query) (ic.Reply, error) {
+	reply, err := b.Node.Query(ctx, q)
+	return reply, busy(err)
+}
+
+func busy(err error) error {
+	if errors.Is(err, node.ErrBusy) {
+		return api.ErrBusy
+	}
+	return err
+}

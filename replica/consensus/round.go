@@ -1,0 +1,173 @@
+package consensus
+
+import (
+	"bytes"
+	"slices"
+
+	"ashlar/replica/ic"
+	"ashlar/replica/wire/block"
+)
+
+// round is what is known of one height.
+type round struct {
+	start   ic.Time // when this node entered it; 0: not yet
+	ranking []int   // member indices, best first; known with the last beacon
+
+	beacon, tape             []byte
+	beaconShares, tapeShares shares
+
+	proposals map[block.Hash]*proposal
+	proposed  bool // by this node
+	notary    map[block.Hash]shares
+	notarized []block.Hash // by rank
+	finality  map[block.Hash]shares
+	final     *block.Hash // of the finalization artifact itself
+	signed    []block.Hash
+	finished  bool // this node signed a finalization, or may not
+
+	certShares    map[block.Hash]shares
+	root          *block.Hash // own state
+	certification *block.Artifact
+}
+
+// proposal of one maker.
+type proposal struct {
+	*block.Artifact
+	valid, invalid bool // neither: not yet judged
+}
+
+// shares by member index.
+type shares map[uint64][]byte
+
+func (c *Core) round(h ic.Height) *round {
+	r := c.rounds[h]
+	if r == nil {
+		r = &round{proposals: map[block.Hash]*proposal{}, notary: map[block.Hash]shares{}, finality: map[block.Hash]shares{},
+			certShares: map[block.Hash]shares{}, beaconShares: shares{}, tapeShares: shares{}}
+		c.rounds[h] = r
+	}
+	return r
+}
+
+// sorted proposals: by rank, then hash, so that all that follows is deterministic.
+func (r *round) sorted() []*proposal {
+	out := make([]*proposal, 0, len(r.proposals))
+	for _, p := range r.proposals {
+		out = append(out, p)
+	}
+	slices.SortFunc(out, func(a, b *proposal) int {
+		if a.Block.Rank != b.Block.Rank {
+			return int(a.Block.Rank) - int(b.Block.Rank)
+		}
+		return bytes.Compare(a.Hash[:], b.Hash[:])
+	})
+	return out
+}
+
+// disqualified makers signed two blocks: none of theirs is to be notarized.
+func (r *round) disqualified(maker uint64) bool {
+	n := 0
+	for _, p := range r.proposals {
+		if p.Signer == maker && !p.invalid {
+			n++
+		}
+	}
+	return n > 1
+}
+
+func sortedKeys(m map[block.Hash]shares) []block.Hash {
+	out := make([]block.Hash, 0, len(m))
+	for k := range m {
+		out = append(out, k)
+	}
+	slices.SortFunc(out, func(a, b block.Hash) int { return bytes.Compare(a[:], b[:]) })
+	return out
+}
+
+// votes of a quorum, by signer.
+func (s shares) votes(quorum int) []block.Vote {
+	out := make([]block.Vote, 0, len(s))
+	for i, sig := range s {
+		out = append(out, block.Vote{Signer: i, Signature: sig})
+	}
+	slices.SortFunc(out, func(a, b block.Vote) int { return int(a.Signer) - int(b.Signer) })
+	return out[:min(quorum, len(out))]
+}
+
+// ancestors of a block at a height whose parent is given: those not yet
+// executed, youngest first.
+func (c *Core) ancestors(h ic.Height, parent block.Hash) func(yield func(*block.Block) bool) {
+	return func(yield func(*block.Block) bool) {
+		for h := h - 1; h > c.executed; h-- {
+			r := c.rounds[h]
+			if r == nil || r.proposals[parent] == nil {
+				return
+			}
+			b := r.proposals[parent].Block
+			if !yield(b) {
+				return
+			}
+			parent = b.Parent
+		}
+	}
+}
+
+// finalBlock is the block at a finalized height: found from the youngest
+// finalization above it.
+func (c *Core) finalBlock(h ic.Height) *proposal {
+	top := c.rounds[c.finalized]
+	if top == nil || top.final == nil || h > c.finalized {
+		return nil
+	}
+	at, hash := c.finalized, *top.final
+	for ; ; at-- {
+		r := c.rounds[at]
+		if r == nil || r.proposals[hash] == nil {
+			return nil
+		}
+		if at == h {
+			return r.proposals[hash]
+		}
+		hash = r.proposals[hash].Block.Parent
+	}
+}
+
+// parent data of a proposal at h that extends hash.
+func (c *Core) parentOf(h ic.Height, hash block.Hash) (b *block.Block, ok bool) {
+	if h == 1 {
+		if hash != c.genesisHash() {
+			return nil, false
+		}
+		return &block.Block{Time: c.Genesis}, true
+	}
+	r := c.rounds[h-1]
+	if r == nil || !slices.Contains(r.notarized, hash) || r.proposals[hash] == nil {
+		return nil, false
+	}
+	return r.proposals[hash].Block, true
+}
+
+// restore takes back what this node persisted; all of it was checked before.
+func (c *Core) restore(artifacts []*block.Artifact) error {
+	for _, a := range artifacts {
+		if c.lowest == 0 || a.Height < c.lowest {
+			c.lowest = a.Height
+		}
+	}
+	slices.SortStableFunc(artifacts, func(a, b *block.Artifact) int {
+		if a.Height != b.Height {
+			return int(a.Height) - int(b.Height)
+		}
+		return int(a.Kind) - int(b.Kind)
+	})
+	for _, a := range artifacts {
+		c.take(a, true)
+	}
+	c.height = 1
+	for h, r := range c.rounds {
+		if len(r.notarized) > 0 && r.beacon != nil && h >= c.height {
+			c.height = h + 1
+		}
+	}
+	return c.checkRestored()
+}

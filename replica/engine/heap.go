@@ -1,0 +1,96 @@
+package engine
+
+import (
+	"fmt"
+
+	"github.com/tetratelabs/wazero/experimental"
+
+	"ashlar/replica/state/pages"
+)
+
+// heap is a linear memory in a mapping of our own, off the Go heap. wazero asks
+// it for room; its length is wazero's, its address never changes.
+type heap struct {
+	*heap_
+	buf []byte // the present length
+}
+
+// heap_ is the part that outlives its owner until it is unmapped.
+type heap_ struct {
+	space   []byte // reserved
+	tracker tracker
+}
+
+func newHeap(maxBytes uint64, t trackerMaker) *heap {
+	space, err := reserve(maxBytes)
+	if err != nil {
+		panic(fmt.Sprintf("engine: reserve %d bytes for a heap: %v", maxBytes, err))
+	}
+	h := &heap{heap_: &heap_{space: space}}
+	h.tracker = t(space)
+	return h
+}
+
+func (h *heap_) release() {
+	if h.space != nil {
+		h.tracker.close()
+		unmap(h.space)
+		h.space = nil
+	}
+}
+
+// Allocate implements experimental.MemoryAllocator.
+func (h *heap) Allocate(_, _ uint64) experimental.LinearMemory { return h }
+
+// Reallocate implements experimental.LinearMemory.
+func (h *heap) Reallocate(size uint64) []byte {
+	if size > uint64(len(h.space)) {
+		panic(fmt.Sprintf("engine: heap of %d bytes asked for, %d reserved", size, len(h.space)))
+	}
+	h.buf = h.space[:size]
+	return h.buf
+}
+
+// Free implements experimental.LinearMemory: the mapping stays until release.
+func (h *heap) Free() {}
+
+func (h *heap) page(i uint64) pages.Page { return pages.Page(h.space[i*pages.Size:]) }
+
+// clean makes the present content the one that later changes are found against.
+func (h *heap) clean() { h.tracker.clean(h.space[:len(h.buf)]) }
+
+// changes returns copies of the pages that differ from base, and cleans.
+func (h *heap) changes(base pages.Map) []pages.Change {
+	var out []pages.Change
+	h.tracker.written(h.buf, func(i uint64) {
+		c, changed := change(i, h.page(i), base)
+		if !changed {
+			return
+		}
+		if c.Page != nil {
+			p := *c.Page
+			c.Page = &p
+		}
+		out = append(out, c)
+	})
+	return out
+}
+
+// restore brings back base, zeroes what lies beyond its length, and cleans.
+func (h *heap) restore(base pages.Map) {
+	keep := base.Bytes() / pages.Size
+	h.tracker.written(h.buf, func(i uint64) {
+		if i >= keep {
+			return
+		}
+		if p := base.Get(i); p == nil {
+			*h.page(i) = zeroPage
+		} else if *h.page(i) != *p {
+			*h.page(i) = *p
+		}
+	})
+	if base.Bytes() < uint64(len(h.buf)) {
+		discard(h.space[base.Bytes():len(h.buf)])
+	}
+	h.clean()
+}

@@ -1,0 +1,30 @@
+package engine
+
+import "golang.org/x/sys/unix"
+
+// reserve maps zeros that take memory only where they are written. Huge pages are
+// off: with them a written byte would be 2 MiB to save.
+func reserve(n uint64) ([]byte, error) {
+	if n == 0 {
+		return nil, nil
+	}
+	b, err := unix.Mmap(-1, 0, int(n), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON|unix.MAP_NORESERVE)
+	if err != nil {
+		return nil, err
+	}
+	_ = unix.Madvise(b, unix.MADV_NOHUGEPAGE) // kernels without huge pages refuse it
+	return b, nil
+}
+
+func unmap(b []byte) {
+	if err := unix.Munmap(b); err != nil {
+		panic("engine: munmap: " + err.Error())
+	}
+}
+
+// discard makes the range read as zeros again and gives its memory back.
+func discard(b []byte) {
+	if err := unix.Madvise(b, unix.MADV_DONTNEED); err != nil {
+		clear(b)
+	}
+}

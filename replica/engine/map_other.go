@@ -1,0 +1,14 @@
+//go:build !linux
+
+package engine
+
+import "errors"
+
+// Elsewhere heaps are plain Go memory: correct, for development only.
+func reserve(n uint64) ([]byte, error) { return make([]byte, n), nil }
+
+func unmap([]byte) {}
+
+func discard(b []byte) { clear(b) }
+
+func probeScan() (trackerMaker, error) { return nil, errors.New("it needs Linux") }

@@ -1,0 +1,122 @@
+package canister
+
+import (
+	"errors"
+	"fmt"
+
+	"ashlar/replica/execution/machine"
+	"ashlar/replica/execution/sysapi"
+	"ashlar/replica/ic"
+	"ashlar/replica/state"
+)
+
+const docs = "https://internetcomputer.org/docs/current/references/execution-errors#"
+
+// canisterError has the form of all errors that a canister's run ends with; help
+// and doc may be empty.
+func canisterError(id ic.CanisterID, code ic.ErrorCode, text, help, doc string) *ic.UserError {
+	text = fmt.Sprintf("Error from Canister %s: %s", id, text)
+	if help != "" {
+		text += ".\n" + help
+		if doc != "" {
+			text += " See documentation: " + docs + doc
+		}
+	}
+	return &ic.UserError{Code: code, Message: text}
+}
+
+const handleFailures = "Consider gracefully handling failures from this canister or altering the canister to handle exceptions."
+
+// trapError is what a caller hears of a trap.
+func trapError(c *state.Canister, t *machine.Trap, limit machine.Instructions) *ic.UserError {
+	var called *sysapi.Trapped
+	var violated *sysapi.Violation
+	var failed *sysapi.Failed
+	switch {
+	case errors.As(t.Err, &called):
+		return canisterError(c.ID, ic.CanisterCalledTrap, "Canister called `ic0.trap` with message: '"+called.Message+"'", handleFailures, "trapped-explicitly")
+	case errors.As(t.Err, &violated):
+		return canisterError(c.ID, ic.CanisterContractViolation, "Canister violated contract: "+violated.Text, violated.Help, "")
+	case errors.As(t.Err, &failed):
+		return canisterError(c.ID, ic.CanisterTrapped, "Canister trapped: "+failed.Text, handleFailures, "trapped")
+	case t.Kind == machine.TrapInstructionLimit:
+		return canisterError(c.ID, ic.CanisterInstructionLimitExceeded,
+			fmt.Sprintf("Canister exceeded the limit of %d instructions for single message execution.", limit),
+			"Try optimizing this method to consume fewer instructions or split the work across multiple messages.", "instruction-limit-exceeded")
+	}
+	return canisterError(c.ID, ic.CanisterTrapped, "Canister trapped: "+trapText(t), handleFailures, "trapped")
+}
+
+// trapText is dfinity's word for a trap, and where known the function it was in.
+func trapText(t *machine.Trap) string {
+	text, ok := map[machine.TrapKind]string{
+		machine.TrapUnreachable: "unreachable", machine.TrapHeapBounds: "heap out of bounds", machine.TrapStableBounds: "stable memory out of bounds",
+		machine.TrapDivideByZero: "integer division by 0", machine.TrapIntegerOverflow: "integer overflow", machine.TrapBadConversion: "bad conversion to integer",
+		machine.TrapTableBounds: "table out of bounds", machine.TrapIndirectCall: "function invocation does not match its signature",
+		machine.TrapStackOverflow: "stack overflow",
+	}[t.Kind]
+	if !ok {
+		text = "unknown"
+	}
+	if t.Func != "" {
+		text += "\nCanister Backtrace:\n" + t.Func + "\n"
+	}
+	return text
+}
+
+// trapLog is the line that a canister's log gets.
+func trapLog(t *machine.Trap, err *ic.UserError) []byte {
+	var called *sysapi.Trapped
+	switch {
+	case t == nil:
+		return []byte("[TRAP]: " + err.Message)
+	case errors.As(t.Err, &called):
+		if called.Message == "" {
+			return []byte("[TRAP]: (no message)")
+		}
+		return []byte("[TRAP]: " + called.Message)
+	case t.Err != nil:
+		return []byte("[TRAP]: " + t.Err.Error())
+	}
+	return []byte("[TRAP]: " + trapText(t))
+}
+
+func memoryLimitExceeded(c *state.Canister, limit, peak uint64) *ic.UserError {
+	return canisterError(c.ID, ic.CanisterWasmMemoryLimitExceeded, fmt.Sprintf("Canister exceeded its current Wasm memory limit of %d bytes. "+
+		"The peak Wasm memory usage was %d bytes. If the canister reaches 4GiB, then it may stop functioning and may become unrecoverable. "+
+		"Please reach out to the canister owner to investigate the reason for the increased memory usage. "+
+		"It might be necessary to move data from the Wasm memory to the stable memory. "+
+		"If such high Wasm memory usage is expected and safe, then the developer can increase the Wasm memory limit in the canister settings.", limit, peak),
+		"Try checking the canister for a possible memory leak or modifying it to use more stable memory instead of Wasm memory.", "wasm-memory-limit-exceeded")
+}
+
+func noModule(id ic.CanisterID) *ic.UserError {
+	return canisterError(id, ic.CanisterWasmModuleNotFound, "Attempted to execute a message, but the canister contains no Wasm module.",
+		"Please install code to this canister before calling it.", "wasm-module-not-found")
+}
+
+func noMethod(id ic.CanisterID, kind, name string) *ic.UserError {
+	return canisterError(id, ic.CanisterMethodNotFound, fmt.Sprintf("Canister has no %s method '%s'.", kind, name),
+		"Check that the method being called is exported by the target canister.", "method-not-found")
+}
+
+func didNotReply(id ic.CanisterID) *ic.UserError {
+	return ic.Errorf(ic.CanisterDidNotReply, "Canister %s did not reply to the call", id)
+}
+
+// NotFound is the error of a call to a canister that is not there.
+func NotFound(id ic.CanisterID) *ic.UserError {
+	return ic.Errorf(ic.CanisterNotFound, "Canister %s not found", id)
+}
+
+// NotRunning is the error of a call to a canister that is stopped or stopping;
+// nil if it runs.
+func NotRunning(c *state.Canister) *ic.UserError {
+	switch c.Run {
+	case state.Stopped:
+		return ic.Errorf(ic.CanisterStopped, "Canister %s is stopped", c.ID)
+	case state.Stopping:
+		return ic.Errorf(ic.CanisterStopping, "Canister %s is stopping", c.ID)
+	}
+	return nil
+}

@@ -1,0 +1,226 @@
+package canister
+
+import (
+	"fmt"
+	"sort"
+
+	"ashlar/replica/execution/cycles"
+	"ashlar/replica/execution/machine"
+	"ashlar/replica/execution/sysapi"
+	"ashlar/replica/execution/wasm"
+	"ashlar/replica/ic"
+	"ashlar/replica/state"
+)
+
+// Mode of an installation.
+type Mode string
+
+// The modes, with the names of the canister history.
+const (
+	Install   Mode = "install"
+	Reinstall Mode = "reinstall"
+	Upgrade   Mode = "upgrade"
+)
+
+// Installation is what install_code asks for.
+type Installation struct {
+	Mode   Mode
+	Code   []byte // as uploaded, perhaps zipped
+	Arg    []byte
+	Caller ic.Principal
+	// Of an upgrade.
+	SkipPreUpgrade bool
+	Keep           *bool // wasm_memory_persistence: keep, replace, or not said
+}
+
+// eopSection marks code that keeps its heap over upgrades (Motoko's enhanced
+// orthogonal persistence).
+const eopSection = "enhanced-orthogonal-persistence"
+
+// Deploy installs or upgrades code on c, a private copy: as one unit, so that an
+// error leaves c as it was but for its log and the cycles that the attempt cost.
+func (r *Room) Deploy(c *state.Canister, in *Installation) (machine.Instructions, *ic.UserError) {
+	if err := modeFits(c, in); err != nil {
+		return 0, err
+	}
+	module, err := Compile(r.Tip.engine, in.Code)
+	if err != nil {
+		return 0, canisterError(c.ID, ic.CanisterInvalidWasm, "Canister's Wasm module is not valid: "+err.Error(),
+			"If you are running this canister in a test environment (e.g., dfx), make sure the test environment is up to date. Otherwise, this is likely an error with the compiler/CDK toolchain being used to build the canister. Please report the error to IC devs on the forum: https://forum.dfinity.org and include which language/CDK was used to create the canister.", "")
+	}
+	if err := keepFits(c, in, module.Info()); err != nil {
+		return 0, err
+	}
+	cost := r.Subnet.Costs.Run(cycles.InstallInstructions, module.Info().Memory64)
+	if err := r.withdraw(c, cost, in.Caller); err != nil {
+		return 0, ic.Errorf(ic.CanisterOutOfCycles, "Canister installation failed with `%s`.\nTop up the canister with more cycles. See documentation: %sinstall-code-not-enough-cycles", err.Message, docs)
+	}
+	next := *c
+	d := &deployment{room: r, in: in, module: module, used: compileCost * machine.Instructions(module.Info().Instructions)}
+	fault := d.run(&next)
+	if fault != nil {
+		r.Cool(c.ID)
+		c.TakeLog(&next)
+		r.settle(c, cost, d.used)
+		return d.used, fault
+	}
+	*c = next
+	r.settle(c, cost, d.used)
+	return d.used, nil
+}
+
+// compileCost is what each Wasm instruction of new code costs, in instructions.
+const compileCost = 6000
+
+func modeFits(c *state.Canister, in *Installation) *ic.UserError {
+	switch {
+	case in.Mode == Install && c.Module != nil:
+		return ic.Errorf(ic.CanisterNonEmpty, "Canister %s cannot be installed because the canister is not empty. Try installing with mode='reinstall' instead.\nCheck that you want to overwrite the canister and, if so, use mode='reinstall'. See documentation: %scanister-not-empty", c.ID, docs)
+	case in.Mode == Upgrade && c.Module == nil:
+		return noModule(c.ID)
+	}
+	return nil
+}
+
+// keepFits holds the rule of enhanced orthogonal persistence: code that keeps
+// its heap must be upgraded with an explicit option, and only such code may.
+func keepFits(c *state.Canister, in *Installation, info *wasm.Info) *ic.UserError {
+	if in.Mode != Upgrade {
+		return nil
+	}
+	_, next := info.Custom[eopSection]
+	switch {
+	case in.Keep == nil && c.Module.Section(eopSection) != nil:
+		return ic.Errorf(ic.CanisterContractViolation, "Missing upgrade option: Enhanced orthogonal persistence requires the `wasm_memory_persistence` upgrade option.")
+	case in.Keep != nil && *in.Keep && !next:
+		return ic.Errorf(ic.CanisterContractViolation, "Invalid upgrade option: The `wasm_memory_persistence: opt Keep` upgrade option requires that the new canister module supports enhanced orthogonal persistence.")
+	}
+	return nil
+}
+
+// deployment is the work of one Deploy.
+type deployment struct {
+	room   *Room
+	in     *Installation
+	module machine.Module
+	used   machine.Instructions
+}
+
+func (d *deployment) run(c *state.Canister) *ic.UserError {
+	r, in := d.room, d.in
+	if in.Mode == Upgrade && !in.SkipPreUpgrade {
+		if err := d.entry(c, sysapi.PreUpgrade, "canister_pre_upgrade", nil); err != nil {
+			return err
+		}
+	}
+	memory := &state.Memory{}
+	if in.Mode == Upgrade {
+		memory.Stable = c.Memory.Stable
+		if in.Keep != nil && *in.Keep {
+			memory.Heap = c.Memory.Heap
+		}
+	} else {
+		c.Certified = nil
+	}
+	c.Memory, c.Module = memory, describe(r.PutCode(in.Code), uint64(len(in.Code)), d.module.Info())
+	c.HeapBytes, c.StableBytes = memory.Heap.Bytes(), memory.Stable.Bytes()
+	c.Timer, c.LowMemory = 0, state.HookIdle
+	c.Version++
+	c.Installed = r.Now
+	if err := d.instantiate(c); err != nil {
+		return err
+	}
+	name := "canister_init"
+	if in.Mode == Upgrade {
+		name = "canister_post_upgrade"
+	}
+	if d.module.Info().HasStart {
+		if err := d.entry(c, sysapi.Start, machine.Start, nil); err != nil {
+			return err
+		}
+	}
+	if err := d.entry(c, sysapi.Init, name, in.Arg); err != nil {
+		return err
+	}
+	r.Tip.hot[c.ID].commit(c) // also where no entry point ran: the data segments are new
+	c.WatchMemory()
+	return nil
+}
+
+// instantiate makes the new code's instance, with fresh globals.
+func (d *deployment) instantiate(c *state.Canister) *ic.UserError {
+	d.room.Cool(c.ID)
+	inst, err := d.module.Instantiate(c.Memory.Heap, c.Memory.Stable, nil)
+	if err != nil {
+		return canisterError(c.ID, ic.CanisterInvalidWasm, "Canister's Wasm module is not valid: "+err.Error(), "", "")
+	}
+	d.room.Tip.modules[c.Module.Hash] = d.module
+	d.room.Tip.hot[c.ID] = &hot{c.Memory, c.Module, inst}
+	return nil
+}
+
+// entry runs a lifecycle function, if the code has it.
+func (d *deployment) entry(c *state.Canister, ctx sysapi.Context, name string, arg []byte) *ic.UserError {
+	if c.Module == nil {
+		return nil
+	}
+	if info := d.room.module(c.Module.Hash).Info(); name != machine.Start && !info.Lifecycle[name] {
+		return nil
+	}
+	env := d.room.env(c, ctx)
+	env.Caller, env.Arg = d.in.Caller, arg
+	used, err := d.room.run(c, machine.Entry{Export: name}, env, cycles.InstallInstructions-min(d.used, cycles.InstallInstructions), true)
+	d.used += used
+	if err != nil {
+		return err
+	}
+	c.Cycles = env.Balance
+	c.Consumed.Burned = c.Consumed.Burned.Add(env.Burned)
+	if env.Certified != nil {
+		c.Certified = env.Certified
+	}
+	c.Timer = *env.Timer
+	return nil
+}
+
+// describe keeps of validation's findings what the state needs to know.
+func describe(hash [32]byte, bytes uint64, info *wasm.Info) *state.Module {
+	m := state.Module{
+		Hash: hash, Bytes: bytes, Memory64: info.Memory64, HasHeartbeat: info.Lifecycle[string(Heartbeat)],
+		HasTimer: info.Lifecycle[string(Timer)], HasLowMemory: info.Lifecycle[string(LowMemory)],
+	}
+	for name, s := range info.Custom {
+		m.Sections = append(m.Sections, state.Section{Name: name, Public: s.Public, Content: s.Content})
+	}
+	sort.Slice(m.Sections, func(i, j int) bool { return m.Sections[i].Name < m.Sections[j].Name })
+	return state.NewModule(m)
+}
+
+// Empty removes code and memories from c, a private copy, and answers all calls
+// it still worked on. The chunk store, snapshots and settings stay.
+func (r *Room) Empty(c *state.Canister, reason string) {
+	r.Cool(c.ID)
+	c.Module, c.Memory = nil, &state.Memory{}
+	c.HeapBytes, c.StableBytes, c.Certified, c.Timer, c.LowMemory = 0, 0, nil, 0, state.HookIdle
+	c.Version++
+	type owed struct {
+		call   state.CallContext
+		refund ic.Cycles
+	}
+	var unanswered []owed
+	c.Contexts.Each(func(key string, call *state.CallContext) bool {
+		dead := *call
+		dead.Deleted = true
+		if !call.Responded && call.Origin.Kind != state.Task {
+			unanswered = append(unanswered, owed{*call, call.Available})
+		}
+		dead.Responded, dead.Available = true, ic.Cycles{}
+		c.Contexts = c.Contexts.With(key, &dead)
+		return true
+	})
+	r.Put(c)
+	for _, o := range unanswered {
+		r.Answer(&o.call.Origin, failed(&ic.UserError{Code: ic.CanisterRejectedMessage, Message: fmt.Sprintf("Canister %s: %s", c.ID, reason)}), o.refund)
+	}
+	*c = *r.Canister(c.ID) // an answer may have come to c itself
+}

@@ -1,0 +1,259 @@
+// Package canister runs one message on one canister.
+//
+//	Message ── copy of the canister ── run in the engine ──┬─ returned: the copy is put,
+//	                                                       │   calls and answers are routed
+//	                                                       └─ trapped: the copy is dropped,
+//	                                                           the caller gets a reject
+//
+// A Room is where a round happens: the draft of the next state, the time, and
+// the canisters' running instances. Execute takes what waits in a canister's
+// queue; Install changes code; Query (see query.go) answers users on a state that
+// nobody changes. Sources: abstract-behavior.md of the interface specification.
+package canister
+
+import (
+	"fmt"
+
+	"ashlar/replica/execution/cycles"
+	"ashlar/replica/execution/machine"
+	"ashlar/replica/execution/sysapi"
+	"ashlar/replica/execution/wasm"
+	"ashlar/replica/ic"
+	"ashlar/replica/state"
+)
+
+// Limits of memories (resource-limits.md).
+const (
+	maxHeap        = 4 << 30
+	maxStable      = 500 << 30
+	maxModuleBytes = 100 << 20 // of a module, unzipped
+)
+
+// maxHot bounds the instances kept running between messages: each holds its
+// memory mapped.
+const maxHot = 512
+
+// Room is one round's place of work.
+type Room struct {
+	*state.Draft
+	Subnet sysapi.Subnet
+	Now    ic.Time
+	Tip    *Tip
+}
+
+// Tip keeps running instances of the newest state's canisters. It belongs to one
+// goroutine.
+type Tip struct {
+	engine  machine.Engine
+	modules map[[32]byte]machine.Module
+	hot     map[ic.CanisterID]*hot
+}
+
+type hot struct {
+	memory *state.Memory // the version that the instance has
+	module *state.Module
+	inst   machine.Instance
+}
+
+// NewTip begins without instances.
+func NewTip(e machine.Engine) *Tip {
+	return &Tip{engine: e, modules: map[[32]byte]machine.Module{}, hot: map[ic.CanisterID]*hot{}}
+}
+
+// Compile checks uploaded code, zipped or not.
+func Compile(e machine.Engine, code []byte) (machine.Module, error) {
+	plain, err := wasm.Unzip(code, maxModuleBytes)
+	if err != nil {
+		return nil, err
+	}
+	return e.Compile(plain)
+}
+
+// module is compiled code that is installed already, so compiling cannot fail.
+func (r *Room) module(hash [32]byte) machine.Module {
+	if m := r.Tip.modules[hash]; m != nil {
+		return m
+	}
+	code, ok := r.Code(hash)
+	if !ok {
+		panic(fmt.Sprintf("canister: the state lacks the code %x", hash))
+	}
+	m, err := Compile(r.Tip.engine, code)
+	if err != nil {
+		panic(fmt.Sprintf("canister: installed code %x does not compile: %v", hash, err))
+	}
+	if len(r.Tip.modules) >= maxHot {
+		clear(r.Tip.modules)
+	}
+	r.Tip.modules[hash] = m
+	return m
+}
+
+// instance is c's running instance, made where there is none of this version.
+func (r *Room) instance(c *state.Canister) *hot {
+	h := r.Tip.hot[c.ID]
+	if h != nil && h.memory == c.Memory && h.module == c.Module {
+		return h
+	}
+	r.Cool(c.ID)
+	if len(r.Tip.hot) >= maxHot {
+		for id := range r.Tip.hot { // any: which instances are hot is not part of the state
+			r.Cool(id)
+			if len(r.Tip.hot) < maxHot/2 {
+				break
+			}
+		}
+	}
+	inst, err := r.module(c.Module.Hash).Instantiate(c.Memory.Heap, c.Memory.Stable, engineGlobals(c.Memory.Globals))
+	if err != nil {
+		panic(fmt.Sprintf("canister %s: its instance does not start: %v", c.ID, err))
+	}
+	h = &hot{c.Memory, c.Module, inst}
+	r.Tip.hot[c.ID] = h
+	return h
+}
+
+// Cool ends a canister's running instance.
+func (r *Room) Cool(id ic.CanisterID) {
+	if h := r.Tip.hot[id]; h != nil {
+		h.inst.Close()
+		delete(r.Tip.hot, id)
+	}
+}
+
+// commit makes what the instance changed part of c.
+func (h *hot) commit(c *state.Canister) {
+	d := h.inst.Commit()
+	c.Memory = &state.Memory{
+		Heap:    c.Memory.Heap.With(d.HeapBytes, d.Heap),
+		Stable:  c.Memory.Stable.With(d.StableBytes, d.Stable),
+		Globals: stateGlobals(d.Globals),
+	}
+	c.HeapBytes, c.StableBytes = d.HeapBytes, d.StableBytes
+	h.memory = c.Memory
+}
+
+func engineGlobals(in []state.Global) []machine.Global {
+	out := make([]machine.Global, len(in))
+	for i, g := range in {
+		out[i] = machine.Global{Type: wasm.ValType(g.Type), Lo: g.Lo, Hi: g.Hi}
+	}
+	return out
+}
+
+func stateGlobals(in []machine.Global) []state.Global {
+	out := make([]state.Global, len(in))
+	for i, g := range in {
+		out[i] = state.Global{Type: byte(g.Type), Lo: g.Lo, Hi: g.Hi}
+	}
+	return out
+}
+
+func limits(n machine.Instructions) machine.Limits {
+	return machine.Limits{Instructions: n, HeapBytes: maxHeap, StableBytes: maxStable}
+}
+
+// Freezing is the balance that c must keep.
+func Freezing(s cycles.Schedule, c *state.Canister) ic.Cycles {
+	return s.Freezing(max(c.MemoryUsage(), c.Settings.MemoryAllocation), c.Settings.ComputeAllocation, c.Settings.FreezingThreshold, c.Reserved)
+}
+
+// env is what all kinds of run share.
+func (r *Room) env(c *state.Canister, ctx sysapi.Context) *sysapi.Env {
+	timer := c.Timer
+	e := &sysapi.Env{
+		Context: ctx, Subnet: &r.Subnet, Self: c.ID, Now: r.Now, Memory64: c.Module.Memory64,
+		Run: c.Run, Version: c.Version, Settings: &c.Settings, Replicated: true,
+		Balance: c.Cycles, Freezing: Freezing(r.Subnet.Costs, c), Pending: c.Pending,
+	}
+	e.Timer = &timer
+	return e
+}
+
+// prepay withdraws the price of a run up to its limit.
+func (r *Room) prepay(c *state.Canister, limit machine.Instructions, caller ic.Principal) (ic.Cycles, *ic.UserError) {
+	cost := r.Subnet.Costs.Run(limit, c.Module != nil && c.Module.Memory64)
+	return cost, r.withdraw(c, cost, caller)
+}
+
+// withdraw takes cycles down to the freezing threshold.
+func (r *Room) withdraw(c *state.Canister, cost ic.Cycles, caller ic.Principal) *ic.UserError {
+	keep := Freezing(r.Subnet.Costs, c)
+	left, ok := c.Cycles.Sub(cost)
+	if !ok || left.Less(keep) {
+		return outOfCycles(c, keep.Add(cost), caller)
+	}
+	c.Cycles = left
+	return nil
+}
+
+func outOfCycles(c *state.Canister, need ic.Cycles, caller ic.Principal) *ic.UserError {
+	text := fmt.Sprintf("Canister %s is out of cycles", c.ID)
+	if c.Settings.Controls(caller) {
+		missing, _ := need.Sub(c.Cycles)
+		text += fmt.Sprintf(": please top up the canister with at least %s additional cycles", missing)
+	}
+	return &ic.UserError{Code: ic.CanisterOutOfCycles, Message: text}
+}
+
+// settle gives back what of a prepayment was not used, and counts the rest.
+func (r *Room) settle(c *state.Canister, paid ic.Cycles, used machine.Instructions) {
+	cost := r.Subnet.Costs.Run(used, c.Module != nil && c.Module.Memory64)
+	if paid.Less(cost) {
+		cost = paid
+	}
+	back, _ := paid.Sub(cost)
+	c.Cycles = c.Cycles.Add(back)
+	c.Consumed.Instructions = c.Consumed.Instructions.Add(cost)
+	r.Head.Burned = r.Head.Burned.Add(cost)
+}
+
+// run executes one entry point on c, a private copy. After an error c is as it
+// was but for its log.
+func (r *Room) run(c *state.Canister, e machine.Entry, env *sysapi.Env, limit machine.Instructions, keep bool) (machine.Instructions, *ic.UserError) {
+	h := r.instance(c)
+	out := h.inst.Run(e, env, limits(limit))
+	var err *ic.UserError
+	if out.Trap != nil {
+		err = trapError(c, out.Trap, limit)
+	} else {
+		env.Finish()
+		err = r.grown(c, h.inst, env)
+	}
+	for _, line := range env.Log {
+		c.Log(r.Now, line)
+	}
+	if err != nil {
+		c.Log(r.Now, trapLog(out.Trap, err))
+	}
+	if err != nil || !keep {
+		h.inst.Rollback()
+		return out.Used, err
+	}
+	h.commit(c)
+	c.WatchMemory()
+	return out.Used, nil
+}
+
+// grown checks what may only be known at the end of a run: that the memory is
+// within the canister's own limit, and that it can be paid for.
+func (r *Room) grown(c *state.Canister, inst machine.Instance, env *sysapi.Env) *ic.UserError {
+	heap, stable := inst.HeapBytes(), inst.StableBytes()
+	const limited = sysapi.Update | sysapi.Init
+	if limit := c.Settings.MemoryLimit; env.Context&limited != 0 && limit != 0 && heap > limit && heap > c.HeapBytes {
+		return memoryLimitExceeded(c, limit, heap)
+	}
+	more := heap + stable - min(heap+stable, c.HeapBytes+c.StableBytes)
+	if more == 0 {
+		return nil
+	}
+	bigger := *c
+	bigger.HeapBytes, bigger.StableBytes = heap, stable
+	if need := Freezing(r.Subnet.Costs, &bigger); env.Balance.Less(need) {
+		missing, _ := need.Sub(env.Balance)
+		return canisterError(c.ID, ic.InsufficientCyclesInMemoryGrow,
+			fmt.Sprintf("Canister cannot grow memory by %d bytes due to insufficient cycles. At least %s additional cycles are required.", more, missing),
+			"Try topping up the canister.", "insufficient-cycles-in-memory-grow")
+	}
+	return nil
+}

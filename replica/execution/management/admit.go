@@ -1,0 +1,93 @@
+package management
+
+import (
+	"ashlar/replica/ic"
+	"ashlar/replica/state"
+)
+
+// free are the methods that a user may call without a canister paying for it.
+var free = map[string]bool{"provisional_create_canister_with_cycles": true, "provisional_top_up_canister": true}
+
+// Payer is the canister that pays for a user's call to the management canister;
+// ok is false where nobody does.
+func Payer(method string, arg []byte) (id ic.CanisterID, ok bool, err *ic.UserError) {
+	if free[method] {
+		return id, false, nil
+	}
+	if f, known := methods[method]; !known || f.by&byUser == 0 {
+		return id, false, rejectMethod(method)
+	}
+	id, err = Target(method, arg)
+	return id, err == nil, err
+}
+
+// Target is the canister that a call is about: what the argument names.
+func Target(method string, arg []byte) (ic.CanisterID, *ic.UserError) {
+	if method == "install_chunked_code" {
+		var in struct {
+			Target ic.CanisterID `candid:"target_canister"`
+		}
+		err := decode(arg, &in)
+		return in.Target, err
+	}
+	var in idArgs
+	err := decode(arg, &in)
+	return in.Canister, err
+}
+
+func rejectMethod(method string) *ic.UserError {
+	if _, known := methods[method]; !known && refused[method] == "" {
+		return ic.Errorf(ic.CanisterMethodNotFound, "Management canister has no method '%s'", clip(method))
+	}
+	return notThisWay(method, byUser)
+}
+
+// self are the methods that a canister may also call about itself, and those
+// that others may be allowed to.
+var readers = map[string]func(cfg *Config, c *state.Canister, p ic.Principal) bool{
+	"canister_status": func(cfg *Config, c *state.Canister, p ic.Principal) bool { return cfg.maySeeStatus(c, p) == nil },
+	"canister_metrics": func(cfg *Config, c *state.Canister, p ic.Principal) bool {
+		return cfg.maySeeMetrics(c, p) == nil
+	},
+	"list_canister_snapshots": func(_ *Config, c *state.Canister, p ic.Principal) bool {
+		return c.Settings.Controls(p) || c.Settings.SnapshotsVisible.Allows(p)
+	},
+	"read_canister_snapshot_metadata": func(_ *Config, c *state.Canister, p ic.Principal) bool {
+		return c.Settings.Controls(p) || c.Settings.SnapshotsVisible.Allows(p)
+	},
+	"read_canister_snapshot_data": func(_ *Config, c *state.Canister, p ic.Principal) bool {
+		return c.Settings.Controls(p) || c.Settings.SnapshotsVisible.Allows(p)
+	},
+	"uninstall_code": adminToo, "start_canister": adminToo, "stop_canister": adminToo, "delete_canister": adminToo,
+}
+
+func adminToo(cfg *Config, c *state.Canister, p ic.Principal) bool {
+	return c.Settings.Controls(p) || cfg.admin(p)
+}
+
+// Admit checks whether a user's call to the management canister is worth putting
+// into a block: the method takes users' calls, and the sender may call it.
+func (cfg *Config) Admit(s *state.State, msg *ic.Ingress) *ic.UserError {
+	if free[msg.Method] {
+		if !cfg.Provisional {
+			return ic.Errorf(ic.CanisterRejectedMessage, "Caller %s is not allowed to call ic00 method %s", msg.Sender, msg.Method)
+		}
+		return nil
+	}
+	id, _, err := Payer(msg.Method, msg.Arg)
+	if err != nil {
+		return err
+	}
+	c := s.Canister(id)
+	if c == nil {
+		return ic.Errorf(ic.CanisterNotFound, "Canister %s not found", id)
+	}
+	may := c.Settings.Controls(msg.Sender)
+	if f := readers[msg.Method]; f != nil {
+		may = f(cfg, c, msg.Sender)
+	}
+	if !may {
+		return ic.Errorf(ic.CanisterInvalidController, "Only controllers of canister %s can call ic00 method %s", id, msg.Method)
+	}
+	return nil
+}

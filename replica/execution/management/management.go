@@ -1,0 +1,245 @@
+// Package management is the management canister, aaaaa-aa.
+//
+//	message to aaaaa-aa ──> methods (table) ── who may? ── Candid ──> handler
+//	                                                                   │
+//	                                   reply now │ reject now │ later (stop, raw_rand)
+//
+// Each row of the table names a method, who may call it and how; handlers do the
+// work on the round's draft. Methods that need threshold keys, HTTP outcalls or
+// Bitcoin are refused as on a subnet without that feature. Source:
+// management-canister.md of the interface specification, version 0.67.
+package management
+
+import (
+	"ashlar/replica/execution/canister"
+	"ashlar/replica/execution/machine"
+	"ashlar/replica/ic"
+	"ashlar/replica/state"
+	"ashlar/replica/wire/candid"
+)
+
+// Config is what the management canister knows of its subnet.
+type Config struct {
+	// Provisional allows creating and topping up canisters from nothing: only on
+	// networks for development.
+	Provisional bool
+	// Version of the replica, as subnet_info tells it.
+	Version string
+	// Admins of the subnet, if it has any.
+	Admins []ic.Principal
+}
+
+// Management works off messages to aaaaa-aa.
+type Management struct {
+	*canister.Room
+	Config
+	// Randomness of the round before this one's messages: what raw_rand answers.
+	Randomness [32]byte
+	draws      uint64 // how often raw_rand was answered in this round
+}
+
+// callers says how a method may be called.
+type callers uint8
+
+const (
+	byCanister  callers = 1 << iota
+	byUser              // ingress
+	byQuery             // a user's query
+	byComposite         // a call of a composite query
+)
+
+// call is one message being worked off.
+type call struct {
+	*Management
+	msg    *state.Message
+	caller ic.Principal
+	// accepted of the cycles attached; the rest goes back.
+	accepted ic.Cycles
+	used     machine.Instructions
+	later    bool // the answer comes in another round or is already on its way
+}
+
+type method struct {
+	by     callers
+	handle func(x *call) ([]byte, *ic.UserError)
+}
+
+var methods map[string]method
+
+func init() {
+	const both = byCanister | byUser
+	const all = both | byQuery | byComposite
+	methods = map[string]method{
+		"create_canister":                         {byCanister, createCanister},
+		"provisional_create_canister_with_cycles": {both, provisionalCreate},
+		"provisional_top_up_canister":             {both, provisionalTopUp},
+		"update_settings":                         {both, updateSettings},
+		"install_code":                            {both, installCode},
+		"install_chunked_code":                    {both, installChunked},
+		"upload_chunk":                            {both, uploadChunk},
+		"clear_chunk_store":                       {both, clearChunks},
+		"stored_chunks":                           {both, storedChunks},
+		"uninstall_code":                          {both, uninstallCode},
+		"start_canister":                          {both, startCanister},
+		"stop_canister":                           {both, stopCanister},
+		"delete_canister":                         {both, deleteCanister},
+		"canister_status":                         {all, canisterStatus},
+		"canister_metrics":                        {all, canisterMetrics},
+		"canister_info":                           {byCanister | byQuery | byComposite, canisterInfo},
+		"canister_metadata":                       {byCanister, canisterMetadata},
+		"deposit_cycles":                          {byCanister, depositCycles},
+		"raw_rand":                                {byCanister, rawRand},
+		"take_canister_snapshot":                  {both, takeSnapshot},
+		"load_canister_snapshot":                  {both, loadSnapshot},
+		"list_canister_snapshots":                 {both, listSnapshots},
+		"delete_canister_snapshot":                {both, deleteSnapshot},
+		"fetch_canister_logs":                     {byCanister | byQuery | byComposite, fetchLogs},
+		"node_metrics_history":                    {byCanister, metricsHistory},
+		"subnet_info":                             {byCanister, subnetInfo},
+		"list_canisters":                          {byQuery | byComposite, listCanisters},
+	}
+}
+
+// refused are the methods of features that this subnet does not have.
+var refused = map[string]string{
+	"ecdsa_public_key": keys, "sign_with_ecdsa": keys, "schnorr_public_key": keys, "sign_with_schnorr": keys,
+	"vetkd_public_key": keys, "vetkd_derive_key": keys,
+	"http_request": outcalls, "flexible_http_request": outcalls,
+	"bitcoin_get_balance": bitcoin, "bitcoin_get_utxos": bitcoin, "bitcoin_get_block_headers": bitcoin,
+	"bitcoin_get_current_fee_percentiles": bitcoin, "bitcoin_send_transaction": bitcoin,
+}
+
+const (
+	keys     = "This subnet holds no threshold key: existing keys: []"
+	outcalls = "This API is not enabled on this subnet"
+	bitcoin  = "No bitcoin integration on this subnet"
+)
+
+// Execute works off one message of the management canister's queue. later tells
+// that the answer is not there yet and the message was taken over.
+func (m *Management) Execute(msg *state.Message) (used machine.Instructions) {
+	x := &call{Management: m, msg: msg, caller: msg.Origin.Caller}
+	reply, err := x.dispatch()
+	if x.later {
+		return x.used
+	}
+	back, _ := msg.Cycles.Sub(x.accepted)
+	if err != nil {
+		m.Answer(&msg.Origin, ic.Reply{Reject: err.Reject()}, msg.Cycles)
+	} else {
+		m.Answer(&msg.Origin, ic.Reply{Data: reply}, back)
+	}
+	return x.used
+}
+
+func (x *call) dispatch() ([]byte, *ic.UserError) {
+	name := x.msg.Method
+	if why, ok := refused[name]; ok {
+		return nil, x.refuse(name, why)
+	}
+	way := byCanister
+	if x.msg.Origin.Kind == state.Ingress {
+		way = byUser
+	}
+	f, ok := methods[name]
+	if !ok {
+		return nil, ic.Errorf(ic.CanisterMethodNotFound, "Management canister has no method '%s'", name)
+	}
+	if f.by&way == 0 {
+		return nil, notThisWay(name, way)
+	}
+	return f.handle(x)
+}
+
+func (x *call) refuse(name, why string) *ic.UserError {
+	if x.msg.Origin.Kind == state.Ingress {
+		return notThisWay(name, byUser)
+	}
+	return ic.Errorf(ic.CanisterContractViolation, "%s", why)
+}
+
+func notThisWay(name string, way callers) *ic.UserError {
+	if way == byUser {
+		return ic.Errorf(ic.CanisterRejectedMessage, "Only canisters can call ic00 method %s", name)
+	}
+	return ic.Errorf(ic.CanisterRejectedMessage, "Method %s cannot be called by canisters in replicated mode", name)
+}
+
+// decode reads the argument; its error does not repeat what the argument holds.
+func decode(arg []byte, into any) *ic.UserError {
+	if err := candid.Unmarshal(arg, into); err != nil {
+		return ic.Errorf(ic.InvalidManagementPayload, "Error decoding candid: %s", clip(err.Error()))
+	}
+	return nil
+}
+
+// maxDecodeError keeps a bad argument's error short: its text is part of the state.
+const maxDecodeError = 1000 // bytes
+
+func clip(s string) string {
+	if len(s) > maxDecodeError {
+		return s[:maxDecodeError]
+	}
+	return s
+}
+
+var nothing = candid.Marshal()
+
+// target finds a canister that the call is about.
+func (x *call) target(id ic.CanisterID) (*state.Canister, *ic.UserError) {
+	c := x.Canister(id)
+	if c == nil {
+		return nil, ic.Errorf(ic.CanisterNotFound, "Canister %s not found.\nCheck the ICP dashboard to ensure the canister exists. See documentation: %scanister-not-found", id, docs)
+	}
+	copied := *c
+	return &copied, nil
+}
+
+const docs = "https://internetcomputer.org/docs/current/references/execution-errors#"
+
+// controlled is target for callers who control it.
+func (x *call) controlled(id ic.CanisterID) (*state.Canister, *ic.UserError) {
+	c, err := x.target(id)
+	if err == nil && !c.Settings.Controls(x.caller) {
+		err = notController(c, x.caller)
+	}
+	return c, err
+}
+
+// governed is target for controllers and subnet admins.
+func (x *call) governed(id ic.CanisterID) (*state.Canister, *ic.UserError) {
+	if x.admin(x.caller) {
+		return x.target(id)
+	}
+	return x.controlled(id)
+}
+
+func (c *Config) admin(p ic.Principal) bool {
+	for _, a := range c.Admins {
+		if a == p {
+			return true
+		}
+	}
+	return false
+}
+
+func notController(c *state.Canister, caller ic.Principal) *ic.UserError {
+	names := ""
+	for i, p := range c.Settings.Controllers {
+		if i > 0 {
+			names += " "
+		}
+		names += p.String()
+	}
+	return ic.Errorf(ic.CanisterInvalidController, "Only the controllers of the canister %s can control it.\nCanister's controllers: %s\nSender's ID: %s\n"+
+		"Execute this call from a controller of the target canister or add the current caller as a controller. See documentation: %sinvalid-controller", c.ID, names, caller, docs)
+}
+
+// remember writes a change into the canister's history.
+func (x *call) remember(c *state.Canister, version *uint64, ch state.Change) {
+	ch.Time, ch.Version, ch.Origin = x.Now, c.Version, x.caller
+	if x.msg.Origin.Kind == state.Request {
+		ch.FromCanister, ch.OriginVersion = true, version
+	}
+	c.Remember(&ch)
+}

@@ -1,0 +1,231 @@
+package management
+
+import (
+	"slices"
+	"sort"
+	"unicode/utf8"
+
+	"ashlar/replica/execution/canister"
+	"ashlar/replica/ic"
+	"ashlar/replica/state"
+	"ashlar/replica/wire/candid"
+)
+
+// Limits of settings (management-canister.md, create_canister).
+const (
+	maxControllers  = 10
+	maxViewers      = 10
+	maxCompute      = 100     // percent
+	maxWasmMemory   = 1 << 48 // bytes
+	minLogLimit     = 4096
+	maxLogLimit     = 2 << 20
+	maxVariables    = 20
+	maxVariableText = 128 // bytes of a name, and of a value
+)
+
+// Defaults of a new canister's settings.
+const (
+	defaultFreezing    = 2_592_000 // 30 days, in seconds
+	defaultReserved    = 5_000_000_000_000
+	defaultMemoryLimit = 3 << 30 // dfinity's choice for new canisters
+)
+
+func defaults(caller ic.Principal) state.Settings {
+	return state.Settings{
+		Controllers: []ic.Principal{caller}, FreezingThreshold: defaultFreezing, ReservedLimit: ic.NewCycles(defaultReserved),
+		MemoryLimit: defaultMemoryLimit, LogLimit: minLogLimit,
+	}
+}
+
+func invalid(format string, args ...any) *ic.UserError {
+	err := ic.Errorf(ic.CanisterContractViolation, format, args...)
+	err.Message = "Could not validate the settings: " + err.Message + " \nApply the described changes to make the settings valid. See documentation: " + docs + "invalid-settings"
+	return err
+}
+
+// apply puts what the caller named into s.
+func (in *settings) apply(s *state.Settings) *ic.UserError {
+	if in == nil {
+		return nil
+	}
+	if in.Controllers != nil {
+		list := slices.Clone(*in.Controllers)
+		if len(list) > maxControllers {
+			return ic.Errorf(ic.InvalidManagementPayload, "Error decoding candid: Deserialize error: The number of elements exceeds maximum allowed %d", maxControllers)
+		}
+		slices.Sort(list)
+		s.Controllers = slices.Compact(list)
+	}
+	for _, n := range []struct {
+		name string
+		from *candid.Natural
+		into *uint64
+		most uint64
+	}{
+		{"compute_allocation", in.ComputeAllocation, &s.ComputeAllocation, maxCompute},
+		{"memory_allocation", in.MemoryAllocation, &s.MemoryAllocation, 1<<64 - 1},
+		{"freezing_threshold", in.FreezingThreshold, &s.FreezingThreshold, 1<<64 - 1},
+		{"wasm_memory_limit", in.MemoryLimit, &s.MemoryLimit, maxWasmMemory},
+		{"wasm_memory_threshold", in.MemoryThreshold, &s.MemoryThreshold, maxWasmMemory},
+		{"log_memory_limit", in.LogLimit, &s.LogLimit, maxLogLimit},
+	} {
+		if n.from == nil {
+			continue
+		}
+		v, ok := n.from.Uint64()
+		if !ok || v > n.most {
+			return ic.Errorf(ic.CanisterContractViolation, "%s expected to be in the range of [0..%d], got %s", n.name, n.most, text(*n.from))
+		}
+		*n.into = v
+	}
+	if s.LogLimit != 0 && s.LogLimit < minLogLimit {
+		return ic.Errorf(ic.CanisterContractViolation, "log_memory_limit must be 0 or at least %d, got %d", minLogLimit, s.LogLimit)
+	}
+	for _, n := range []struct {
+		name string
+		from *candid.Natural
+		into *ic.Cycles
+	}{
+		{"reserved_cycles_limit", in.ReservedLimit, &s.ReservedLimit},
+		{"minimum_incoming_canister_call_cycles", in.MinimumCall, &s.MinimumCallCycles},
+	} {
+		if n.from == nil {
+			continue
+		}
+		v, ok := n.from.Cycles()
+		if !ok {
+			return ic.Errorf(ic.CanisterContractViolation, "%s expected to be in the range of [0..2^128-1], got %s", n.name, text(*n.from))
+		}
+		*n.into = v
+	}
+	return in.applyRest(s)
+}
+
+func text(n candid.Natural) string {
+	if n.Int == nil {
+		return "0"
+	}
+	return n.Int.String()
+}
+
+func (in *settings) applyRest(s *state.Settings) *ic.UserError {
+	for _, v := range []struct {
+		from *visibility
+		into *state.Visibility
+	}{{in.LogVisibility, &s.LogVisibility}, {in.SnapshotsVisible, &s.SnapshotsVisible}, {in.StatusVisibility, &s.StatusVisibility}} {
+		if v.from == nil {
+			continue
+		}
+		*v.into = state.Visibility{Public: v.from.Public != nil}
+		if v.from.Viewers != nil {
+			if len(*v.from.Viewers) > maxViewers {
+				return ic.Errorf(ic.InvalidManagementPayload, "Error decoding candid: Deserialize error: The number of elements exceeds maximum allowed %d", maxViewers)
+			}
+			v.into.Viewers = slices.Clone(*v.from.Viewers)
+		}
+	}
+	if in.Environment == nil {
+		return nil
+	}
+	return environment(*in.Environment, s)
+}
+
+func environment(list []variable, s *state.Settings) *ic.UserError {
+	if len(list) > maxVariables {
+		return ic.Errorf(ic.InvalidManagementPayload, "Too many environment variables: %d (max: %d)", len(list), maxVariables)
+	}
+	var out []state.Variable
+	for _, v := range list {
+		switch {
+		case len(v.Name) > maxVariableText:
+			return ic.Errorf(ic.InvalidManagementPayload, "Environment variable name \"%s\" exceeds the maximum allowed length of %d.", clip(v.Name), maxVariableText)
+		case len(v.Value) > maxVariableText:
+			return ic.Errorf(ic.InvalidManagementPayload, "Environment variable value \"%s\" exceeds the maximum allowed length of %d.", clip(v.Value), maxVariableText)
+		case !utf8.ValidString(v.Name) || !utf8.ValidString(v.Value):
+			return ic.Errorf(ic.InvalidManagementPayload, "Environment variables must be UTF-8")
+		}
+		out = append(out, state.Variable{Name: v.Name, Value: v.Value})
+	}
+	sort.Slice(out, func(i, j int) bool { return out[i].Name < out[j].Name })
+	for i := 1; i < len(out); i++ {
+		if out[i].Name == out[i-1].Name {
+			return ic.Errorf(ic.InvalidManagementPayload, "Duplicate environment variables are not allowed")
+		}
+	}
+	s.Environment = out
+	return nil
+}
+
+func updateSettings(x *call) ([]byte, *ic.UserError) {
+	var in updateArgs
+	if err := decode(x.msg.Arg, &in); err != nil {
+		return nil, err
+	}
+	c, err := x.controlled(in.Canister)
+	if err != nil {
+		return nil, err
+	}
+	next := c.Settings
+	if err := in.Settings.apply(&next); err != nil {
+		return nil, err
+	}
+	if next.ReservedLimit.Less(c.Reserved) {
+		return nil, ic.Errorf(ic.ReservedCyclesLimitIsTooLow, "Cannot set the reserved cycles limit %s below the reserved cycles balance of the canister %s.", next.ReservedLimit, c.Reserved)
+	}
+	if err := x.affordable(c, &next); err != nil {
+		return nil, err
+	}
+	c.Settings = next
+	c.Version++
+	if in.Settings.Controllers != nil {
+		x.remember(c, in.Version, state.Change{Kind: state.ControllersChange, Controllers: next.Controllers})
+	}
+	c.WatchMemory()
+	c.TrimLog()
+	x.Put(c)
+	return nothing, nil
+}
+
+// affordable checks that a canister can pay for larger allocations.
+func (x *call) affordable(c *state.Canister, next *state.Settings) *ic.UserError {
+	bigger := *c
+	bigger.Settings = *next
+	bigger.Settings.FreezingThreshold = c.Settings.FreezingThreshold
+	need := canister.Freezing(x.Subnet.Costs, &bigger)
+	if !c.Cycles.Less(need) {
+		return nil
+	}
+	missing, _ := need.Sub(c.Cycles)
+	const topUp = "Top up the canister with more cycles."
+	switch {
+	case next.ComputeAllocation > c.Settings.ComputeAllocation:
+		return ic.Errorf(ic.InsufficientCyclesInComputeAlloc, "Cannot increase compute allocation to %d%% due to insufficient cycles. At least %s additional cycles are required.\n%s See documentation: %sinsufficient-cycles-in-compute-allocation", next.ComputeAllocation, missing, topUp, docs)
+	case next.MemoryAllocation > max(c.Settings.MemoryAllocation, c.MemoryUsage()):
+		return ic.Errorf(ic.InsufficientCyclesInMemoryAlloc, "Cannot increase memory allocation to %d due to insufficient cycles. At least %s additional cycles are required.\n%s See documentation: %sinsufficient-cycles-in-memory-allocation", next.MemoryAllocation, missing, topUp, docs)
+	}
+	return nil
+}
+
+func visibilityOf(v state.Visibility) visibility {
+	switch {
+	case v.Public:
+		return visibility{Public: &candid.Unit{}}
+	case v.Viewers != nil:
+		return visibility{Viewers: &v.Viewers}
+	}
+	return visibility{Controllers: &candid.Unit{}}
+}
+
+func definite(s *state.Settings) definiteSettings {
+	out := definiteSettings{
+		Controllers: s.Controllers, ComputeAllocation: candid.Nat64Of(s.ComputeAllocation), MemoryAllocation: candid.Nat64Of(s.MemoryAllocation),
+		FreezingThreshold: candid.Nat64Of(s.FreezingThreshold), ReservedLimit: candid.NatOfCycles(s.ReservedLimit),
+		MinimumCall: candid.NatOfCycles(s.MinimumCallCycles), LogVisibility: visibilityOf(s.LogVisibility), LogLimit: candid.Nat64Of(s.LogLimit),
+		SnapshotsVisible: visibilityOf(s.SnapshotsVisible), StatusVisibility: visibilityOf(s.StatusVisibility),
+		MemoryLimit: candid.Nat64Of(s.MemoryLimit), MemoryThreshold: candid.Nat64Of(s.MemoryThreshold),
+	}
+	for _, v := range s.Environment {
+		out.Environment = append(out.Environment, variable{v.Name, v.Value})
+	}
+	return out
+}

@@ -1,0 +1,238 @@
+package management
+
+import (
+	"fmt"
+
+	"ashlar/replica/execution/canister"
+	"ashlar/replica/ic"
+	"ashlar/replica/state"
+	"ashlar/replica/wire/candid"
+)
+
+// This file: snapshots of canisters. A snapshot's id is the canister's id and a
+// number of 8 bytes.
+
+const maxSnapshots = 10 // per canister
+
+// snapshotWork is what taking or loading a snapshot costs at least, in instructions.
+const snapshotWork = 2_000_000_000
+
+func snapshotID(c ic.CanisterID, key string) []byte { return append(c.Bytes(), key...) }
+
+// splitSnapshotID is the inverse.
+func splitSnapshotID(id []byte) (c ic.CanisterID, key string, ok bool) {
+	if len(id) < 8 {
+		return c, "", false
+	}
+	p, err := ic.PrincipalFromBytes(id[:len(id)-8])
+	return ic.CanisterID{Principal: p}, string(id[len(id)-8:]), err == nil
+}
+
+func snapshotText(id []byte) string { return fmt.Sprintf("%x", id) }
+
+func noSnapshot(c ic.CanisterID, id []byte) *ic.UserError {
+	return ic.Errorf(ic.CanisterSnapshotNotFound, "Could not find the snapshot ID %s for canister %s.\nUse the `list_canister_snapshot` API to see which snapshots are present. See documentation: %scanister-snapshot-not-found", snapshotText(id), c, docs)
+}
+
+// ownSnapshot finds a snapshot of c.
+func ownSnapshot(c *state.Canister, id []byte) (string, *state.Snapshot, *ic.UserError) {
+	owner, key, ok := splitSnapshotID(id)
+	if !ok {
+		return "", nil, noSnapshot(c.ID, id)
+	}
+	s, found := c.Snapshots.Get(key)
+	if owner != c.ID {
+		return "", nil, ic.Errorf(ic.CanisterRejectedMessage, "The snapshot %s does not belong to canister %s.", snapshotText(id), c.ID)
+	}
+	if !found {
+		return "", nil, noSnapshot(c.ID, id)
+	}
+	return key, s, nil
+}
+
+func infoOfSnapshot(c *state.Canister, key string, s *state.Snapshot) snapshotInfo {
+	return snapshotInfo{snapshotID(c.ID, key), uint64(s.Taken), s.Size}
+}
+
+func takeSnapshot(x *call) ([]byte, *ic.UserError) {
+	var in takeArgs
+	if err := decode(x.msg.Arg, &in); err != nil {
+		return nil, err
+	}
+	c, err := x.controlled(in.Canister)
+	if err != nil {
+		return nil, err
+	}
+	if c.Module == nil {
+		return nil, ic.Errorf(ic.CanisterRejectedMessage, "Failed to create snapshot for empty canister %s:", c.ID)
+	}
+	if err := makeRoom(c, in.Replace); err != nil {
+		return nil, err
+	}
+	timer, hook := c.Timer, c.LowMemory
+	s := &state.Snapshot{
+		Taken: x.Now, Version: c.Version, Certified: c.Certified, Timer: &timer, LowMemory: &hook, Module: c.Module, Globals: c.Memory.Globals,
+		HeapBytes: c.HeapBytes, StableBytes: c.StableBytes, CodeBytes: c.Module.Bytes, Memory: c.Memory, Chunks: c.Chunks,
+	}
+	key, err := x.store(c, s)
+	if err != nil {
+		return nil, err
+	}
+	if in.Uninstall != nil && *in.Uninstall {
+		x.Put(c)
+		x.Empty(c, "Canister has been uninstalled.")
+		x.remember(c, in.Version, state.Change{Kind: state.CodeUninstall})
+	}
+	x.Put(c)
+	return candid.Marshal(infoOfSnapshot(c, key, s)), nil
+}
+
+// makeRoom removes the snapshot to be replaced, and checks the number of those left.
+func makeRoom(c *state.Canister, replace *[]byte) *ic.UserError {
+	if replace != nil {
+		key, _, err := ownSnapshot(c, *replace)
+		if err != nil {
+			return err
+		}
+		c.Snapshots = c.Snapshots.Without(key)
+	} else if c.Snapshots.Len() >= maxSnapshots {
+		return ic.Errorf(ic.CanisterRejectedMessage, "Canister %s has reached the maximum number of snapshots allowed: %d.\nConsider deleting an unnecessary snapshot of the specified canister before creating a new one.", c.ID, maxSnapshots)
+	}
+	return nil
+}
+
+// store puts a snapshot into c, which pays for making it and must afford to keep it.
+func (x *call) store(c *state.Canister, s *state.Snapshot) (string, *ic.UserError) {
+	s.Size = s.HeapBytes + s.StableBytes + s.CodeBytes + uint64(s.Chunks.Len())*state.ChunkBytes + uint64(len(s.Certified)) + 8*uint64(len(s.Globals))
+	key := state.ID(c.NextSnapshot)
+	c.NextSnapshot++
+	c.Snapshots = c.Snapshots.With(key, s)
+	if err := x.charge(c, snapshotWork+s.Size); err != nil {
+		return "", err
+	}
+	return key, nil
+}
+
+// charge lets c pay for instructions that the system spent on it.
+func (x *call) charge(c *state.Canister, instructions uint64) *ic.UserError {
+	cost := x.Subnet.Costs.Run(instructionsOf(instructions), false)
+	left, ok := c.Cycles.Sub(cost)
+	if need := canister.Freezing(x.Subnet.Costs, c); !ok || left.Less(need) {
+		missing, _ := need.Add(cost).Sub(c.Cycles)
+		return ic.Errorf(ic.CanisterOutOfCycles, "Canister snapshotting failed with: `Canister %s is out of cycles: please top up the canister with at least %s additional cycles`", c.ID, missing)
+	}
+	c.Cycles = left
+	c.Consumed.Instructions = c.Consumed.Instructions.Add(cost)
+	x.Head.Burned = x.Head.Burned.Add(cost)
+	x.used += instructionsOf(instructions)
+	return nil
+}
+
+func loadSnapshot(x *call) ([]byte, *ic.UserError) {
+	var in snapshotArgs
+	if err := decode(x.msg.Arg, &in); err != nil {
+		return nil, err
+	}
+	c, err := x.controlled(in.Canister)
+	if err != nil {
+		return nil, err
+	}
+	owner, s, err := x.loadable(c, in.ID)
+	if err != nil {
+		return nil, err
+	}
+	module, memory := s.Module, s.Memory
+	if s.Uploaded {
+		if module, memory, err = x.assemble(c, s); err != nil {
+			return nil, err
+		}
+	}
+	if err := x.charge(c, snapshotWork+s.Size); err != nil {
+		return nil, err
+	}
+	x.Cool(c.ID)
+	c.Module, c.Memory = module, &state.Memory{Heap: memory.Heap, Stable: memory.Stable, Globals: memory.Globals}
+	c.HeapBytes, c.StableBytes, c.Certified, c.Chunks = s.HeapBytes, s.StableBytes, s.Certified, s.Chunks
+	c.Timer, c.LowMemory = 0, state.HookIdle
+	if s.Timer != nil {
+		c.Timer = *s.Timer
+	}
+	if s.LowMemory != nil {
+		c.LowMemory = *s.LowMemory
+	}
+	c.Version++
+	c.Installed = x.Now
+	from := &state.LoadedFrom{ID: in.ID, Version: s.Version, Taken: s.Taken, Uploaded: s.Uploaded}
+	if owner != c.ID {
+		from.Canister = &owner
+	}
+	x.remember(c, in.Version, state.Change{Kind: state.LoadSnapshot, Snapshot: from})
+	x.Put(c)
+	return nothing, nil
+}
+
+// loadable finds a snapshot that may be loaded onto c: its own, or that of
+// another canister of the same controller.
+func (x *call) loadable(c *state.Canister, id []byte) (ic.CanisterID, *state.Snapshot, *ic.UserError) {
+	owner, key, ok := splitSnapshotID(id)
+	if !ok {
+		return owner, nil, noSnapshot(c.ID, id)
+	}
+	from := x.Canister(owner)
+	if from == nil {
+		return owner, nil, noSnapshot(c.ID, id)
+	}
+	s, found := from.Snapshots.Get(key)
+	if !found {
+		return owner, nil, noSnapshot(c.ID, id)
+	}
+	if !from.Settings.Controls(x.caller) {
+		return owner, nil, ic.Errorf(ic.CanisterRejectedMessage, "Only a controller of the canister that snapshot %s belongs to can load it on canister %s. Sender: %s.\nMake sure you are a controller of the canister that the snapshot belongs to.", snapshotText(id), c.ID, x.caller)
+	}
+	return owner, s, nil
+}
+
+func (x *call) maySeeSnapshots(c *state.Canister) *ic.UserError {
+	if c.Settings.Controls(x.caller) || c.Settings.SnapshotsVisible.Allows(x.caller) {
+		return nil
+	}
+	return notController(c, x.caller)
+}
+
+func listSnapshots(x *call) ([]byte, *ic.UserError) {
+	var in idArgs
+	if err := decode(x.msg.Arg, &in); err != nil {
+		return nil, err
+	}
+	c, err := x.target(in.Canister)
+	if err == nil {
+		err = x.maySeeSnapshots(c)
+	}
+	if err != nil {
+		return nil, err
+	}
+	out := []snapshotInfo{}
+	c.Snapshots.Each(func(key string, s *state.Snapshot) bool {
+		out = append(out, infoOfSnapshot(c, key, s))
+		return true
+	})
+	return candid.Marshal(out), nil
+}
+
+func deleteSnapshot(x *call) ([]byte, *ic.UserError) {
+	var in snapshotArgs
+	if err := decode(x.msg.Arg, &in); err != nil {
+		return nil, err
+	}
+	c, err := x.controlled(in.Canister)
+	if err != nil {
+		return nil, err
+	}
+	key, _, err := ownSnapshot(c, in.ID)
+	if err != nil {
+		return nil, err
+	}
+	c.Snapshots = c.Snapshots.Without(key)
+	x.Put(c)
+	return nothing, nil
+}

@@ -1,0 +1,147 @@
+package wasm
+
+// Metering charges each basic block when it begins, by DFINITY's block rule
+// (rs/embedders/src/wasm_utils/instrumentation.rs): a block ends with loop, if,
+// else, end, any branch, return, unreachable and tail calls; a function costs 1
+// more; the counter is checked at function entry and loop heads. The counter is a
+// global, so that it is exact wherever a trap happens.
+//
+// The check's slow path stands outside of the loop, because a call inside makes
+// the compiler spill registers even where it is never taken:
+//
+//	block D (result)
+//	  loop R
+//	    block S
+//	      loop L (result)  counter -= k; br_if S (counter < 0)  ...body...  end
+//	      br D
+//	    end
+//	    call out_of_instructions     ;; the host grants more, or traps
+//	    counter += k                 ;; as L charges again
+//	    br R
+//	  end
+//	  unreachable
+//	end
+//
+// A function body has the same shape without L; its S also ends by return.
+// Loops with parameters, which no compiler makes, check in place.
+
+// charge is the basic block being read.
+type charge struct {
+	at    int // position in out where it is charged
+	cost  uint64
+	live  bool
+	head  bool // of a loop: always checked
+	loop  int  // its frame
+	entry bool // of the function
+}
+
+// cost adds an instruction to the block.
+func (p *bodyPass) cost(instructions, weight uint64) {
+	p.charge.cost += instructions
+	p.weight += weight
+}
+
+func (p *bodyPass) openCharge(head bool) {
+	p.charge = charge{at: len(p.out), live: p.live, head: head}
+}
+
+// closeCharge ends the block: now its cost is known.
+func (p *bodyPass) closeCharge() {
+	c := p.charge
+	p.charge = charge{at: len(p.out), live: p.live}
+	switch {
+	case !c.live:
+	case c.entry:
+		p.entryCost = c.cost
+	case c.head && p.frames[c.loop].wrapped:
+		p.frames[c.loop].cost = c.cost
+		p.insertAt(c.at, p.rw.check(nil, c.cost, 1))
+	case c.head:
+		code := p.rw.subtract(nil, c.cost)
+		code = appendU32(append(code, opGlobalGet), p.rw.counter)
+		code = append(code, opI64Const, 0, opI64LtS, opIf, typeEmpty)
+		code = appendU32(append(code, opCall), p.rw.outFunc)
+		p.insertAt(c.at, append(code, opEnd))
+	case c.cost > 0:
+		p.insertAt(c.at, p.rw.subtract(nil, c.cost))
+	}
+}
+
+func (rw *rewriter) subtract(b []byte, cost uint64) []byte {
+	b = appendU32(append(b, opGlobalGet), rw.counter)
+	b = appendI64(append(b, opI64Const), int64(cost))
+	b = append(b, opI64Sub)
+	return appendU32(append(b, opGlobalSet), rw.counter)
+}
+
+// check charges cost and leaves by label where the counter falls below zero.
+func (rw *rewriter) check(b []byte, cost uint64, label uint32) []byte {
+	b = rw.subtract(b, cost)
+	b = appendU32(append(b, opGlobalGet), rw.counter)
+	b = append(b, opI64Const, 0, opI64LtS)
+	return appendU32(append(b, opBrIf), label)
+}
+
+func (rw *rewriter) slowPath(b []byte, cost uint64) []byte {
+	b = appendU32(append(b, opCall), rw.outFunc)
+	b = appendU32(append(b, opGlobalGet), rw.counter)
+	b = appendI64(append(b, opI64Const), int64(cost))
+	b = append(b, opI64Add)
+	return appendU32(append(b, opGlobalSet), rw.counter)
+}
+
+// The depth limit: what a frame costs is static, so the depth at which a module
+// overflows is the same on every machine.
+const (
+	frameBase = 96   // return address, frame pointer, alignment, caller's argument area
+	slotBytes = 16   // the largest spill slot
+	leafFrame = 2048 // a leaf's frame up to this is not worth a check: there is one at a time
+)
+
+func (p *bodyPass) frameCost() uint64 {
+	slots := len(p.locals) + len(p.typ.results) + len(p.tempList) + p.maxHeight
+	return frameBase + slotBytes*uint64(slots)
+}
+
+func (rw *rewriter) enterFrame(b []byte, cost uint64) []byte {
+	b = rw.addDepth(b, -int64(cost))
+	b = appendU32(append(b, opGlobalGet), rw.depth)
+	b = append(b, opI32Const, 0, opI32LtS, opIf, typeEmpty)
+	return append(rw.trap(b, causeDepth), opEnd)
+}
+
+func (rw *rewriter) leaveFrame(b []byte, cost uint64) []byte {
+	return rw.addDepth(b, int64(cost))
+}
+
+func (rw *rewriter) addDepth(b []byte, n int64) []byte {
+	b = appendU32(append(b, opGlobalGet), rw.depth)
+	b = appendI64(append(b, opI32Const), n)
+	b = append(b, opI32Add)
+	return appendU32(append(b, opGlobalSet), rw.depth)
+}
+
+// The causes of a trap that the engine sees as a plain unreachable.
+const (
+	causeHeap  = 1
+	causeTable = 2
+	causeDepth = 3
+)
+
+// trap ends the run with a recorded cause.
+func (rw *rewriter) trap(b []byte, cause byte) []byte {
+	b = append(b, opI32Const, cause)
+	b = appendU32(append(b, opGlobalSet), rw.cause)
+	return append(b, opUnreachable)
+}
+
+// chargeTop charges the length on top of the stack, of type t, and leaves it there.
+func (p *bodyPass) chargeTop(t ValType) {
+	tmp := p.temp(t, 0)
+	p.emitU32(opLocalTee, tmp)
+	if t == I32 {
+		p.emit(opExtendU)
+	}
+	p.emitU32(opCall, p.rw.chargeFunc())
+	p.emitU32(opLocalGet, tmp)
+}

@@ -1,0 +1,216 @@
+// Package messaging is the state machine of a subnet.
+//
+//	Batch ── Induct ──> queues ── scheduler ──> answers, calls ── Seal ──> State
+//	                                                                        │
+//	              Query, Inspect (many goroutines) <── reads ───────────────┘
+//
+// Apply is total and deterministic: equal states and batches give equal states,
+// on any machine. It belongs to one goroutine. Query and Inspect may run beside
+// it, on states that it has returned.
+package messaging
+
+import (
+	"reflect"
+
+	"ashlar/replica/execution/canister"
+	"ashlar/replica/execution/cycles"
+	"ashlar/replica/execution/machine"
+	"ashlar/replica/execution/management"
+	"ashlar/replica/execution/scheduler"
+	"ashlar/replica/execution/sysapi"
+	"ashlar/replica/ic"
+	"ashlar/replica/ingress"
+	"ashlar/replica/state"
+)
+
+// Batch is what consensus has agreed on for one height.
+type Batch struct {
+	Height          ic.Height
+	Time            ic.Time
+	Randomness      [32]byte
+	Ingress         []ic.Ingress
+	RegistryVersion uint64
+	Nodes           int // of the subnet: costs grow with it
+	// Maker made the block, and Missed should have before it; for node metrics.
+	Maker  ic.NodeID
+	Missed []ic.NodeID
+}
+
+// Config is the same on all nodes of the subnet.
+type Config struct {
+	// Subnet is what the registry says: id, type, ranges, nodes with their keys,
+	// the subnet's and the root's public key.
+	Subnet state.Subnet
+	// Provisional allows canisters from nothing: networks for development only.
+	Provisional bool
+	// Free subnets charge nothing, except for what other subnets do for them.
+	Free bool
+	// Version of the replica, for subnet_info.
+	Version string
+	// Admins of the subnet, if it has any.
+	Admins []ic.Principal
+	// Pool of instances and code for queries; nil: none.
+	Pool canister.Pool
+}
+
+// Machine applies batches.
+type Machine struct {
+	cfg    Config
+	engine machine.Engine
+	tip    *canister.Tip
+	subnet *state.Subnet
+}
+
+// New makes a machine on an engine whose host functions are sysapi.Functions().
+func New(cfg Config, eng machine.Engine) *Machine {
+	subnet := cfg.Subnet
+	return &Machine{cfg: cfg, engine: eng, tip: canister.NewTip(eng), subnet: &subnet}
+}
+
+func (m *Machine) management() management.Config {
+	return management.Config{Provisional: m.cfg.Provisional, Version: m.cfg.Version, Admins: m.cfg.Admins}
+}
+
+func (m *Machine) sysapi(nodes int) sysapi.Subnet {
+	return sysapi.Subnet{ID: m.cfg.Subnet.ID, RootKey: m.cfg.Subnet.RootKey, Costs: cycles.Schedule{Nodes: max(nodes, 1), Free: m.cfg.Free}}
+}
+
+// Apply executes one batch.
+func (m *Machine) Apply(s *state.State, b *Batch) *state.State {
+	d := s.Draft()
+	d.Head.Height = b.Height
+	d.Head.Time = max(b.Time, s.Time())
+	d.Head.Registry = b.RegistryVersion
+	d.Head.Nodes = max(b.Nodes, 1)
+	if !reflect.DeepEqual(s.Subnet(), m.subnet) {
+		d.SetSubnet(m.subnet)
+	}
+	countBlocks(&d.Head, b)
+	room := &canister.Room{Draft: d, Subnet: m.sysapi(d.Head.Nodes), Now: d.Head.Time, Tip: m.tip}
+	d.Forget(room.Now)
+	for i := range b.Ingress {
+		induct(room, &b.Ingress[i])
+	}
+	round := &scheduler.Round{Room: room, Management: &management.Management{Room: room, Config: m.management(), Randomness: b.Randomness}}
+	round.Run()
+	return d.Seal()
+}
+
+// induct takes over a user's message: into a queue, or rejected at once. What was
+// seen before, or comes too late, leaves no trace.
+func induct(r *canister.Room, msg *ic.Ingress) {
+	if r.Call(msg.ID) != nil || r.NumCalls() >= ingress.MaxStatuses || ingress.Admissible(msg.Expiry, r.Now) != nil {
+		return
+	}
+	r.SetCall(msg.ID, &state.Call{State: state.Received, Sender: msg.Sender, Effective: msg.Effective, Expiry: msg.Expiry, Updated: r.Now})
+	m := &state.Message{
+		Origin: state.Origin{Kind: state.Ingress, Caller: msg.Sender, Request: msg.ID, Info: msg.Info},
+		Callee: msg.Canister, Method: msg.Method, Arg: msg.Arg, Expiry: msg.Expiry, Arrived: r.Head.Height, Target: msg.Effective,
+	}
+	if err := accept(r, msg, m); err != nil {
+		r.Answer(&m.Origin, ic.Reply{Reject: err.Reject()}, ic.Cycles{})
+	}
+}
+
+func accept(r *canister.Room, msg *ic.Ingress, m *state.Message) *ic.UserError {
+	if msg.Canister.Principal == ic.Management {
+		payer, pays, err := management.Payer(msg.Method, msg.Arg)
+		if err == nil && pays {
+			err = r.PayIngress(payer, msg, msg.Method == "update_settings")
+		}
+		if err == nil {
+			r.Enqueue(m)
+		}
+		return err
+	}
+	c := r.Canister(msg.Canister)
+	if c == nil {
+		return canister.NotFound(msg.Canister)
+	}
+	if err := canister.NotRunning(c); err != nil {
+		return err
+	}
+	if err := r.PayIngress(c.ID, msg, false); err != nil {
+		return err
+	}
+	next := *r.Canister(c.ID)
+	next.Push(m)
+	r.Put(&next)
+	return nil
+}
+
+// maxMetricDays of node metrics are kept (node_metrics_history: 60 samples).
+const maxMetricDays = 60
+
+const day = 24 * 60 * 60 * 1e9
+
+// countBlocks adds the batch's block to its maker's count, in a sample per UTC day.
+func countBlocks(h *state.Head, b *Batch) {
+	if b.Maker.Principal == "" {
+		return
+	}
+	old := h.Metrics
+	last := state.DayMetrics{}
+	if n := len(old); n > 0 {
+		last = old[n-1]
+		if last.Time/day == h.Time/day {
+			old = old[:n-1]
+		}
+	}
+	next := state.DayMetrics{Time: h.Time, Nodes: append([]state.NodeMetrics(nil), last.Nodes...)}
+	next.Count(b.Maker, 1, 0)
+	for _, n := range b.Missed {
+		next.Count(n, 0, 1)
+	}
+	if len(old) >= maxMetricDays {
+		old = old[len(old)-maxMetricDays+1:]
+	}
+	h.Metrics = append(append([]state.DayMetrics(nil), old...), next)
+}
+
+// Query answers a user's query on a state at rest. cert is the certificate of
+// the state's root that canisters see as data certificate; nil: none.
+func (m *Machine) Query(s *state.State, q *ic.Query, now ic.Time, cert []byte) ic.Reply {
+	subnet := m.sysapi(s.Head().Nodes)
+	ask := &management.Queries{Config: m.management(), State: s, Costs: subnet.Costs}
+	if q.Canister.Principal == ic.Management {
+		return ask.Query(q.Method, q.Arg, q.Sender)
+	}
+	r := m.reader(s, now)
+	r.Management = ask.Composite
+	if cert != nil {
+		r.Certificate = func(ic.CanisterID) []byte { return cert }
+	}
+	return r.Query(q)
+}
+
+// Inspect tells whether a user's call is worth putting into a block: the
+// canister exists, runs, can pay and accepts it.
+func (m *Machine) Inspect(s *state.State, msg *ic.Ingress, now ic.Time) *ic.UserError {
+	r := m.reader(s, now)
+	if msg.Canister.Principal == ic.Management {
+		cfg := m.management()
+		if err := cfg.Admit(s, msg); err != nil {
+			return err
+		}
+		if id, pays, err := management.Payer(msg.Method, msg.Arg); err == nil && pays && msg.Method != "update_settings" {
+			return r.CanPay(s.Canister(id), msg)
+		}
+		return nil
+	}
+	c := s.Canister(msg.Canister)
+	if c == nil {
+		return canister.NotFound(msg.Canister)
+	}
+	if err := canister.NotRunning(c); err != nil {
+		return err
+	}
+	if err := r.CanPay(c, msg); err != nil {
+		return err
+	}
+	return r.Inspect(c, msg)
+}
+
+func (m *Machine) reader(s *state.State, now ic.Time) *canister.Reader {
+	return &canister.Reader{State: s, Subnet: m.sysapi(s.Head().Nodes), Engine: m.engine, Pool: m.cfg.Pool, Now: max(now, s.Time())}
+}

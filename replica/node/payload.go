@@ -1,0 +1,130 @@
+package node
+
+import (
+	"errors"
+	"fmt"
+
+	"ashlar/replica/consensus"
+	"ashlar/replica/ic"
+	"ashlar/replica/ingress"
+	"ashlar/replica/wire/block"
+)
+
+// envelope is a call as blocks carry it: the effective canister id, which the
+// caller's URL named and the envelope does not hold, then the envelope as it came.
+func envelope(effective ic.CanisterID, raw []byte) []byte {
+	return append(append([]byte{byte(len(effective.Principal))}, effective.Principal...), raw...)
+}
+
+// open reads what envelope made.
+func (n *Node) open(data []byte) (*ic.Ingress, error) {
+	if len(data) == 0 || int(data[0]) > ic.MaxPrincipalBytes || len(data) < 1+int(data[0]) {
+		return nil, errors.New("a call in a block ends inside its effective canister id")
+	}
+	effective, raw := data[1:1+data[0]], data[1+data[0]:]
+	msg, err := n.Parse(raw)
+	if err != nil {
+		return nil, err
+	}
+	msg.Effective = ic.CanisterID{Principal: ic.Principal(effective)}
+	return msg, nil
+}
+
+// payload is the node as consensus sees it when it fills and judges blocks.
+type payload Node
+
+func (p *payload) Waiting() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.pool.Len() > p.inFlight()
+}
+
+// inFlight is the number of messages in blocks that are not yet executed: they
+// are still in the pool, and no reason for another block.
+func (p *payload) inFlight() (n int) {
+	for _, b := range p.batches {
+		n += len(b.Block.Ingress)
+	}
+	return n
+}
+
+// Build selects what no ancestor has and the state does not know. What the state
+// knows leaves the pool: it came again while it was executed.
+func (p *payload) Build(at ic.Time, ancestors func(yield func(*block.Block) bool)) [][]byte {
+	inBlock, err := p.inBlock(ancestors)
+	if err != nil {
+		panic(fmt.Sprintf("node: an ancestor that was judged valid: %v", err))
+	}
+	latest := p.latest.Load()
+	var again []ic.RequestID
+	skip := func(id ic.RequestID) bool {
+		if inBlock[id] {
+			return true
+		}
+		known := latest.Status(id) != nil
+		if known {
+			again = append(again, id)
+		}
+		return known
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if expired := p.pool.Expire(at); expired > 0 {
+		p.metrics.expired.Add(uint64(expired))
+	}
+	var out [][]byte
+	for _, m := range p.pool.Select(at, skip) {
+		out = append(out, m.Raw)
+	}
+	p.pool.Remove(again)
+	return out
+}
+
+// inBlock are the calls in the ancestors.
+func (p *payload) inBlock(ancestors func(yield func(*block.Block) bool)) (map[ic.RequestID]bool, error) {
+	seen := map[ic.RequestID]bool{}
+	var err error
+	ancestors(func(b *block.Block) bool {
+		for _, data := range b.Ingress {
+			var msg *ic.Ingress
+			if msg, err = (*Node)(p).open(data); err != nil {
+				return false
+			}
+			seen[msg.ID] = true
+		}
+		return true
+	})
+	return seen, err
+}
+
+// maxExpiry is how far ahead of a block's time a call may expire: what the
+// specification grants users, and the drift of clocks (replica.md A.1).
+const maxExpiry = (5*60 + 30) * 1e9
+
+// Validate judges a peer's block. Signatures are not checked again here: that
+// comes with the first peers.
+func (p *payload) Validate(b *block.Block, ancestors func(yield func(*block.Block) bool)) error {
+	seen, err := p.inBlock(ancestors)
+	if err != nil {
+		return err
+	}
+	latest, size := p.latest.Load(), 0
+	for _, data := range b.Ingress {
+		msg, err := (*Node)(p).open(data)
+		switch size += len(data); {
+		case err != nil:
+			return fmt.Errorf("block %d: %w", b.Height, err)
+		case seen[msg.ID] || latest.Status(msg.ID) != nil:
+			return fmt.Errorf("block %d has call %x again", b.Height, msg.ID)
+		case msg.Expiry <= b.Time || msg.Expiry > b.Time+maxExpiry:
+			return fmt.Errorf("block %d has call %x, which expires at %d", b.Height, msg.ID, msg.Expiry)
+		}
+		seen[msg.ID] = true
+	}
+	if len(b.Ingress) > ingress.MaxSelected || size > ingress.MaxSelectedBytes {
+		return fmt.Errorf("block %d has %d calls of %d bytes, the limits are %d and %d", b.Height, len(b.Ingress), size, ingress.MaxSelected, ingress.MaxSelectedBytes)
+	}
+	return nil
+}
+
+var _ consensus.Payload = (*payload)(nil)

@@ -1,0 +1,182 @@
+package node
+
+import (
+	"fmt"
+
+	"ashlar/replica/consensus"
+	"ashlar/replica/ic"
+	"ashlar/replica/messaging"
+	"ashlar/replica/state"
+	"ashlar/replica/wire/block"
+)
+
+// Step hands consensus all that has happened since the last one, and does what
+// it says. An error ends the node.
+func (n *Node) Step() error {
+	for _, ev := range n.events() {
+		if err := n.do(n.core.Step(n.Clock.Now(), ev)); err != nil {
+			n.mu.Lock()
+			n.halted = err
+			n.mu.Unlock()
+			return err
+		}
+	}
+	return nil
+}
+
+// WakeAt is when consensus wants a Step by itself; 0 for not.
+func (n *Node) WakeAt() ic.Time { return n.wake }
+
+func (n *Node) events() (out []consensus.Event) {
+	n.mu.Lock()
+	for _, r := range n.results {
+		out = append(out, r)
+	}
+	n.results = nil
+	if n.saved > 0 {
+		out = append(out, consensus.Saved{Height: n.saved})
+		n.saved = 0
+	}
+	n.mu.Unlock()
+	for {
+		select {
+		case raw := <-n.inbox:
+			a, err := block.Decode(raw)
+			if err != nil {
+				n.metrics.invalid.Add(1)
+				continue
+			}
+			out = append(out, consensus.Received{Artifact: a})
+			continue
+		default:
+		}
+		break
+	}
+	if len(out) == 0 {
+		out = append(out, consensus.Tick{})
+	}
+	return out
+}
+
+// do the effects of one step: certificates are shown first, since nothing new
+// has to be durable for them; then all is made durable; then it is sent and
+// executed.
+func (n *Node) do(effects []consensus.Effect) error {
+	n.wake = 0
+	var keep []*block.Artifact
+	sync := false
+	for _, e := range effects {
+		switch e := e.(type) {
+		case consensus.Certified:
+			n.certified(e)
+		case consensus.Persist:
+			keep = append(keep, e.Artifact)
+			// A certificate can be made again from its state; all else may not be forgotten.
+			sync = sync || e.Artifact.Kind != block.Certification
+		}
+	}
+	if len(keep) > 0 {
+		if err := n.Store.Persist(keep, sync); err != nil {
+			return err
+		}
+	}
+	for _, e := range effects {
+		switch e := e.(type) {
+		case consensus.Send:
+			if n.Net != nil {
+				n.Net.Send(e.Artifact.Encode())
+			}
+		case consensus.Deliver:
+			n.metrics.rounds.Add(1)
+			n.mu.Lock()
+			n.batches = append(n.batches, e)
+			n.mu.Unlock()
+			poke(n.work)
+		case consensus.Purge:
+			if err := n.Store.Purge(e.Below); err != nil {
+				return err
+			}
+		case consensus.Wake:
+			n.wake = e.At
+		case consensus.Refused:
+			n.metrics.invalid.Add(1)
+		case consensus.Diverged:
+			return fmt.Errorf("the subnet certified another state of height %d than this node computed (%x, here %x): this node is stopped and its state kept as evidence", e.Height, e.Theirs, e.Ours)
+		}
+	}
+	return nil
+}
+
+// Execute runs the next batch, and tells whether there was one.
+func (n *Node) Execute() bool {
+	n.mu.Lock()
+	if len(n.batches) == 0 || n.tip.Height() >= max(n.savedHeight()+maxUnsaved, n.floor) {
+		n.mu.Unlock()
+		return false
+	}
+	d := n.batches[0]
+	n.mu.Unlock()
+
+	b, ids := n.batch(d)
+	next := n.Machine.Apply(n.tip, b)
+	if next.Height() != b.Height || next.Time() != b.Time {
+		panic(fmt.Sprintf("node: batch %d at %d gave a state of height %d at %d", b.Height, b.Time, next.Height(), next.Time()))
+	}
+	n.tip = next
+	n.latest.Store(next)
+	done := n.executed(next)
+
+	n.mu.Lock()
+	n.batches = n.batches[1:]
+	n.pool.Remove(ids)
+	n.states[b.Height] = next
+	n.results = append(n.results, done)
+	n.mu.Unlock()
+	n.metrics.messages.Add(uint64(len(ids)))
+	poke(n.kick)
+	return true
+}
+
+func (n *Node) batch(d consensus.Deliver) (*messaging.Batch, []ic.RequestID) {
+	b := &messaging.Batch{Height: d.Block.Height, Time: d.Block.Time, Randomness: d.Randomness,
+		RegistryVersion: d.Block.Registry, Nodes: len(n.Members), Maker: d.Block.Maker}
+	var ids []ic.RequestID
+	for _, data := range d.Block.Ingress {
+		msg, err := n.open(data)
+		if err != nil {
+			panic(fmt.Sprintf("node: final block %d: %v", d.Block.Height, err))
+		}
+		b.Ingress = append(b.Ingress, *msg)
+		ids = append(ids, msg.ID)
+	}
+	return b, ids
+}
+
+// executed is what consensus wants to know of a state.
+func (n *Node) executed(s *state.State) consensus.Executed {
+	return consensus.Executed{Height: s.Height(), Root: s.Tree().Digest(), Busy: s.Busy()}
+}
+
+// Save writes the latest certified state, and tells whether there was one.
+// States between the last one saved and this are never written: a page that
+// changed in each costs one write.
+func (n *Node) Save() (bool, error) {
+	v := n.view.Load()
+	if v == nil || n.disk != nil && n.disk.Height() >= v.Height {
+		return false, nil
+	}
+	old := n.disk
+	if err := n.Store.SaveState(v.Height, func(yield func(string, []byte) bool) { v.State.Diff(old, yield) }); err != nil {
+		return false, err
+	}
+	n.disk = v.State
+	n.mu.Lock()
+	n.saved = v.Height
+	n.onDisk.Store(uint64(v.Height))
+	n.mu.Unlock()
+	poke(n.kick)
+	poke(n.work)
+	return true, nil
+}
+
+func (n *Node) savedHeight() ic.Height { return ic.Height(n.onDisk.Load()) }

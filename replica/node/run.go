@@ -1,0 +1,126 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"time"
+
+	"ashlar/replica/ic"
+)
+
+// Run gives rounds, execution and saving a goroutine each, until ctx ends or the
+// node has to stop. It returns why it stopped by itself, nil for an end by ctx;
+// then the latest certified state is saved.
+func (n *Node) Run(ctx context.Context) error {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	loops := []func(context.Context) error{n.rounds, n.executions, n.saves}
+	ends := make(chan error, len(loops))
+	for _, loop := range loops {
+		go func() { ends <- loop(ctx) }()
+	}
+	select {
+	case <-ctx.Done():
+	case <-n.Store.Failed():
+	case err := <-ends: // a loop ends early only with an error
+		ends <- err
+	}
+	stop()
+	var failed error
+	for range loops {
+		failed = errors.Join(failed, <-ends)
+	}
+	if err := n.Store.Err(); err != nil {
+		return err // the first cause; what the loops say follows from it
+	}
+	for failed == nil {
+		more, err := n.Save()
+		if !more {
+			return err
+		}
+		failed = err
+	}
+	return failed
+}
+
+func (n *Node) rounds(ctx context.Context) error {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		if err := n.Step(); err != nil {
+			return err
+		}
+		if at := n.WakeAt(); at != 0 {
+			timer.Reset(time.Duration(max(int64(at)-int64(n.Clock.Now()), 0)))
+		} else {
+			timer.Stop()
+		}
+		select {
+		case <-n.kick:
+		case <-timer.C:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+func (n *Node) executions(ctx context.Context) error {
+	for {
+		for ctx.Err() == nil && n.Execute() {
+		}
+		select {
+		case <-n.work:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+func (n *Node) saves(ctx context.Context) error {
+	for {
+		if _, err := n.Save(); err != nil {
+			return err
+		}
+		select {
+		case <-n.dirty:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// WallClock is the machine's.
+type WallClock struct{}
+
+// Now is the time of day.
+func (WallClock) Now() ic.Time { return ic.Time(time.Now().UnixNano()) }
+
+type counters struct {
+	rounds, messages, queries, submitted, refused, busy, expired, dropped, invalid atomic.Uint64
+}
+
+// Metrics are what an operator watches.
+type Metrics struct {
+	Height, Saved                                                                  ic.Height
+	Rounds, Messages, Queries, Submitted, Refused, Busy, Expired, Dropped, Invalid uint64
+	Pool, PoolBytes, Watchers, Waiting, Batches                                    int
+}
+
+// Metrics at this moment.
+func (n *Node) Metrics() Metrics {
+	c := &n.metrics
+	m := Metrics{Saved: n.savedHeight(), Rounds: c.rounds.Load(), Messages: c.messages.Load(), Queries: c.queries.Load(),
+		Submitted: c.submitted.Load(), Refused: c.refused.Load(), Busy: c.busy.Load(), Expired: c.expired.Load(),
+		Dropped: c.dropped.Load(), Invalid: c.invalid.Load(), Waiting: int(n.waiting.Load())}
+	if v := n.view.Load(); v != nil {
+		m.Height = v.Height
+	}
+	n.mu.Lock()
+	m.Pool, m.PoolBytes, m.Batches = n.pool.Len(), n.pool.Bytes(), len(n.batches)
+	n.mu.Unlock()
+	n.watchers.mu.Lock()
+	m.Watchers = n.watchers.n
+	n.watchers.mu.Unlock()
+	return m
+}

@@ -1,0 +1,87 @@
+package state
+
+import (
+	"ashlar/replica/ic"
+)
+
+// CallState is where a user's call stands (spec: request status).
+type CallState uint8
+
+// The states of a call.
+const (
+	Received   CallState = 1
+	Processing CallState = 2
+	Replied    CallState = 3
+	Rejected   CallState = 4
+	Done       CallState = 5 // ended, the answer was dropped
+)
+
+func (c CallState) String() string {
+	return [...]string{"unknown", "received", "processing", "replied", "rejected", "done"}[c]
+}
+
+// Terminal tells whether the call has ended.
+func (c CallState) Terminal() bool { return c >= Replied }
+
+// Call is the status of a user's call.
+type Call struct {
+	State     CallState     `cbor:"1,keyasint"`
+	Reply     []byte        `cbor:"2,keyasint,omitempty"`
+	Reject    *ic.Reject    `cbor:"3,keyasint,omitempty"`
+	Sender    ic.Principal  `cbor:"4,keyasint"`
+	Effective ic.CanisterID `cbor:"5,keyasint"`
+	Expiry    ic.Time       `cbor:"6,keyasint"`
+	Updated   ic.Time       `cbor:"7,keyasint"`
+}
+
+// callKept is how long the end of a call is told, in ns: at least as long as the
+// request could be sent again (spec: 5 minutes).
+const callKept = 5 * 60 * 1e9
+
+// forgotten is when the status is dropped; 0 before the call has ended.
+func (c *Call) forgotten() ic.Time {
+	if !c.State.Terminal() {
+		return 0
+	}
+	return max(c.Updated+callKept, c.Expiry+1)
+}
+
+// Status of a user's call, nil where it is unknown. Status(id).State.Terminal()
+// tells whether it has ended.
+func (s *State) Status(id ic.RequestID) *Call {
+	c, _ := s.calls.Get(string(id[:]))
+	return c
+}
+
+// NumCalls whose status is kept.
+func (s *State) NumCalls() int { return s.calls.Len() }
+
+// Call finds the status of a user's call, nil where it is unknown.
+func (d *Draft) Call(id ic.RequestID) *Call { return d.s.Status(id) }
+
+// NumCalls whose status is kept.
+func (d *Draft) NumCalls() int { return d.s.calls.Len() }
+
+// SetCall makes c the status of the call.
+func (d *Draft) SetCall(id ic.RequestID, c *Call) {
+	key := string(id[:])
+	if old := d.Call(id); old != nil && old.forgotten() != 0 {
+		d.s.ends = d.s.ends.Without(timeKey(old.forgotten(), key))
+	}
+	if at := c.forgotten(); at != 0 {
+		d.s.ends = d.s.ends.With(timeKey(at, key), struct{}{})
+	}
+	d.s.calls = d.s.calls.With(key, c)
+}
+
+// Forget drops the statuses of calls that ended long enough ago.
+func (d *Draft) Forget(now ic.Time) {
+	for {
+		key, _, ok := d.s.ends.First()
+		if !ok || key[:8] > timeKey(now, "") {
+			return
+		}
+		d.s.ends = d.s.ends.Without(key)
+		d.s.calls = d.s.calls.Without(key[8:])
+	}
+}

@@ -1,0 +1,220 @@
+package state
+
+import (
+	"encoding/binary"
+
+	"github.com/fxamacker/cbor/v2"
+
+	"ashlar/replica/state/pages"
+	"ashlar/replica/state/trie"
+)
+
+// The keys of the store, in their order. A canister's are "c", the length of its
+// id, the id, and one of the field letters with what follows.
+const (
+	keyCanister = "c"
+	keyCall     = "i" // request id
+	keyHead     = "m"
+	keyQueue    = "q" // place
+	keySubnet   = "s"
+	keyCode     = "w" // SHA-256
+
+	fieldCallback = 'b' // id
+	fieldHeap     = 'h' // page
+	fieldChunk    = 'k' // SHA-256
+	fieldLog      = 'l' // index
+	fieldModule   = 'm'
+	fieldSnapshot = 'n' // number, then 'a' or one of h k s
+	fieldQueue    = 'q' // place
+	fieldRecord   = 'r'
+	fieldStable   = 's' // page
+	fieldContext  = 'x' // id
+	fieldHistory  = 'y'
+	fieldGlobals  = 'z'
+
+	fieldSnapshotRecord = 'a'
+)
+
+// canisterIDBytes is the length of every canister id on a subnet: keys of the
+// store sort as ids do only while they are of one length.
+const canisterIDBytes = 10
+
+// differ writes out differences until somebody has had enough.
+type differ struct {
+	yield func(string, []byte) bool
+	done  bool
+}
+
+func (d *differ) put(key string, value []byte) {
+	if !d.done && !d.yield(key, value) {
+		d.done = true
+	}
+}
+
+func (d *differ) set(key string, v any) {
+	raw, err := storage.Marshal(v)
+	if err != nil {
+		panic("state: encode " + key + ": " + err.Error())
+	}
+	d.put(key, raw)
+}
+
+// Diff yields what leads from old to s, sorted by key: value nil deletes. With
+// old nil it yields all of s.
+func (s *State) Diff(old *State, yield func(key string, value []byte) bool) {
+	if old == nil {
+		old = &State{}
+	}
+	d := &differ{yield: yield}
+	s.canisters.Diff(old.canisters, func(c trie.Change[*Canister]) bool {
+		prefix := keyCanister + string(byte(len(c.Key))) + c.Key
+		d.canister(prefix, c.Old, c.New)
+		return !d.done
+	})
+	entries(d, keyCall, old.calls, s.calls)
+	if s.head.Height != old.head.Height || old.subnet == nil {
+		d.set(keyHead, s.head)
+	}
+	entries(d, keyQueue, old.queue, s.queue)
+	if s.subnet != old.subnet {
+		d.set(keySubnet, s.subnet)
+	}
+	s.codes.Diff(old.codes, func(c trie.Change[*Code]) bool {
+		switch {
+		case !c.HasNew:
+			d.put(keyCode+c.Key, nil)
+		case !c.HadOld:
+			d.put(keyCode+c.Key, c.New.Bytes)
+		}
+		return !d.done
+	})
+}
+
+// entries writes a map whose values are encoded one by one.
+func entries[V any](d *differ, prefix string, old, now trie.Map[V]) {
+	if d.done {
+		return
+	}
+	now.Diff(old, func(c trie.Change[V]) bool {
+		if c.HasNew {
+			d.set(prefix+c.Key, c.New)
+		} else {
+			d.put(prefix+c.Key, nil)
+		}
+		return !d.done
+	})
+}
+
+func blobs(d *differ, prefix string, old, now trie.Map[[]byte]) {
+	now.Diff(old, func(c trie.Change[[]byte]) bool {
+		if !c.HasNew {
+			c.New = nil
+		} else if c.New == nil {
+			c.New = []byte{}
+		}
+		d.put(prefix+c.Key, c.New)
+		return !d.done
+	})
+}
+
+func memory(d *differ, prefix string, old, now pages.Map) {
+	if d.done {
+		return
+	}
+	now.Diff(old, func(i uint64, p pages.Page) bool {
+		key := prefix + string(binary.BigEndian.AppendUint64(nil, i))
+		if p == nil {
+			d.put(key, nil)
+		} else {
+			d.put(key, p[:])
+		}
+		return !d.done
+	})
+}
+
+var noCanister = &Canister{Memory: &Memory{}}
+
+func (d *differ) canister(prefix string, old, now *Canister) {
+	gone := now == nil
+	fresh := old == nil
+	if gone {
+		now = noCanister
+	}
+	if fresh {
+		old = noCanister
+	}
+	one := func(field byte, had, has, same bool, v any) {
+		if has && !same {
+			d.set(prefix+string(field), v)
+		} else if had && !has {
+			d.put(prefix+string(field), nil)
+		}
+	}
+	entries(d, prefix+string(fieldCallback), old.Callbacks, now.Callbacks)
+	memory(d, prefix+string(fieldHeap), old.Memory.Heap, now.Memory.Heap)
+	blobs(d, prefix+string(fieldChunk), old.Chunks, now.Chunks)
+	entries(d, prefix+string(fieldLog), old.Logs, now.Logs)
+	one(fieldModule, old.Module != nil, now.Module != nil, old.Module == now.Module, now.Module)
+	now.Snapshots.Diff(old.Snapshots, func(c trie.Change[*Snapshot]) bool {
+		d.snapshot(prefix+string(fieldSnapshot)+c.Key, c.Old, c.New)
+		return !d.done
+	})
+	entries(d, prefix+string(fieldQueue), old.Queue, now.Queue)
+	one(fieldRecord, !fresh, !gone, false, now.Record)
+	memory(d, prefix+string(fieldStable), old.Memory.Stable, now.Memory.Stable)
+	entries(d, prefix+string(fieldContext), old.Contexts, now.Contexts)
+	one(fieldHistory, len(old.History) > 0, len(now.History) > 0, !fresh && sameHistory(old, now), now.History)
+	one(fieldGlobals, len(old.Memory.Globals) > 0, len(now.Memory.Globals) > 0, old.Memory == now.Memory, now.Memory.Globals)
+}
+
+func sameHistory(a, b *Canister) bool {
+	return a.Changes == b.Changes && len(a.History) == len(b.History)
+}
+
+func (d *differ) snapshot(prefix string, old, now *Snapshot) {
+	none := &Snapshot{Memory: &Memory{}}
+	if now == nil {
+		d.put(prefix+string(fieldSnapshotRecord), nil)
+		now = none
+	} else {
+		d.set(prefix+string(fieldSnapshotRecord), now)
+	}
+	if old == nil {
+		old = none
+	}
+	memory(d, prefix+string(fieldHeap), old.Memory.Heap, now.Memory.Heap)
+	blobs(d, prefix+string(fieldChunk), old.Chunks, now.Chunks)
+	memory(d, prefix+string(fieldStable), old.Memory.Stable, now.Memory.Stable)
+}
+
+// storage is the encoding of values in the store: deterministic CBOR.
+var storage = func() cbor.EncMode {
+	mode, err := cbor.CoreDetEncOptions().EncMode()
+	if err != nil {
+		panic(err)
+	}
+	return mode
+}()
+
+// Limits of what is read back from the store; a value beyond them was not
+// written by us.
+const (
+	maxElements = 1 << 20 // of one array or map: environment, history, ranges, nodes
+	maxDepth    = 16      // of nesting
+)
+
+var reading = func() cbor.DecMode {
+	mode, err := cbor.DecOptions{
+		DupMapKey:        cbor.DupMapKeyEnforcedAPF,
+		IndefLength:      cbor.IndefLengthForbidden,
+		TagsMd:           cbor.TagsForbidden,
+		MaxArrayElements: maxElements,
+		MaxMapPairs:      maxElements,
+		MaxNestedLevels:  maxDepth,
+		UTF8:             cbor.UTF8DecodeInvalid,
+	}.DecMode()
+	if err != nil {
+		panic(err)
+	}
+	return mode
+}()

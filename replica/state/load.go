@@ -1,0 +1,289 @@
+package state
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"ashlar/replica/ic"
+	"ashlar/replica/state/pages"
+	"ashlar/replica/state/trie"
+)
+
+// maxPages bounds the index of a page: 2^36 pages are 256 TiB, far above the
+// limits of heap and stable memory.
+const maxPages = 1 << 36
+
+// Load builds a state from what Diff has yielded over time: each gives every key
+// that is left with its last value, in any order. An error names the key.
+func Load(each func(yield func(key string, value []byte) bool) error) (*State, error) {
+	l := &loader{s: &State{}, canisters: map[string]*loading{}}
+	var bad error
+	err := each(func(key string, value []byte) bool {
+		if err := l.entry(key, value); err != nil {
+			bad = fmt.Errorf("state: key %x: %w", key, err)
+			return false
+		}
+		return true
+	})
+	if bad != nil {
+		return nil, bad
+	}
+	if err != nil {
+		return nil, err
+	}
+	return l.finish()
+}
+
+type loader struct {
+	s                  *State
+	canisters          map[string]*loading
+	ids                []string
+	hasHead, hasSubnet bool
+}
+
+// loading is a canister of which not all keys were read yet.
+type loading struct {
+	c            *Canister
+	heap, stable []pages.Change
+	snapshots    map[string]*loadingSnapshot
+	hasRecord    bool
+}
+
+type loadingSnapshot struct {
+	s            *Snapshot
+	heap, stable []pages.Change
+	chunks       trie.Map[[]byte]
+}
+
+func decode(value []byte, into any) error { return reading.Unmarshal(value, into) }
+
+func (l *loader) entry(key string, value []byte) error {
+	if key == "" {
+		return errors.New("is empty")
+	}
+	rest := key[1:]
+	switch key[:1] {
+	case keyCanister:
+		return l.canister(rest, value)
+	case keyCall:
+		if len(rest) != 32 {
+			return errors.New("a request id has 32 bytes")
+		}
+		c := &Call{}
+		if err := decode(value, c); err != nil {
+			return err
+		}
+		if c.State < Received || c.State > Done || c.State == Rejected && c.Reject == nil {
+			return errors.New("is not the status of a call")
+		}
+		l.s.calls = l.s.calls.With(rest, c)
+	case keyHead:
+		l.hasHead = true
+		return decode(value, &l.s.head)
+	case keyQueue:
+		return place(&l.s.queue, rest, value)
+	case keySubnet:
+		l.hasSubnet = true
+		l.s.subnet = &Subnet{}
+		return decode(value, l.s.subnet)
+	case keyCode:
+		if len(rest) != 32 {
+			return errors.New("the hash of a module has 32 bytes")
+		}
+		l.s.codes = l.s.codes.With(rest, &Code{Bytes: append([]byte(nil), value...)})
+	default:
+		return errors.New("is of no known kind")
+	}
+	return nil
+}
+
+// place reads one entry of a map by number.
+func place[V any](m *trie.Map[*V], id string, value []byte) error {
+	if len(id) != 8 {
+		return errors.New("a number in a key has 8 bytes")
+	}
+	v := new(V)
+	if err := decode(value, v); err != nil {
+		return err
+	}
+	*m = m.With(id, v)
+	return nil
+}
+
+func (l *loader) canister(rest string, value []byte) error {
+	if len(rest) < 1+canisterIDBytes+1 || rest[0] != canisterIDBytes {
+		return errors.New("a canister id has 10 bytes")
+	}
+	id, field, rest := rest[1:1+canisterIDBytes], rest[1+canisterIDBytes], rest[2+canisterIDBytes:]
+	x := l.canisters[id]
+	if x == nil {
+		x = &loading{c: &Canister{ID: ic.CanisterID{Principal: ic.Principal(id)}, Memory: &Memory{}}, snapshots: map[string]*loadingSnapshot{}}
+		l.canisters[id] = x
+		l.ids = append(l.ids, id)
+	}
+	c := x.c
+	switch field {
+	case fieldCallback:
+		return place(&c.Callbacks, rest, value)
+	case fieldContext:
+		return place(&c.Contexts, rest, value)
+	case fieldLog:
+		return place(&c.Logs, rest, value)
+	case fieldQueue:
+		return place(&c.Queue, rest, value)
+	case fieldHeap:
+		return page(&x.heap, rest, value)
+	case fieldStable:
+		return page(&x.stable, rest, value)
+	case fieldChunk:
+		return chunk(&c.Chunks, rest, value)
+	case fieldModule:
+		c.Module = &Module{}
+		if err := decode(value, c.Module); err != nil {
+			return err
+		}
+		c.Module.seal()
+	case fieldRecord:
+		x.hasRecord = true
+		return decode(value, &c.Record)
+	case fieldHistory:
+		return decode(value, &c.History)
+	case fieldGlobals:
+		return decode(value, &c.Memory.Globals)
+	case fieldSnapshot:
+		return x.snapshot(rest, value)
+	default:
+		return fmt.Errorf("has no field %q", field)
+	}
+	return nil
+}
+
+func (x *loading) snapshot(rest string, value []byte) error {
+	if len(rest) < 9 {
+		return errors.New("the number of a snapshot has 8 bytes")
+	}
+	id, field, rest := rest[:8], rest[8], rest[9:]
+	s := x.snapshots[id]
+	if s == nil {
+		s = &loadingSnapshot{}
+		x.snapshots[id] = s
+	}
+	switch field {
+	case fieldSnapshotRecord:
+		s.s = &Snapshot{}
+		if err := decode(value, s.s); err != nil {
+			return err
+		}
+		if s.s.Module != nil {
+			s.s.Module.seal()
+		}
+	case fieldHeap:
+		return page(&s.heap, rest, value)
+	case fieldStable:
+		return page(&s.stable, rest, value)
+	case fieldChunk:
+		return chunk(&s.chunks, rest, value)
+	default:
+		return fmt.Errorf("has no snapshot field %q", field)
+	}
+	return nil
+}
+
+func page(into *[]pages.Change, rest string, value []byte) error {
+	if len(rest) != 8 || len(value) != pages.Size {
+		return fmt.Errorf("a page has an index of 8 bytes and %d bytes of content, not %d and %d", pages.Size, len(rest), len(value))
+	}
+	index := binary.BigEndian.Uint64([]byte(rest))
+	if index >= maxPages {
+		return fmt.Errorf("page %d lies beyond any memory", index)
+	}
+	*into = append(*into, pages.Change{Index: index, Page: pages.Page(append([]byte(nil), value...))})
+	return nil
+}
+
+func chunk(into *trie.Map[[]byte], hash string, value []byte) error {
+	if len(hash) != 32 || len(value) > ChunkBytes {
+		return errors.New("a chunk has a hash of 32 bytes and at most 1 MiB")
+	}
+	*into = into.With(hash, append([]byte(nil), value...))
+	return nil
+}
+
+// finish joins the parts and makes indexes and tree.
+func (l *loader) finish() (*State, error) {
+	if !l.hasHead || !l.hasSubnet {
+		return nil, errors.New("state: the store holds no state: its head or its subnet is missing")
+	}
+	d := l.s.Draft()
+	d.Head.MemoryBytes = 0
+	for _, id := range l.ids {
+		c, err := l.canisters[id].finish()
+		if err == nil {
+			err = l.checkCode(c)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("state: canister %s: %w", ic.Principal(id), err)
+		}
+		d.Put(c)
+	}
+	l.s.calls.Each(func(key string, c *Call) bool {
+		if at := c.forgotten(); at != 0 {
+			d.s.ends = d.s.ends.With(timeKey(at, key), struct{}{})
+		}
+		return true
+	})
+	return d.Seal(), nil
+}
+
+func (l *loader) checkCode(c *Canister) (err error) {
+	has := func(m *Module) {
+		if m == nil {
+			return
+		}
+		if _, ok := l.s.codes.Get(string(m.Hash[:])); !ok {
+			err = fmt.Errorf("its module %x is missing", m.Hash)
+		}
+	}
+	has(c.Module)
+	c.Snapshots.Each(func(_ string, s *Snapshot) bool {
+		has(s.Module)
+		return err == nil
+	})
+	return err
+}
+
+func (x *loading) finish() (*Canister, error) {
+	c := x.c
+	if !x.hasRecord {
+		return nil, errors.New("its record is missing")
+	}
+	if c.HeapBytes > maxPages*pages.Size || c.StableBytes > maxPages*pages.Size {
+		return nil, errors.New("its memory is larger than any can be")
+	}
+	c.Memory = &Memory{
+		Heap:    pages.Map{}.With(c.HeapBytes, x.heap),
+		Stable:  pages.Map{}.With(c.StableBytes, x.stable),
+		Globals: c.Memory.Globals,
+	}
+	c.Callbacks.Each(func(_ string, cb *Callback) bool {
+		c.pending = c.pending.With(string(cb.Callee), c.Pending(cb.Callee)+1)
+		return true
+	})
+	for id, s := range x.snapshots { // the order does not matter: a map is a function of its entries
+		if s.s == nil {
+			return nil, fmt.Errorf("the record of snapshot %x is missing", id)
+		}
+		if s.s.HeapBytes > maxPages*pages.Size || s.s.StableBytes > maxPages*pages.Size {
+			return nil, fmt.Errorf("snapshot %x is larger than any memory", id)
+		}
+		s.s.Memory = &Memory{
+			Heap:    pages.Map{}.With(s.s.HeapBytes, s.heap),
+			Stable:  pages.Map{}.With(s.s.StableBytes, s.stable),
+			Globals: s.s.Globals,
+		}
+		s.s.Chunks = s.chunks
+		c.Snapshots = c.Snapshots.With(id, s.s)
+	}
+	return c, nil
+}

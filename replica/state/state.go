@@ -1,0 +1,323 @@
+// Package state is the replicated state: all that a subnet's canisters are
+// between two rounds.
+//
+//	State(h) ── Draft ── a round's changes ── Seal ──> State(h+1)
+//	   │                                                 │
+//	   └ read by queries, certification        Diff ──> store ──> Load
+//
+// A State is immutable and shares with its predecessor all that did not change.
+// A Draft is one round's working copy, for one goroutine. To the store a State
+// is a sorted map of keys to values (see keys.go); its hash tree is that of the
+// specification, section "The system state tree".
+package state
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+
+	"ashlar/replica/ic"
+	"ashlar/replica/state/trie"
+	"ashlar/replica/wire/hashtree"
+)
+
+// Subnet is what the registry says of the subnet; the tree shows it.
+type Subnet struct {
+	ID        ic.SubnetID        `cbor:"1,keyasint"`
+	Type      string             `cbor:"2,keyasint"` // application, system, ...
+	PublicKey []byte             `cbor:"3,keyasint"` // BLS, DER
+	Ranges    []ic.CanisterRange `cbor:"4,keyasint"`
+	Nodes     []Node             `cbor:"5,keyasint"`
+	RootKey   []byte             `cbor:"6,keyasint"` // of the root subnet, DER
+	// Others are the further subnets of the network, of which the root subnet tells.
+	Others []Subnet `cbor:"7,keyasint,omitempty"`
+}
+
+// Node of the subnet.
+type Node struct {
+	ID        ic.NodeID `cbor:"1,keyasint"`
+	PublicKey []byte    `cbor:"2,keyasint"` // Ed25519, DER
+}
+
+// Genesis begins a subnet.
+type Genesis struct {
+	Subnet Subnet
+	Time   ic.Time
+}
+
+// Head is the state's own small record.
+type Head struct {
+	Height       ic.Height `cbor:"1,keyasint"`
+	Time         ic.Time   `cbor:"2,keyasint"`
+	NextCanister uint64    `cbor:"3,keyasint"` // counter inside the ranges
+	NextPlace    uint64    `cbor:"4,keyasint,omitempty"`
+	Updates      uint64    `cbor:"5,keyasint,omitempty"` // update messages ever executed
+	Burned       ic.Cycles `cbor:"6,keyasint"`           // cycles ever consumed
+	Registry     uint64    `cbor:"7,keyasint,omitempty"`
+	MemoryBytes  uint64    `cbor:"8,keyasint,omitempty"` // of all canisters
+	Swept        ic.Time   `cbor:"9,keyasint,omitempty"` // when storage was last charged
+	// Metrics are the blocks that nodes made, by day.
+	Metrics []DayMetrics `cbor:"10,keyasint,omitempty"`
+	// Nodes of the subnet at the last batch: costs grow with it.
+	Nodes int `cbor:"11,keyasint,omitempty"`
+}
+
+// DayMetrics is one sample of node_metrics_history.
+type DayMetrics struct {
+	Time  ic.Time       `cbor:"1,keyasint"`
+	Nodes []NodeMetrics `cbor:"2,keyasint"`
+}
+
+// NodeMetrics counts a node's blocks.
+type NodeMetrics struct {
+	Node     ic.NodeID `cbor:"1,keyasint"`
+	Proposed uint64    `cbor:"2,keyasint"`
+	Failed   uint64    `cbor:"3,keyasint"`
+}
+
+// State is one version, immutable.
+type State struct {
+	head      Head
+	subnet    *Subnet
+	canisters trie.Map[*Canister]
+	calls     trie.Map[*Call]
+	codes     trie.Map[*Code]
+	queue     trie.Map[*Message] // for the management canister
+	tree      *hashtree.Tree
+
+	// Indexes: made from the rest, not stored.
+	ready     trie.Map[struct{}] // canisters with messages
+	beating   trie.Map[struct{}] // canisters with a heartbeat or low-memory hook to run
+	timers    trie.Map[struct{}] // time, canister
+	deadlines trie.Map[struct{}] // time, canister, callback
+	ends      trie.Map[struct{}] // time when a call's status is forgotten, request id
+	stopping  trie.Map[struct{}] // canisters that wait to be stopped
+}
+
+// Code is a module as uploaded, with the number of its users.
+type Code struct {
+	Bytes []byte
+	users int
+}
+
+// New is the state at height 0.
+func New(g Genesis) *State {
+	subnet := g.Subnet
+	d := (&State{head: Head{Time: g.Time}, subnet: &subnet}).Draft()
+	return d.Seal()
+}
+
+// Height of the batch that made this state.
+func (s *State) Height() ic.Height { return s.head.Height }
+
+// Time of that batch.
+func (s *State) Time() ic.Time { return s.head.Time }
+
+// Head is a copy of the small record.
+func (s *State) Head() Head { return s.head }
+
+// Subnet is not to be changed.
+func (s *State) Subnet() *Subnet { return s.subnet }
+
+// Tree is the certified tree.
+func (s *State) Tree() *hashtree.Tree { return s.tree }
+
+// Canister finds a canister, nil where there is none.
+func (s *State) Canister(id ic.CanisterID) *Canister {
+	c, _ := s.canisters.Get(string(id.Principal))
+	return c
+}
+
+// Canisters yields all of them in order of id.
+func (s *State) Canisters(yield func(*Canister) bool) {
+	s.canisters.Each(func(_ string, c *Canister) bool { return yield(c) })
+}
+
+// NumCanisters on this subnet.
+func (s *State) NumCanisters() int { return s.canisters.Len() }
+
+// Code finds a module's bytes as uploaded, by their SHA-256.
+func (s *State) Code(hash [32]byte) ([]byte, bool) {
+	c, ok := s.codes.Get(string(hash[:]))
+	if !ok {
+		return nil, false
+	}
+	return c.Bytes, true
+}
+
+// Metadata tells whether a canister has the section icp:public or icp:private name.
+func (s *State) Metadata(id ic.CanisterID, name string) (public, found bool) {
+	c := s.Canister(id)
+	if c == nil || c.Module == nil {
+		return false, false
+	}
+	sec := c.Module.Section(name)
+	return sec != nil && sec.Public, sec != nil
+}
+
+// Busy tells whether messages wait that a further round can work on: the subnet
+// then makes its next block soon, though no user waits.
+func (s *State) Busy() bool { return s.ready.Len() > 0 || s.queue.Len() > 0 }
+
+// Draft begins the next version.
+func (s *State) Draft() *Draft {
+	next := *s
+	next.tree = nil
+	return &Draft{Head: s.head, s: &next, edited: map[string]*Canister{}}
+}
+
+// Draft is a working copy. It is for one goroutine, and ends with Seal.
+type Draft struct {
+	Head   Head
+	s      *State
+	edited map[string]*Canister // nil: deleted
+	order  []string             // ids in edited, in order of their first edit
+	bytes  int64                // change of Head.MemoryBytes
+}
+
+// Subnet is what the registry says.
+func (d *Draft) Subnet() *Subnet { return d.s.subnet }
+
+// SetSubnet replaces it.
+func (d *Draft) SetSubnet(s *Subnet) { d.s.subnet = s }
+
+// Canister finds the present version of a canister, nil where there is none.
+func (d *Draft) Canister(id ic.CanisterID) *Canister {
+	if c, ok := d.edited[string(id.Principal)]; ok {
+		return c
+	}
+	return d.s.Canister(id)
+}
+
+// Put makes c the present version of its canister.
+func (d *Draft) Put(c *Canister) {
+	if len(c.ID.Principal) != canisterIDBytes {
+		panic(fmt.Sprintf("state: %s is not the id of a canister", c.ID))
+	}
+	old := d.Canister(c.ID)
+	d.note(string(c.ID.Principal), c)
+	d.reindex(old, c)
+}
+
+// Delete removes a canister for ever.
+func (d *Draft) Delete(id ic.CanisterID) {
+	old := d.Canister(id)
+	d.note(string(id.Principal), nil)
+	d.reindex(old, nil)
+}
+
+func (d *Draft) note(key string, c *Canister) {
+	if _, ok := d.edited[key]; !ok {
+		d.order = append(d.order, key)
+	}
+	d.edited[key] = c
+}
+
+// NumCanisters with the edits of this round.
+func (d *Draft) NumCanisters() int {
+	n := d.s.canisters.Len()
+	for _, key := range d.order {
+		_, before := d.s.canisters.Get(key)
+		if now := d.edited[key] != nil; now && !before {
+			n++
+		} else if before && !now {
+			n--
+		}
+	}
+	return n
+}
+
+// IDs are all canisters in order, with the edits of this round.
+func (d *Draft) IDs() []ic.CanisterID {
+	d.flush()
+	ids := make([]ic.CanisterID, 0, d.s.canisters.Len())
+	d.s.canisters.Each(func(key string, _ *Canister) bool {
+		ids = append(ids, ic.CanisterID{Principal: ic.Principal(key)})
+		return true
+	})
+	return ids
+}
+
+func (d *Draft) flush() {
+	for _, key := range d.order {
+		if c := d.edited[key]; c != nil {
+			d.s.canisters = d.s.canisters.With(key, c)
+		} else {
+			d.s.canisters = d.s.canisters.Without(key)
+		}
+	}
+	clear(d.edited)
+	d.order = d.order[:0]
+}
+
+// PutCode keeps a module's bytes and returns their hash. Use counts from the
+// canisters and snapshots that are Put with a Module of this hash; what nobody
+// uses when the round is sealed is dropped.
+func (d *Draft) PutCode(code []byte) [32]byte {
+	hash := sha256.Sum256(code)
+	if _, ok := d.s.codes.Get(string(hash[:])); !ok {
+		d.s.codes = d.s.codes.With(string(hash[:]), &Code{Bytes: code})
+	}
+	return hash
+}
+
+// Code finds a module's bytes.
+func (d *Draft) Code(hash [32]byte) ([]byte, bool) { return d.s.Code(hash) }
+
+func (d *Draft) useCode(hash [32]byte, by int) {
+	c, ok := d.s.codes.Get(string(hash[:]))
+	if !ok {
+		panic("state: a canister uses code that is not in the state")
+	}
+	next := &Code{c.Bytes, c.users + by}
+	d.s.codes = d.s.codes.With(string(hash[:]), next)
+}
+
+// Enqueue puts a message at the end of the management canister's queue.
+func (d *Draft) Enqueue(m *Message) {
+	d.s.queue = d.s.queue.With(ID(d.Head.NextPlace), m)
+	d.Head.NextPlace++
+}
+
+// Queued is the management canister's queue, in order.
+func (d *Draft) Queued(yield func(key string, m *Message) bool) { d.s.queue.Each(yield) }
+
+// Dequeue removes a message by the key that Queued gave.
+func (d *Draft) Dequeue(key string) { d.s.queue = d.s.queue.Without(key) }
+
+// Seal ends the draft: indexes and tree of the new version are complete.
+func (d *Draft) Seal() *State {
+	d.flush()
+	var unused []string
+	d.s.codes.Each(func(key string, c *Code) bool {
+		if c.users == 0 {
+			unused = append(unused, key)
+		}
+		return true
+	})
+	for _, key := range unused {
+		d.s.codes = d.s.codes.Without(key)
+	}
+	d.Head.MemoryBytes = uint64(int64(d.Head.MemoryBytes) + d.bytes)
+	d.s.head = d.Head
+	s := d.s
+	d.s = nil
+	s.tree = s.seal()
+	return s
+}
+
+func timeKey(t ic.Time, rest string) string {
+	return string(binary.BigEndian.AppendUint64(nil, uint64(t))) + rest
+}
+
+// Count adds to a node's blocks. The sample must not be shared yet.
+func (d *DayMetrics) Count(n ic.NodeID, proposed, failed uint64) {
+	for i := range d.Nodes {
+		if d.Nodes[i].Node == n {
+			d.Nodes[i].Proposed += proposed
+			d.Nodes[i].Failed += failed
+			return
+		}
+	}
+	d.Nodes = append(d.Nodes, NodeMetrics{n, proposed, failed})
+}

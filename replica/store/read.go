@@ -1,0 +1,100 @@
+package store
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"ashlar/replica/ic"
+	"ashlar/replica/wire/block"
+)
+
+func heightKey(h ic.Height) []byte {
+	return binary.BigEndian.AppendUint64([]byte{prefixBlock}, uint64(h))
+}
+
+// artifactKey is the same for two encodings of one thing, so that a second copy replaces the first.
+func artifactKey(a *block.Artifact) []byte {
+	k := append(heightKey(a.Height), byte(a.Kind))
+	if a.Kind == block.Proposal || a.Kind.IsShare() {
+		k = binary.BigEndian.AppendUint64(k, a.Signer)
+	}
+	return append(k, a.Hash[:]...)
+}
+
+// Artifacts are all that were persisted and not purged.
+func (s *Store) Artifacts() (out []*block.Artifact, err error) {
+	err = s.each(prefixBlock, func(key, value []byte) error {
+		a, err := block.Decode(slices.Clone(value))
+		if err != nil {
+			return fmt.Errorf("the database in %s holds a damaged artifact at key %x: %w\n  restore the directory from a backup", s.dir, key, err)
+		}
+		out = append(out, a)
+		return nil
+	})
+	return out, err
+}
+
+// SavedHeight is that of the saved state; ok is false before the first.
+func (s *Store) SavedHeight() (h ic.Height, ok bool, err error) {
+	value, closer, err := s.db.Get([]byte{prefixHeight})
+	if errors.Is(err, pebble.ErrNotFound) {
+		return 0, false, nil
+	}
+	if err != nil {
+		return 0, false, explain(s.dir, err)
+	}
+	defer closer.Close()
+	if len(value) != 8 {
+		return 0, false, fmt.Errorf("the database in %s holds a height of %d bytes\n  restore the directory from a backup", s.dir, len(value))
+	}
+	return ic.Height(binary.BigEndian.Uint64(value)), true, nil
+}
+
+// EachState yields the entries of the saved state, in order; values are the
+// caller's. It has the form that state.Load takes.
+func (s *Store) EachState(yield func(key string, value []byte) bool) error {
+	stop := errors.New("stop")
+	err := s.each(prefixState, func(key, value []byte) error {
+		if !yield(string(key[1:]), slices.Clone(value)) {
+			return stop
+		}
+		return nil
+	})
+	if err == stop {
+		return nil
+	}
+	return err
+}
+
+func (s *Store) each(prefix byte, f func(key, value []byte) error) error {
+	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: []byte{prefix}, UpperBound: []byte{prefix + 1}})
+	if err != nil {
+		return explain(s.dir, err)
+	}
+	for it.First(); it.Valid(); it.Next() {
+		value, err := it.ValueAndErr()
+		if err == nil {
+			err = f(it.Key(), value)
+		}
+		if err != nil {
+			it.Close()
+			return s.readError(err)
+		}
+	}
+	return s.readError(it.Close())
+}
+
+// readError prefers what the database said about the file to what the reader saw of it.
+func (s *Store) readError(err error) error {
+	if err != nil && pebble.IsCorruptionError(err) {
+		if first := s.Err(); first != nil {
+			return first
+		}
+		return explain(s.dir, err)
+	}
+	return err
+}

@@ -1,0 +1,315 @@
+// Package store keeps a node's blocks and state on disk.
+//
+//	block h, its votes ── Persist, synced ──> executed, answered
+//	state h ── SaveState, not synced ───────> durable with the next sync
+//	                │
+//	    crash ──────┴──> Open: some state s <= h, and all blocks above s
+//
+// One synced write a round is enough: the database's log is a sequence, so what
+// is durable is always a prefix of what was written. A state lost in a crash is
+// computed again from its blocks, and comes out the same with the same
+// certificate; a block is durable before anything depends on it. So every
+// certified answer is either in the saved state or follows from blocks that are.
+//
+// Keys: v = format version; h = height of the saved state; s... = its entries;
+// b<height><kind><signer><hash> = an artifact of consensus.
+// A Store may be used by many goroutines, except that SaveState is called by one
+// at a time.
+package store
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"syscall"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"ashlar/replica/ic"
+	"ashlar/replica/wire/block"
+)
+
+const (
+	// Format of the keys and values above. A store of a newer one is refused.
+	Format = 1
+	// reserveBytes must stay free: enough for the database to close in good order
+	// and to be opened again, so that a full disk stops the node and loses nothing.
+	reserveBytes = 64 << 20
+	// memTableBytes and cacheBytes keep a small node small; a round writes kilobytes.
+	memTableBytes = 16 << 20
+	cacheBytes    = 16 << 20
+	// diskCheckEvery so many bytes the free space is asked for again.
+	diskCheckEvery = 1 << 20
+)
+
+const (
+	prefixVersion = 'v'
+	prefixHeight  = 'h'
+	prefixState   = 's'
+	prefixBlock   = 'b'
+)
+
+// Options of a store; the zero value is the real disk.
+type Options struct {
+	FS  vfs.FS
+	Log func(line string)
+}
+
+// Store is an open database.
+type Store struct {
+	dir string
+	fs  vfs.FS
+	db  *pebble.DB
+	log func(string)
+
+	mu      sync.Mutex
+	err     error // the first failure; nothing is written after it
+	failed  chan struct{}
+	checked int // bytes written since free space was last asked for
+}
+
+// Open opens or makes the database under dir.
+func Open(dir string, o Options) (*Store, error) {
+	if o.FS == nil {
+		o.FS = vfs.Default
+	}
+	if o.Log == nil {
+		o.Log = func(string) {}
+	}
+	s := &Store{dir: filepath.Join(dir, "db"), fs: o.FS, log: o.Log, failed: make(chan struct{}), checked: diskCheckEvery}
+	if err := s.makeDir(); err != nil {
+		return nil, explain(dir, err)
+	}
+	if err := s.space(0); err != nil {
+		return nil, err
+	}
+	err := s.do(func() (err error) {
+		s.db, err = pebble.Open(s.dir, s.options())
+		return err
+	})
+	if err != nil {
+		return nil, explain(dir, err)
+	}
+	if err := s.checkFormat(); err != nil {
+		s.db.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// makeDir makes the directory and its name in those above durable: a database in
+// a directory that a power cut forgets is lost with all it synced.
+func (s *Store) makeDir() error {
+	if err := s.fs.MkdirAll(s.dir, 0o700); err != nil {
+		return err
+	}
+	for at := filepath.Dir(s.dir); ; at = filepath.Dir(at) {
+		d, err := s.fs.OpenDir(at)
+		if err != nil {
+			return nil // above what this user may read: it was there before
+		}
+		err = d.Sync()
+		d.Close()
+		if err != nil && !errors.Is(err, syscall.EINVAL) { // some file systems sync no directories
+			return err
+		}
+		if at == "." || at == "/" || at == filepath.Dir(at) {
+			return nil
+		}
+	}
+}
+
+func (s *Store) options() *pebble.Options {
+	return &pebble.Options{
+		FS: s.fs, Logger: logger{s}, MemTableSize: memTableBytes, CacheSize: cacheBytes,
+		FormatMajorVersion: pebble.FormatValueSeparation,
+		EventListener: &pebble.EventListener{
+			BackgroundError: func(err error) { s.fail(explain(s.dir, err)) },
+			DataCorruption: func(i pebble.DataCorruptionInfo) {
+				s.fail(damaged(i.Path, i.Details))
+			},
+		},
+	}
+}
+
+// explain turns what the operating system said into a way out.
+func explain(dir string, err error) error {
+	switch {
+	case errors.Is(err, syscall.EAGAIN) || errors.Is(err, syscall.EACCES) && strings.Contains(err.Error(), "lock") ||
+		strings.Contains(err.Error(), "lock held by current process"):
+		return fmt.Errorf("state directory %s is in use by another replica\n  stop that one first, or choose another directory with --state", dir)
+	case errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS):
+		return fmt.Errorf("state directory %s cannot be written: %w\n  give this user write access to it, or choose another with --state", dir, err)
+	case errors.Is(err, syscall.ENOSPC):
+		return fmt.Errorf("no space left for state directory %s\n  free some space and start again: nothing is lost", dir)
+	case pebble.IsCorruptionError(err):
+		return damaged(dir, err)
+	}
+	return fmt.Errorf("open the database in %s: %w", dir, err)
+}
+
+func damaged(file string, err error) error {
+	return fmt.Errorf("the database is damaged: %s: %w\n  restore the state directory from a backup, or start with a new one (--state) and lose what was in it; it was not changed", file, err)
+}
+
+func (s *Store) checkFormat() error {
+	value, closer, err := s.db.Get([]byte{prefixVersion})
+	if errors.Is(err, pebble.ErrNotFound) {
+		return s.db.Set([]byte{prefixVersion}, []byte{Format}, pebble.Sync)
+	}
+	if err != nil {
+		return explain(s.dir, err)
+	}
+	defer closer.Close()
+	if len(value) != 1 || value[0] > Format {
+		return fmt.Errorf("the state in %s has format %d, this replica knows up to %d\n  start it with the release that wrote it, or a newer one", s.dir, value, Format)
+	}
+	return nil
+}
+
+// Persist writes artifacts; with sync they are durable when it returns.
+func (s *Store) Persist(artifacts []*block.Artifact, sync bool) error {
+	b := s.db.NewBatch()
+	defer b.Close()
+	for _, a := range artifacts {
+		if err := b.Set(artifactKey(a), a.Encode(), nil); err != nil {
+			return err
+		}
+	}
+	return s.commit(b, sync)
+}
+
+// SaveState writes what changed since the last saved state: diff yields keys and
+// values, nil to delete.
+func (s *Store) SaveState(h ic.Height, diff func(yield func(key string, value []byte) bool)) error {
+	b := s.db.NewBatch()
+	defer b.Close()
+	var err error
+	diff(func(key string, value []byte) bool {
+		k := append([]byte{prefixState}, key...)
+		if value == nil {
+			err = b.Delete(k, nil)
+		} else {
+			err = b.Set(k, value, nil)
+		}
+		return err == nil
+	})
+	if err != nil {
+		return fmt.Errorf("write state %d: %w", h, err)
+	}
+	if err := b.Set([]byte{prefixHeight}, binary.BigEndian.AppendUint64(nil, uint64(h)), nil); err != nil {
+		return err
+	}
+	return s.commit(b, false)
+}
+
+// Purge forgets artifacts below a height.
+func (s *Store) Purge(below ic.Height) error {
+	b := s.db.NewBatch()
+	defer b.Close()
+	if err := b.DeleteRange(heightKey(0), heightKey(below), nil); err != nil {
+		return err
+	}
+	return s.commit(b, false)
+}
+
+func (s *Store) commit(b *pebble.Batch, sync bool) error {
+	size := b.Len()
+	if err := s.space(size); err != nil {
+		s.fail(err)
+		return err
+	}
+	opts := pebble.NoSync
+	if sync {
+		opts = pebble.Sync
+	}
+	return s.do(func() error { return b.Commit(opts) })
+}
+
+// space fails while there is still enough of it to stop in good order.
+func (s *Store) space(size int) error {
+	s.mu.Lock()
+	s.checked += size
+	due := s.checked >= diskCheckEvery
+	if due {
+		s.checked = 0
+	}
+	s.mu.Unlock()
+	if !due {
+		return nil
+	}
+	usage, err := s.fs.GetDiskUsage(s.dir)
+	if errors.Is(err, vfs.ErrUnsupported) {
+		return nil // a file system in memory
+	}
+	if err != nil {
+		return fmt.Errorf("ask for the free space of %s: %w", s.dir, err)
+	}
+	if need := uint64(reserveBytes + size); usage.AvailBytes < need {
+		return fmt.Errorf("no space left for %s: %d MiB are free, %d MiB are needed\n  free some space and start again: nothing is lost",
+			s.dir, usage.AvailBytes>>20, need>>20)
+	}
+	return nil
+}
+
+// do runs f where the database may end the goroutine: that is how logger.Fatalf
+// stops it when its log cannot be written.
+func (s *Store) do(f func() error) error {
+	if err := s.Err(); err != nil {
+		return err
+	}
+	done := make(chan error, 1)
+	go func() { done <- f() }()
+	select {
+	case err := <-done:
+		return err
+	case <-s.failed:
+		return s.Err()
+	}
+}
+
+func (s *Store) fail(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.err == nil {
+		s.err = err
+		close(s.failed)
+	}
+}
+
+// Err is the failure after which nothing is written, if there was one.
+func (s *Store) Err() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.err
+}
+
+// Failed is closed at the first failure.
+func (s *Store) Failed() <-chan struct{} { return s.failed }
+
+// Close makes everything durable.
+func (s *Store) Close() error {
+	if err := s.do(func() error { return s.db.LogData(nil, pebble.Sync) }); err != nil {
+		return err
+	}
+	if err := s.do(s.db.Close); err != nil {
+		return fmt.Errorf("close the database in %s: %w", s.dir, err)
+	}
+	return nil
+}
+
+// logger passes on what the database says when it matters.
+type logger struct{ s *Store }
+
+func (l logger) Infof(string, ...any)              {}
+func (l logger) Errorf(format string, args ...any) { l.s.log(fmt.Sprintf(format, args...)) }
+func (l logger) Fatalf(format string, args ...any) {
+	l.s.fail(fmt.Errorf("the database in %s stopped: %s\n  nothing that was answered is lost; see to the disk and start again", l.s.dir, fmt.Sprintf(format, args...)))
+	runtime.Goexit()
+}

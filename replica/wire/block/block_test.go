@@ -1,0 +1,128 @@
+package block
+
+import (
+	"bytes"
+	"reflect"
+	"testing"
+
+	"ashlar/replica/ic"
+)
+
+func examples() []*Artifact {
+	b := &Block{Height: 300, Parent: Hash{1, 2}, Maker: ic.NodeID{Principal: "node"}, Rank: 1, Time: 1_700_000_000_000_000_000,
+		Registry: 1, Certified: 298, Ingress: [][]byte{[]byte("call"), {}, []byte("another call")}}
+	out := []*Artifact{
+		{Kind: Proposal, Height: 300, Hash: b.Hash(), Signer: 2, Signature: []byte("sig"), Block: b},
+		{Kind: Notarization, Height: 300, Hash: b.Hash(), Votes: []Vote{{0, []byte("a")}, {3, []byte("b")}}},
+		{Kind: Finalization, Height: 300, Hash: b.Hash(), Votes: []Vote{{130, []byte("a")}}},
+	}
+	for k := BeaconShare; k < kinds; k++ {
+		if k.IsShare() {
+			out = append(out, &Artifact{Kind: k, Height: 7, Hash: Hash{9}, Signer: 200, Signature: []byte("share")})
+		} else if k == Beacon || k == Tape || k == Certification {
+			out = append(out, &Artifact{Kind: k, Height: 7, Hash: Hash{9}, Signature: []byte("whole")})
+		}
+	}
+	return out
+}
+
+func TestRoundTrip(t *testing.T) {
+	seen := map[Kind]bool{}
+	for _, a := range examples() {
+		seen[a.Kind] = true
+		data := a.Encode()
+		back, err := Decode(data)
+		if err != nil {
+			t.Errorf("%s: %v", a.Kind, err)
+			continue
+		}
+		if !reflect.DeepEqual(back, a) {
+			t.Errorf("%s: got %+v, want %+v", a.Kind, back, a)
+		}
+		for n := range data {
+			if _, err := Decode(data[:n]); err == nil {
+				t.Errorf("%s: the first %d of %d bytes were accepted", a.Kind, n, len(data))
+			}
+		}
+		if _, err := Decode(append(data, 0)); err == nil {
+			t.Errorf("%s: a trailing byte was accepted", a.Kind)
+		}
+	}
+	if len(seen) != int(kinds)-1 {
+		t.Errorf("only %d kinds have an example", len(seen))
+	}
+}
+
+func TestHashCoversEverything(t *testing.T) {
+	base := examples()[0].Block
+	changes := map[string]func(b *Block){
+		"height": func(b *Block) { b.Height++ }, "parent": func(b *Block) { b.Parent[31]++ },
+		"maker": func(b *Block) { b.Maker.Principal += "x" }, "rank": func(b *Block) { b.Rank++ },
+		"time": func(b *Block) { b.Time++ }, "registry": func(b *Block) { b.Registry++ }, "certified": func(b *Block) { b.Certified++ },
+		"a message":  func(b *Block) { b.Ingress = [][]byte{[]byte("cal"), {}, []byte("another call")} },
+		"boundaries": func(b *Block) { b.Ingress = [][]byte{[]byte("calla"), {}, []byte("nother call")} },
+		"order":      func(b *Block) { b.Ingress = [][]byte{{}, []byte("call"), []byte("another call")} },
+		"one less":   func(b *Block) { b.Ingress = b.Ingress[:2] },
+	}
+	for name, change := range changes {
+		b := *base
+		change(&b)
+		if b.Hash() == base.Hash() {
+			t.Errorf("another %s has the same hash", name)
+		}
+	}
+}
+
+func TestRefused(t *testing.T) {
+	many := &Artifact{Kind: Proposal, Block: &Block{Ingress: make([][]byte, MaxIngressMessages+1)}}
+	large := &Artifact{Kind: Proposal, Block: &Block{Ingress: [][]byte{make([]byte, MaxIngressBytes), {1}}}}
+	unordered := &Artifact{Kind: Notarization, Votes: []Vote{{3, nil}, {3, nil}}}
+	crowd := &Artifact{Kind: Finalization}
+	for i := range uint64(MaxSignatures + 1) {
+		crowd.Votes = append(crowd.Votes, Vote{i, []byte{1}})
+	}
+	long := &Artifact{Kind: Tape, Signature: make([]byte, maxSignatureBytes+1)}
+	for name, data := range map[string][]byte{
+		"too many messages": many.Encode(), "too large": large.Encode(), "a signer twice": unordered.Encode(),
+		"too many signers": crowd.Encode(), "a long signature": long.Encode(), "empty": nil,
+		"another version": {2, byte(Tape)}, "kind 0": {version, 0}, "unknown kind": {version, byte(kinds)},
+		"a number in a longer form": append([]byte{version, byte(Tape), 0x87, 0x00}, make([]byte, 33)...),
+		"beyond every limit":        make([]byte, MaxBytes+1),
+	} {
+		if _, err := Decode(data); err == nil {
+			t.Errorf("%s: accepted", name)
+		}
+	}
+	full := &Artifact{Kind: Proposal, Block: &Block{Ingress: [][]byte{make([]byte, MaxIngressBytes)}}}
+	if _, err := Decode(full.Encode()); err != nil {
+		t.Errorf("a full block: %v", err)
+	}
+}
+
+func TestMessagesDiffer(t *testing.T) {
+	seen := map[string]Kind{}
+	for k := Beacon; k < kinds; k++ {
+		if k.IsShare() {
+			continue
+		}
+		m := string((&Artifact{Kind: k, Height: 1}).Message(ic.SubnetID{Principal: "s"}))
+		if other, ok := seen[m]; ok {
+			t.Errorf("%s and %s sign the same", k, other)
+		}
+		seen[m] = k
+		if k != Certification && m == string((&Artifact{Kind: k, Height: 1}).Message(ic.SubnetID{Principal: "t"})) {
+			t.Errorf("%s can be replayed in another subnet", k)
+		}
+	}
+}
+
+func FuzzDecode(f *testing.F) {
+	for _, a := range examples() {
+		f.Add(a.Encode())
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		if a, err := Decode(data); err == nil && !bytes.Equal(a.Encode(), data) {
+			t.Errorf("two encodings of %+v", a)
+		}
+	})
+}
