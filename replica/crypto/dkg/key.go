@@ -72,6 +72,9 @@ func (k *DecryptionKey) Bytes() []byte {
 	return w
 }
 
+// Clone is a copy for a decryption that takes its time; erase it too.
+func (k *DecryptionKey) Clone() *DecryptionKey { return &DecryptionKey{k.Generation, k.x} }
+
 // Erase overwrites the secret. The key decrypts no more.
 func (k *DecryptionKey) Erase() { k.x.SetZero() }
 
@@ -196,7 +199,7 @@ func (e *EncryptionKey) checkPossession(pop *curve.G1Affine, c, z *fr.Element) e
 // Bytes is the registry's form.
 func (e *EncryptionKey) Bytes() []byte { return append([]byte(nil), e.raw...) }
 
-// Of tells whether k is the secret half.
+// matches tells whether k is the secret half of a compressed key.
 func (k *DecryptionKey) matches(random io.Reader, point []byte) (bool, error) {
 	y, err := k.public(random)
 	if err != nil {
