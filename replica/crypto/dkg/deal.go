@@ -316,7 +316,9 @@ func (s *Session) proveSharing(out *writer, random io.Reader, ch *challenges, w 
 	blind.AddMixed(&a)
 	var first curve.G1Jac
 	out.points([]curve.G1Jac{*first.FromAffine(&f), blind})
-	if err := commit(out, random, []fr.Element{alpha.x}); err != nil {
+	mask := []fr.Element{alpha.x}
+	defer clear(mask)
+	if err := commit(out, random, mask); err != nil {
 		return err
 	}
 	c := ch.sharing(*out)

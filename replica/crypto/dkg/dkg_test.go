@@ -2,10 +2,13 @@ package dkg
 
 import (
 	"crypto/sha3"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
 	"testing"
+
+	"github.com/consensys/gnark-crypto/ecc/bls12-381/fr"
 
 	"ashlar/replica/crypto/bls"
 	"ashlar/replica/ic"
@@ -119,26 +122,64 @@ func signs(t *testing.T, tr *Transcript, keys []*bls.SecretKey, order []int) {
 	}
 }
 
+// Members drawn at random from more people; what any threshold of them holds is the key.
 func TestFreshKeys(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	for _, n := range []int{1, 4, 7, 13, 40} {
+		pool := people(t, "fresh", n+5)
 		for _, tag := range []Tag{Low, High} {
 			if n == 40 && tag == Low && testing.Short() {
 				continue
 			}
-			all := people(t, "fresh", n)
-			tr := run(t, session(t, config(tag, all, all)), random.Perm(n), nil)
-			holders := all
+			dealers, receivers := draw(random, pool, n), draw(random, pool, n)
+			tr := run(t, session(t, config(tag, dealers, receivers)), random.Perm(n), nil)
+			holders := receivers
 			if n > 13 { // all loads would take seconds: as many as sign
-				holders = all[:tr.Threshold()]
+				holders = receivers[:tr.Threshold()]
 			}
 			keys := load(t, tr, holders)
 			signs(t, tr, keys, random.Perm(len(keys)))
-			if i, ok := tr.Index(all[n-1].id); !ok || i != n-1 || tr.Threshold() != tag.Threshold(n) {
+			if got := reconstruct(t, keys, random.Perm(len(keys))[:tr.Threshold()]); !got.PublicKey().Equal(tr.Group().Key) {
+				t.Errorf("n=%d, %s: the shares are not of the key", n, tag)
+			}
+			if i, ok := tr.Index(receivers[n-1].id); !ok || i != n-1 || tr.Threshold() != tag.Threshold(n) {
 				t.Errorf("n=%d: index %d, threshold %d", n, i, tr.Threshold())
 			}
 		}
 	}
+}
+
+func draw(random *rand.Rand, pool []*person, n int) (out []*person) {
+	for _, i := range random.Perm(len(pool))[:n] {
+		out = append(out, pool[i])
+	}
+	return out
+}
+
+// reconstruct the secret key, which nobody does outside of this test.
+func reconstruct(t *testing.T, keys []*bls.SecretKey, index []int) *bls.SecretKey {
+	t.Helper()
+	var sum fr.Element
+	for _, i := range index {
+		var term, x, d fr.Element
+		term.SetBytes(keys[i].Bytes())
+		for _, k := range index {
+			if k != i {
+				x.SetUint64(uint64(k + 1))
+				term.Mul(&term, &x)
+				d.SetUint64(uint64(i + 1))
+				d.Sub(&x, &d).Inverse(&d)
+				term.Mul(&term, &d)
+			}
+		}
+		sum.Add(&sum, &term)
+	}
+	b := sum.Bytes()
+	k, err := bls.ParseSecretKey(b[:])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return k
 }
 
 // The dealers are a subnet, the receivers are in none yet, and there are fewer or more of them.
@@ -291,6 +332,14 @@ func TestTranscriptTampered(t *testing.T) {
 	}
 	if err := s.Recheck(changed); err == nil {
 		t.Error("rechecked with another key")
+	}
+	// a randomizer outside of the group, to learn the decryption key modulo a small prime
+	raw = tr.Bytes()
+	copy(raw[at+3*g2Bytes+2+s.shape().randomizers():], outside(t, g1Bytes))
+	if small, err := DecodeTranscript(raw); err != nil {
+		t.Fatal(err)
+	} else if _, err := small.Load(stream(""), all[0].id, all[0].key); !errors.Is(err, errSubgroup) {
+		t.Errorf("a point outside was multiplied by the key: %v", err)
 	}
 	// Load goes through the exact search and then refuses
 	if _, err := changed.Load(stream(""), all[0].id, all[0].key); err == nil {

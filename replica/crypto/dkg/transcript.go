@@ -179,7 +179,8 @@ func DecodeTranscript(data []byte) (*Transcript, error) {
 }
 
 func decodeTranscript(data []byte) (*Transcript, error) {
-	r := &reader{left: slices.Clone(data)}
+	t := &Transcript{raw: slices.Clone(data)}
+	r := &reader{left: t.raw}
 	if v := r.u8(); r.err == nil && v != transcriptVersion {
 		return nil, fmt.Errorf("has format version %d, this node knows %d", v, transcriptVersion)
 	}
@@ -187,7 +188,7 @@ func decodeTranscript(data []byte) (*Transcript, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &Transcript{header: *h, raw: slices.Clone(data)}
+	t.header = *h
 	sh := t.shape()
 	if want := sh.t*g2Bytes + t.needed*(2+sh.size()); r.err == nil && len(r.left) != want {
 		return nil, fmt.Errorf("has %d bytes after its head, it must have %d", len(r.left), want)
