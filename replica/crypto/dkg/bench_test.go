@@ -74,7 +74,7 @@ func BenchmarkDecrypt(b *testing.B) {
 	benchDealings(b, func(b *testing.B, s *Session, all []*person, raw []byte) {
 		t := &Transcript{header: s.header}
 		for b.Loop() {
-			if _, err := t.decrypt(stream("decrypt"), raw, 0, all[0].key, false); err != nil {
+			if _, err := t.decrypt(stream("decrypt"), raw, 0, all[0].key, nil, false); err != nil {
 				b.Fatal(err)
 			}
 		}

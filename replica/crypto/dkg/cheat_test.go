@@ -214,7 +214,7 @@ func TestTagCollision(t *testing.T) {
 	was := table[5]
 	table[5] = tag(&point)
 	defer func() { table[5] = was }()
-	if _, err := tr.decrypt(stream(""), raw, 0, all[0].key, false); err != nil {
+	if _, err := tr.decrypt(stream(""), raw, 0, all[0].key, nil, false); err != nil {
 		t.Fatal(err) // believes the tag
 	}
 	key, err := tr.Load(stream(""), all[0].id, all[0].key)

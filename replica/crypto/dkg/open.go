@@ -40,8 +40,9 @@ func (t *Transcript) Load(random io.Reader, node ic.NodeID, keys ...*DecryptionK
 func (t *Transcript) load(random io.Reader, i int, key *DecryptionKey) (*bls.SecretKey, error) {
 	shares := make([]fr.Element, len(t.dealings))
 	defer clear(shares)
+	search := sync.OnceValue(func() *giant { return newGiant(len(t.nodes)) }) // only if a dealer cheated
 	for a, d := range t.dealings {
-		s, err := t.decrypt(random, d.raw, i, key, false)
+		s, err := t.decrypt(random, d.raw, i, key, search, false)
 		if err != nil {
 			return nil, fmt.Errorf("share %d of dealer %d: %w", i, d.dealer, err)
 		}
@@ -52,7 +53,7 @@ func (t *Transcript) load(random io.Reader, i int, key *DecryptionKey) (*bls.Sec
 		return secret, nil
 	}
 	for a, d := range t.dealings { // a chunk that only looked right: look at all of them exactly
-		s, err := t.decrypt(random, d.raw, i, key, true)
+		s, err := t.decrypt(random, d.raw, i, key, search, true)
 		if err != nil {
 			return nil, fmt.Errorf("share %d of dealer %d: %w", i, d.dealer, err)
 		}
@@ -84,7 +85,7 @@ func (t *Transcript) join(i int, shares []fr.Element) (*bls.SecretKey, error) {
 }
 
 // decrypt the chunks of receiver i in one dealing, and join them.
-func (t *Transcript) decrypt(random io.Reader, raw []byte, i int, key *DecryptionKey, exact bool) (share fr.Element, err error) {
+func (t *Transcript) decrypt(random io.Reader, raw []byte, i int, key *DecryptionKey, search func() *giant, exact bool) (share fr.Element, err error) {
 	sh := t.shape()
 	points, err := decodeG1(append(append([]byte(nil), raw[sh.randomizers():sh.ciphertexts()]...), raw[sh.row(i):sh.row(i+1)]...), 2*chunks)
 	if err != nil {
@@ -109,7 +110,6 @@ func (t *Transcript) decrypt(random io.Reader, raw []byte, i int, key *Decryptio
 	values, found := chunkTable().lookup(targets)
 	defer clear(values)
 	weights := chunkWeights()
-	var search *giant
 	for j := range targets {
 		var v fr.Element
 		v.SetUint64(uint64(values[j]))
@@ -117,10 +117,7 @@ func (t *Transcript) decrypt(random io.Reader, raw []byte, i int, key *Decryptio
 			found[j] = isPower(&targets[j], &v)
 		}
 		if !found[j] {
-			if search == nil {
-				search = newGiant(sh.n)
-			}
-			if v, err = search.solve(&targets[j]); err != nil {
+			if v, err = search().solve(&targets[j]); err != nil {
 				return share, fmt.Errorf("chunk %d: %w", j, err)
 			}
 		}
