@@ -52,7 +52,7 @@ func config(tag Tag, dealers, receivers []*person) *Config {
 		c.Dealers = append(c.Dealers, p.id)
 	}
 	for _, p := range receivers {
-		c.Receiver = append(c.Receiver, p.public)
+		c.Receivers = append(c.Receivers, p.public)
 	}
 	return c
 }
@@ -263,9 +263,9 @@ func TestReshareRefused(t *testing.T) {
 		"a dealer less":   func(c *Config) { c.Dealers = c.Dealers[:3] },
 		"another kind":    func(c *Config) { c.Tag = Low },
 		"unknown kind":    func(c *Config) { c.Tag, c.Previous = 3, nil },
-		"receiver twice":  func(c *Config) { c.Receiver[1] = c.Receiver[0] },
-		"no receivers":    func(c *Config) { c.Receiver = nil },
-		"receiver no key": func(c *Config) { c.Receiver[2] = nil },
+		"receiver twice":  func(c *Config) { c.Receivers[1] = c.Receivers[0] },
+		"no receivers":    func(c *Config) { c.Receivers = nil },
+		"receiver no key": func(c *Config) { c.Receivers[2] = nil },
 		"no dealers":      func(c *Config) { c.Dealers, c.Previous = nil, nil },
 		"dealer twice":    func(c *Config) { c.Dealers[1], c.Previous = c.Dealers[0], nil },
 	} {

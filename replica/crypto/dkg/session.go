@@ -16,14 +16,14 @@ const configVersion = 1
 // Config is everything that a dealing is for. All of it is bound by the proofs: a
 // dealing of one session is refused in every other.
 type Config struct {
-	Subnet   ic.SubnetID      // whose nodes deal
-	Target   [32]byte         // names the key made for another subnet; zero: for this one
-	Start    ic.Height        // of the interval in which it is dealt
-	Tag      Tag              // decides the threshold among the receivers
-	Registry uint64           // version that members and keys are read at
-	Dealers  []ic.NodeID      // a dealer's index is its place here
-	Receiver []*EncryptionKey // receiver i holds the value at i+1
-	Previous *Transcript      // nil: a fresh key; else its receivers deal their shares of it
+	Subnet    ic.SubnetID      // whose nodes deal
+	Target    [32]byte         // names the key made for another subnet; zero: for this one
+	Start     ic.Height        // of the interval in which it is dealt
+	Tag       Tag              // decides the threshold among the receivers
+	Registry  uint64           // version that members and keys are read at
+	Dealers   []ic.NodeID      // a dealer's index is its place here
+	Receivers []*EncryptionKey // receiver i holds the value at i+1
+	Previous  *Transcript      // nil: a fresh key; else its receivers deal their shares of it
 }
 
 // Session is a checked Config.
@@ -55,7 +55,7 @@ func NewSession(cfg *Config) (*Session, error) {
 	for _, d := range cfg.Dealers {
 		s.dealers = append(s.dealers, d.Bytes())
 	}
-	for _, r := range cfg.Receiver {
+	for _, r := range cfg.Receivers {
 		if r == nil {
 			return nil, errors.New("key generation: a receiver has no encryption key")
 		}

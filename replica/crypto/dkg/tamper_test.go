@@ -222,9 +222,9 @@ func TestReplayRefused(t *testing.T) {
 		"registry":       func(c *Config) { c.Registry++ },
 		"dealers":        func(c *Config) { c.Dealers[3] = all[4].id },
 		"dealers' order": func(c *Config) { c.Dealers[2], c.Dealers[3] = c.Dealers[3], c.Dealers[2] },
-		"receiver":       func(c *Config) { c.Receiver[3] = all[4].public },
-		"order":          func(c *Config) { c.Receiver[2], c.Receiver[3] = c.Receiver[3], c.Receiver[2] },
-		"key":            func(c *Config) { c.Receiver[3] = public },
+		"receiver":       func(c *Config) { c.Receivers[3] = all[4].public },
+		"order":          func(c *Config) { c.Receivers[2], c.Receivers[3] = c.Receivers[3], c.Receivers[2] },
+		"key":            func(c *Config) { c.Receivers[3] = public },
 		"previous":       func(c *Config) { c.Previous = previous },
 	} {
 		c := base()

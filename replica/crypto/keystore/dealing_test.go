@@ -46,7 +46,7 @@ func generate(t *testing.T, all []*Keys, tag dkg.Tag, previous *dkg.Transcript) 
 		if e, err = dkg.ParseEncryptionKey(k.NodeID(), e.Bytes()); err != nil { // through the registry
 			t.Fatal(err)
 		}
-		c.Dealers, c.Receiver = append(c.Dealers, k.NodeID()), append(c.Receiver, e)
+		c.Dealers, c.Receivers = append(c.Dealers, k.NodeID()), append(c.Receivers, e)
 	}
 	s, err := dkg.NewSession(c)
 	if err != nil {

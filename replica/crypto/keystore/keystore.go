@@ -39,6 +39,7 @@ type Keys struct {
 	committee *bls.SecretKey
 	share     *bls.SecretKey // made by a trusted dealer: of a one-node subnet, of tests
 
+	saving  sync.Mutex           // one Save at a time: they share a file name
 	mu      sync.RWMutex         // of what follows: intervals change it while others sign
 	dealing []*dkg.DecryptionKey // oldest first
 	shares  map[[32]byte]*bls.SecretKey
@@ -92,6 +93,8 @@ func assemble(node ed25519.PrivateKey, committee, share *bls.SecretKey, dealing 
 
 // Save writes the file so that after a crash either the old or the new one is there.
 func (k *Keys) Save(dir string) error {
+	k.saving.Lock()
+	defer k.saving.Unlock()
 	data := k.encode()
 	defer clear(data)
 	path := filepath.Join(dir, FileName)
