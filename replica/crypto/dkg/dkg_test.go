@@ -278,6 +278,16 @@ func TestReshareRefused(t *testing.T) {
 	}
 }
 
+// With one node both kinds have one threshold, and are still two keys.
+func TestReshareKeepsItsKind(t *testing.T) {
+	one := people(t, "kind", 1)
+	c := config(Low, one, one)
+	c.Previous = run(t, session(t, config(High, one, one)), []int{0}, nil)
+	if _, err := NewSession(c); err == nil {
+		t.Error("the high key became the low one")
+	}
+}
+
 func TestCombineRefused(t *testing.T) {
 	all := people(t, "combine", 4)
 	s := session(t, config(High, all, all))
