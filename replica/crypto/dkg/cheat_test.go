@@ -2,6 +2,7 @@ package dkg
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -115,6 +116,48 @@ func TestOutOfSlackRefused(t *testing.T) {
 	copy(bad[s.shape().masked():], w)
 	if _, err := s.Verify(0, bad); err == nil {
 		t.Error("another masked sum was accepted")
+	}
+}
+
+// A sum outside of 0..Z-1 would tell of the chunks: the prover never shows one.
+func TestMaskedSums(t *testing.T) {
+	_, z := slack(1)
+	e := make([]byte, chunks*repetitions)
+	for i := range e {
+		e[i] = 255
+	}
+	chunk := make([]int64, chunks)
+	chunk[3] = 2 // every sum is 510 before it is masked
+	for _, c := range []struct {
+		mask int64
+		ok   bool
+	}{{-510, true}, {-511, false}, {0, true}, {int64(z) - 511, true}, {int64(z) - 510, false}} {
+		for _, at := range []int{0, repetitions - 1} {
+			sigma := make([]int64, repetitions)
+			sigma[at] = c.mask
+			zs, ok := maskedSums(e, chunk, sigma, 1)
+			if ok != c.ok || ok && zs[at] != uint64(510+c.mask) {
+				t.Errorf("mask %d at %d: %d, %t", c.mask, at, zs[at], ok)
+			}
+		}
+	}
+	s := session(t, config(Low, people(t, "m", 1), people(t, "m", 1)))
+	most, _ := slack(1)
+	low, high := false, false
+	for i := range 40 {
+		sigma, err := s.drawMasks(stream(fmt.Sprint(i)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range sigma {
+			if m < -int64(most) || m >= int64(z) {
+				t.Errorf("mask %d", m)
+			}
+			low, high = low || m < 0, high || m > int64(z/4*3)
+		}
+	}
+	if !low || !high {
+		t.Error("masks do not cover their range")
 	}
 }
 

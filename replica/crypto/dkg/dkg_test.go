@@ -1,11 +1,13 @@
 package dkg
 
 import (
+	"bytes"
 	"crypto/sha3"
 	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"strings"
 	"testing"
 
 	"github.com/consensys/gnark-crypto/ecc/bls12-381/fr"
@@ -322,8 +324,18 @@ func TestCombineRefused(t *testing.T) {
 	if err := s.Recheck(one); err != nil {
 		t.Error(err)
 	}
-	if err := other.Recheck(one); err == nil {
-		t.Error("rechecked in another session")
+	if err := other.Recheck(one); err == nil || !strings.Contains(err.Error(), "another session") {
+		t.Errorf("rechecked in another session: %v", err)
+	}
+	// dealings in another order, and one twice
+	raw := one.Bytes()
+	size := 2 + s.shape().size()
+	first, second := raw[len(raw)-2*size:len(raw)-size], raw[len(raw)-size:]
+	head := raw[:len(raw)-2*size]
+	for name, parts := range map[string][][]byte{"order": {head, second, first}, "twice": {head, first, first}, "three": {head, first, second, second}, "one": {head, first}} {
+		if _, err := DecodeTranscript(bytes.Join(parts, nil)); err == nil {
+			t.Errorf("dealings: %s: decoded", name)
+		}
 	}
 }
 
@@ -383,6 +395,13 @@ func TestKeys(t *testing.T) {
 	stolen[9] ^= 0x20 // the negative of the key
 	if _, err := ParseEncryptionKey(p[0].id, stolen); err == nil {
 		t.Error("the negative key was accepted")
+	}
+	for _, at := range []int{9, 9 + g1Bytes} { // the key, the proof's point
+		bad := append([]byte(nil), raw...)
+		copy(bad[at:], outside(t, g1Bytes))
+		if _, err := ParseEncryptionKey(p[0].id, bad); !errors.Is(err, errSubgroup) {
+			t.Errorf("a point outside: %v", err)
+		}
 	}
 	secret := p[0].key.Bytes()
 	if k, err := ParseDecryptionKey(secret); err != nil || !k.x.Equal(&p[0].key.x) || k.Generation != 1 {

@@ -377,6 +377,52 @@ func failing(q *equations) (names []string) {
 	return names
 }
 
+// Fiat-Shamir is only as good as what it hashes: a byte of the dealing decides every
+// challenge drawn after it, and none before.
+func TestChallengesBind(t *testing.T) {
+	s, raw := dealt(t, "challenges", 4)
+	sh := s.shape()
+	names := []string{"e", "x", "v", "w", "fold"}
+	cuts := []int{sh.secondMove(), sh.responses(), sh.sharing(), sh.answers(), sh.size()}
+	all := func(raw []byte) (out []string) {
+		ch := s.challenges(0)
+		out = append(out, string(ch.chunks(raw)))
+		for _, f := range []func([]byte) fr.Element{ch.second, ch.instance, ch.sharing} {
+			c := f(raw)
+			out = append(out, c.String())
+		}
+		return append(out, fmt.Sprint(ch.folding(raw)))
+	}
+	want := all(raw)
+	for at := 0; at < len(raw); at += 7 { // hits every element: they have 8 bytes or more
+		bad := bytes.Clone(raw)
+		bad[at] ^= 1
+		for k, got := range all(bad) {
+			if bound := at < cuts[k]; (got != want[k]) != bound {
+				t.Errorf("byte %d changed: challenge %s changed: %t", at, names[k], !bound)
+			}
+		}
+	}
+}
+
+// The 27 sums of three points, and what stands in for points that are not there.
+func TestCombineThrees(t *testing.T) {
+	points := []curve.G1Affine{multipleOf(5), multipleOf(70), multipleOf(900), multipleOf(3), multipleOf(3)}
+	table := combineThrees(points)
+	sign := []int64{0, 1, -1}
+	for k := range threeDigits {
+		for g, of := range [][3]int64{{5, 70, 900}, {3, 3, 0}} {
+			var s fr.Element
+			s.SetInt64(sign[k%3]*of[0] + sign[k/3%3]*of[1] + sign[k/9]*of[2])
+			j := one().mul(&s)
+			var want curve.G1Affine
+			if want.FromJacobian(&j); !table[k][g].Equal(&want) {
+				t.Errorf("sum %d of group %d is another point", k, g)
+			}
+		}
+	}
+}
+
 // The batch check of subgroups agrees with the check of each point.
 func TestSubgroup(t *testing.T) {
 	random := rand.New(rand.NewPCG(5, 6))
