@@ -332,7 +332,8 @@ func TestCombineRefused(t *testing.T) {
 	size := 2 + s.shape().size()
 	first, second := raw[len(raw)-2*size:len(raw)-size], raw[len(raw)-size:]
 	head := raw[:len(raw)-2*size]
-	for name, parts := range map[string][][]byte{"order": {head, second, first}, "twice": {head, first, first}, "three": {head, first, second, second}, "one": {head, first}} {
+	stranger := append([]byte{0, 4}, second[2:]...) // of dealers 0 to 3
+	for name, parts := range map[string][][]byte{"order": {head, second, first}, "twice": {head, first, first}, "stranger": {head, first, stranger}, "three": {head, first, second, second}, "one": {head, first}} {
 		if _, err := DecodeTranscript(bytes.Join(parts, nil)); err == nil {
 			t.Errorf("dealings: %s: decoded", name)
 		}
