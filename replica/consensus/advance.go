@@ -340,10 +340,11 @@ func (c *Core) compare(h ic.Height, r *round) {
 	c.emit(Certified{Height: h, Root: a.Hash, Signature: a.Signature})
 }
 
-// purge what lies keep heights below a saved state.
+// purge what lies keep heights below a saved state, keep heights at a time:
+// each costs the database a mark.
 func (c *Core) purge(saved ic.Height) {
 	top := min(saved, c.certified, c.finalized)
-	if top <= keep || top-keep <= c.lowest {
+	if top < c.lowest+2*keep {
 		return
 	}
 	c.lowest = top - keep

@@ -328,7 +328,7 @@ func TestCrash(t *testing.T) {
 		}
 		signed[k] = a.Hash
 	}
-	if len(n.rounds) > keep+20+int(n.finalized-n.cfg.Saved) {
+	if len(n.rounds) > 2*keep+20+int(n.finalized-n.cfg.Saved) {
 		t.Errorf("%d rounds are kept", len(n.rounds))
 	}
 }

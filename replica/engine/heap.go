@@ -94,3 +94,22 @@ func (h *heap) restore(base pages.Map) {
 	}
 	h.clean()
 }
+
+// load replaces base, the present content, by another version of it.
+func (h *heap) load(next, base pages.Map) {
+	keep := next.Bytes() / pages.Size
+	next.Diff(base, func(i uint64, p pages.Page) bool {
+		if i >= keep {
+			return false
+		}
+		if p == nil {
+			p = &zeroPage
+		}
+		*h.page(i) = *p
+		return true
+	})
+	if next.Bytes() < uint64(len(h.buf)) {
+		discard(h.space[next.Bytes():len(h.buf)])
+	}
+	h.clean()
+}

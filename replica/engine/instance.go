@@ -192,6 +192,23 @@ func (in *Instance) Rollback() {
 	if in.heap != nil {
 		in.heap.restore(in.heapBase)
 	}
+	in.match()
+}
+
+// Rebase implements machine.Instance.
+func (in *Instance) Rebase(heap, stableMap pages.Map, globals []machine.Global) {
+	in.stable = stable{base: stableMap, bytes: stableMap.Bytes()}
+	in.globals = append(in.globals[:0:0], globals...)
+	if in.heap != nil {
+		in.heap.load(heap, in.heapBase)
+		in.heapBase = heap
+	}
+	in.match()
+}
+
+// match brings the wazero instance to the length and globals of the last
+// committed state; the pages are there already.
+func (in *Instance) match() {
 	// A memory cannot shrink: a longer one needs a new wazero instance.
 	if bytes := max(in.heapBase.Bytes(), in.minBytes()); in.HeapBytes() != bytes || in.module.prep.MutatesTables {
 		in.restart(bytes, in.globals)

@@ -44,7 +44,7 @@ type scanArg struct {
 	categoryInverted, categoryMask, categoryAnyOf, returnMask_ uint64
 }
 
-type pageRegion struct{ start, end, categories uint64 }
+type pageRegion struct{ start, end, _ uint64 } // the third: categories
 
 var regionPool = sync.Pool{New: func() any { return new([regionsPerScan]pageRegion) }}
 

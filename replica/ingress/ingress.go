@@ -31,10 +31,10 @@ const (
 // expired and does not live longer than nodes remember it.
 func Admissible(expiry, now ic.Time) error {
 	if expiry <= now {
-		return fmt.Errorf("Invalid request expiry: the message expired at %d, it is %d now", expiry, now)
+		return fmt.Errorf("the message expired at %d, it is %d now", expiry, now)
 	}
 	if expiry > now+MaxTTL+Drift {
-		return fmt.Errorf("Invalid request expiry: %d lies more than %d seconds ahead of %d", expiry, uint64((MaxTTL+Drift)/1e9), now)
+		return fmt.Errorf("the expiry %d lies more than %d seconds ahead of %d", expiry, uint64((MaxTTL+Drift)/1e9), now)
 	}
 	return nil
 }

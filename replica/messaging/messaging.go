@@ -49,6 +49,9 @@ type Config struct {
 	Version string
 	// Admins of the subnet, if it has any.
 	Admins []ic.Principal
+	// Capacity is how many bytes all canisters together may take; 0: what the
+	// specification gives a subnet. The same on all nodes.
+	Capacity uint64
 	// Pool of instances and code for queries; nil: none.
 	Pool canister.Pool
 }
@@ -60,6 +63,9 @@ type Machine struct {
 	tip    *canister.Tip
 	subnet *state.Subnet
 }
+
+// subnetCapacity is the memory of a subnet's canisters, in bytes (resource-limits.md).
+const subnetCapacity = 2 << 40
 
 // New makes a machine on an engine whose host functions are sysapi.Functions().
 func New(cfg Config, eng machine.Engine) *Machine {
@@ -86,7 +92,10 @@ func (m *Machine) Apply(s *state.State, b *Batch) *state.State {
 		d.SetSubnet(m.subnet)
 	}
 	countBlocks(&d.Head, b)
-	room := &canister.Room{Draft: d, Subnet: m.sysapi(d.Head.Nodes), Now: d.Head.Time, Tip: m.tip}
+	room := &canister.Room{Draft: d, Subnet: m.sysapi(d.Head.Nodes), Now: d.Head.Time, Tip: m.tip, Capacity: m.cfg.Capacity}
+	if room.Capacity == 0 {
+		room.Capacity = subnetCapacity
+	}
 	d.Forget(room.Now)
 	for i := range b.Ingress {
 		induct(room, &b.Ingress[i])

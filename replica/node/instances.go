@@ -5,28 +5,35 @@ import (
 	"sync"
 
 	"ashlar/replica/execution/machine"
+	"ashlar/replica/ic"
 	"ashlar/replica/state"
 )
 
 // Limits of what queries keep between them.
 const (
-	maxIdle    = 32  // instances, each with the heap pages it has touched
-	maxModules = 128 // the engine bounds the compiled code behind them by bytes
+	maxIdle      = 64      // instances
+	maxIdleBytes = 1 << 30 // of their heaps
+	maxPerOne    = 4       // idle instances of one canister: query threads that hit it at a time
+	maxModules   = 128     // the engine bounds the compiled code behind them by bytes
 )
 
 // Instances lends compiled code and idle instances to queries: package
-// canister's Pool. An instance belongs to one version of a canister's memory;
-// those of old versions are the first to go.
+// canister's Pool. An instance of an older version of a canister's memory is as
+// good as none too old: the borrower loads the pages that changed since.
 type Instances struct {
 	mu      sync.Mutex
-	idle    []lent
+	idle    []lent // longest idle first
+	bytes   uint64
 	modules map[[32]byte]machine.Module
 	order   [][32]byte // of modules, oldest first
 }
 
 type lent struct {
-	version *state.Memory
-	inst    machine.Instance
+	canister ic.CanisterID
+	module   [32]byte
+	version  *state.Memory
+	inst     machine.Instance
+	bytes    uint64
 }
 
 // NewInstances is an empty pool.
@@ -57,30 +64,62 @@ func (p *Instances) Module(hash [32]byte, compile func() (machine.Module, error)
 	return m, nil
 }
 
-// Take lends an idle instance of that version, nil where there is none.
-func (p *Instances) Take(version *state.Memory) machine.Instance {
+// Take lends an idle instance of c, one of its present memory if there is one.
+func (p *Instances) Take(c *state.Canister) (machine.Instance, *state.Memory) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	best := -1
 	for i := len(p.idle) - 1; i >= 0; i-- {
-		if l := p.idle[i]; l.version == version {
-			p.idle = slices.Delete(p.idle, i, i+1)
-			return l.inst
+		l := &p.idle[i]
+		if l.canister != c.ID || l.module != c.Module.Hash {
+			continue
+		}
+		if best < 0 || l.version == c.Memory {
+			best = i
+		}
+		if l.version == c.Memory {
+			break
 		}
 	}
-	return nil
+	if best < 0 {
+		return nil, nil
+	}
+	l := p.remove(best)
+	return l.inst, l.version
 }
 
-// Give brings one back, rolled back and unchanged.
-func (p *Instances) Give(version *state.Memory, inst machine.Instance) {
+// Give brings one back, rolled back and of c's memory.
+func (p *Instances) Give(c *state.Canister, inst machine.Instance) {
+	l := lent{c.ID, c.Module.Hash, c.Memory, inst, inst.HeapBytes()}
+	var old []lent
 	p.mu.Lock()
-	p.idle = append(p.idle, lent{version, inst})
-	var old machine.Instance
-	if len(p.idle) > maxIdle {
-		old = p.idle[0].inst
-		p.idle = slices.Delete(p.idle, 0, 1)
+	p.idle = append(p.idle, l)
+	p.bytes += l.bytes
+	if mine := p.of(c.ID); len(mine) > maxPerOne {
+		old = append(old, p.remove(mine[0]))
+	}
+	for len(p.idle) > maxIdle || p.bytes > maxIdleBytes && len(p.idle) > 1 {
+		old = append(old, p.remove(0))
 	}
 	p.mu.Unlock()
-	if old != nil {
-		old.Close()
+	for _, l := range old {
+		l.inst.Close()
 	}
+}
+
+// of lists the idle instances of one canister, longest idle first.
+func (p *Instances) of(c ic.CanisterID) (at []int) {
+	for i := range p.idle {
+		if p.idle[i].canister == c {
+			at = append(at, i)
+		}
+	}
+	return at
+}
+
+func (p *Instances) remove(i int) lent {
+	l := p.idle[i]
+	p.idle = slices.Delete(p.idle, i, i+1)
+	p.bytes -= l.bytes
+	return l
 }

@@ -73,6 +73,9 @@ func (n *Node) Query(ctx context.Context, q *ic.Query) (ic.Reply, error) {
 	case <-ctx.Done():
 		return ic.Reply{}, ctx.Err()
 	}
+	if err := ctx.Err(); err != nil { // its user is gone, and has not noticed that a place was free
+		return ic.Reply{}, err
+	}
 	n.metrics.queries.Add(1)
 	return n.Machine.Query(v.State, q, v.Time, v.DataCertificate(q.Canister)), nil
 }

@@ -24,7 +24,7 @@ const (
 	fieldChunk    = 'k' // SHA-256
 	fieldLog      = 'l' // index
 	fieldModule   = 'm'
-	fieldSnapshot = 'n' // number, then 'a' or one of h k s
+	fieldSnapshot = 'n' // number, then 'a' or one of c h k s
 	fieldQueue    = 'q' // place
 	fieldRecord   = 'r'
 	fieldStable   = 's' // page
@@ -33,6 +33,7 @@ const (
 	fieldGlobals  = 'z'
 
 	fieldSnapshotRecord = 'a'
+	fieldSnapshotCode   = 'c' // page of an uploaded module
 )
 
 // canisterIDBytes is the length of every canister id on a subnet: keys of the
@@ -182,6 +183,7 @@ func (d *differ) snapshot(prefix string, old, now *Snapshot) {
 	if old == nil {
 		old = none
 	}
+	memory(d, prefix+string(fieldSnapshotCode), old.Upload, now.Upload)
 	memory(d, prefix+string(fieldHeap), old.Memory.Heap, now.Memory.Heap)
 	blobs(d, prefix+string(fieldChunk), old.Chunks, now.Chunks)
 	memory(d, prefix+string(fieldStable), old.Memory.Stable, now.Memory.Stable)

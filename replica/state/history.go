@@ -2,6 +2,7 @@ package state
 
 import (
 	"ashlar/replica/ic"
+	"ashlar/replica/state/pages"
 	"ashlar/replica/state/trie"
 )
 
@@ -78,10 +79,10 @@ type Snapshot struct {
 	Globals     []Global   `cbor:"9,keyasint,omitempty"`
 	HeapBytes   uint64     `cbor:"10,keyasint,omitempty"`
 	StableBytes uint64     `cbor:"11,keyasint,omitempty"`
-	// CodeBytes is the length of the module; Code holds it while it is uploaded.
+	// CodeBytes is the length of the module; Upload holds it where it was uploaded.
 	CodeBytes uint64 `cbor:"12,keyasint,omitempty"`
-	Code      []byte `cbor:"13,keyasint,omitempty"`
 
 	Memory *Memory          `cbor:"-"`
+	Upload pages.Map        `cbor:"-"`
 	Chunks trie.Map[[]byte] `cbor:"-"`
 }

@@ -42,7 +42,7 @@ func (c *Canister) beats() bool {
 }
 
 func (c *Canister) timer() ic.Time {
-	if c == nil || c.Module == nil {
+	if c == nil || c.Module == nil || !c.Module.HasTimer {
 		return 0
 	}
 	return c.Timer

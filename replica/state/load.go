@@ -51,9 +51,9 @@ type loading struct {
 }
 
 type loadingSnapshot struct {
-	s            *Snapshot
-	heap, stable []pages.Change
-	chunks       trie.Map[[]byte]
+	s                  *Snapshot
+	code, heap, stable []pages.Change
+	chunks             trie.Map[[]byte]
 }
 
 func decode(value []byte, into any) error { return reading.Unmarshal(value, into) }
@@ -178,6 +178,8 @@ func (x *loading) snapshot(rest string, value []byte) error {
 		if s.s.Module != nil {
 			s.s.Module.seal()
 		}
+	case fieldSnapshotCode:
+		return page(&s.code, rest, value)
 	case fieldHeap:
 		return page(&s.heap, rest, value)
 	case fieldStable:
@@ -274,13 +276,16 @@ func (x *loading) finish() (*Canister, error) {
 		if s.s == nil {
 			return nil, fmt.Errorf("the record of snapshot %x is missing", id)
 		}
-		if s.s.HeapBytes > maxPages*pages.Size || s.s.StableBytes > maxPages*pages.Size {
+		if s.s.CodeBytes > maxPages*pages.Size || s.s.HeapBytes > maxPages*pages.Size || s.s.StableBytes > maxPages*pages.Size {
 			return nil, fmt.Errorf("snapshot %x is larger than any memory", id)
 		}
 		s.s.Memory = &Memory{
 			Heap:    pages.Map{}.With(s.s.HeapBytes, s.heap),
 			Stable:  pages.Map{}.With(s.s.StableBytes, s.stable),
 			Globals: s.s.Globals,
+		}
+		if s.s.Uploaded {
+			s.s.Upload = pages.Map{}.With(s.s.CodeBytes, s.code)
 		}
 		s.s.Chunks = s.chunks
 		c.Snapshots = c.Snapshots.With(id, s.s)

@@ -195,6 +195,9 @@ func (d *Draft) Put(c *Canister) {
 		panic(fmt.Sprintf("state: %s is not the id of a canister", c.ID))
 	}
 	old := d.Canister(c.ID)
+	if old == c {
+		panic(fmt.Sprintf("state: canister %s was put already: copy it, then change the copy", c.ID))
+	}
 	d.note(string(c.ID.Principal), c)
 	d.reindex(old, c)
 }
@@ -212,6 +215,9 @@ func (d *Draft) note(key string, c *Canister) {
 	}
 	d.edited[key] = c
 }
+
+// MemoryInUse by all canisters, with the edits of this round.
+func (d *Draft) MemoryInUse() uint64 { return uint64(int64(d.Head.MemoryBytes) + d.bytes) }
 
 // NumCanisters with the edits of this round.
 func (d *Draft) NumCanisters() int {
@@ -298,7 +304,7 @@ func (d *Draft) Seal() *State {
 	for _, key := range unused {
 		d.s.codes = d.s.codes.Without(key)
 	}
-	d.Head.MemoryBytes = uint64(int64(d.Head.MemoryBytes) + d.bytes)
+	d.Head.MemoryBytes = d.MemoryInUse()
 	d.s.head = d.Head
 	s := d.s
 	d.s = nil

@@ -1,7 +1,6 @@
 package canister
 
 import (
-	"fmt"
 	"sort"
 
 	"ashlar/replica/execution/cycles"
@@ -218,9 +217,25 @@ func (r *Room) Empty(c *state.Canister, reason string) {
 		c.Contexts = c.Contexts.With(key, &dead)
 		return true
 	})
-	r.Put(c)
+	put := *c
+	r.Put(&put)
 	for _, o := range unanswered {
-		r.Answer(&o.call.Origin, failed(&ic.UserError{Code: ic.CanisterRejectedMessage, Message: fmt.Sprintf("Canister %s: %s", c.ID, reason)}), o.refund)
+		r.Answer(&o.call.Origin, failed(&ic.UserError{Code: ic.CanisterRejectedMessage, Message: reason}), o.refund)
 	}
 	*c = *r.Canister(c.ID) // an answer may have come to c itself
+}
+
+// Describe checks the code of an uploaded snapshot and that an instance of it
+// can have the snapshot's memories; the code is kept.
+func (r *Room) Describe(code []byte, s *state.Snapshot) (*state.Module, error) {
+	m, err := Compile(r.Tip.engine, code)
+	if err != nil {
+		return nil, err
+	}
+	inst, err := m.Instantiate(s.Memory.Heap, s.Memory.Stable, engineGlobals(s.Globals))
+	if err != nil {
+		return nil, err
+	}
+	inst.Close()
+	return describe(r.PutCode(code), uint64(len(code)), m.Info()), nil
 }

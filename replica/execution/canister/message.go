@@ -28,8 +28,19 @@ func (r *Room) Step(id ic.CanisterID) machine.Instructions {
 			r.Answer(&m.Origin, failed(ic.Errorf(ic.IngressMessageTimeout, "Ingress message %s timed out waiting to start executing.", requestText(m.Origin.Request))), ic.Cycles{})
 			return 0
 		}
+	case state.Request:
+		if late := m.Origin.Deadline; late != 0 && late < r.Now {
+			// The caller has its answer already: only the cycles go back.
+			r.Put(&c)
+			r.Answer(&m.Origin, failed(errDeadline()), m.Cycles)
+			return 0
+		}
 	}
 	return r.request(&c, m)
+}
+
+func errDeadline() *ic.UserError {
+	return ic.Errorf(ic.DeadlineExpired, "Call deadline has expired.")
 }
 
 func requestText(id ic.RequestID) string { return fmt.Sprintf("0x%x", id[:]) }

@@ -14,10 +14,11 @@ import (
 type Pool interface {
 	// Module is the code with this hash; compile makes it the first time.
 	Module(hash [32]byte, compile func() (machine.Module, error)) (machine.Module, error)
-	// Take lends an idle instance of that version, nil where there is none.
-	Take(version *state.Memory) machine.Instance
-	// Give brings one back, rolled back and unchanged. The pool may close it.
-	Give(version *state.Memory, inst machine.Instance)
+	// Take lends an idle instance of c, nil where there is none. Where the version
+	// it is of is not c's memory, the borrower rebases it.
+	Take(c *state.Canister) (inst machine.Instance, version *state.Memory)
+	// Give brings one back, rolled back and of c's memory. The pool may close it.
+	Give(c *state.Canister, inst machine.Instance)
 }
 
 // Reader answers queries on one state, which nobody changes meanwhile.
@@ -60,7 +61,10 @@ func (r *Reader) module(hash [32]byte) (machine.Module, *ic.UserError) {
 // take borrows or makes an instance of c.
 func (r *Reader) take(c *state.Canister) machine.Instance {
 	if r.Pool != nil {
-		if inst := r.Pool.Take(c.Memory); inst != nil {
+		if inst, version := r.Pool.Take(c); inst != nil {
+			if version != c.Memory {
+				inst.Rebase(c.Memory.Heap, c.Memory.Stable, engineGlobals(c.Memory.Globals))
+			}
 			return inst
 		}
 	}
@@ -75,7 +79,7 @@ func (r *Reader) take(c *state.Canister) machine.Instance {
 func (r *Reader) give(c *state.Canister, inst machine.Instance) {
 	inst.Rollback()
 	if r.Pool != nil {
-		r.Pool.Give(c.Memory, inst)
+		r.Pool.Give(c, inst)
 	} else {
 		inst.Close()
 	}
@@ -115,6 +119,9 @@ func (r *Reader) Query(q *ic.Query) ic.Reply {
 // queryable checks what stands before any query: that the canister runs, has
 // code and is not frozen.
 func queryable(r *Reader, c *state.Canister) *ic.UserError {
+	if c.Run == state.Stopped { // the words clients know from mainnet
+		return ic.Errorf(ic.CanisterStopped, "Canister %s is stopped and therefore does not have a CallContextManager", c.ID)
+	}
 	if err := NotRunning(c); err != nil {
 		return err
 	}

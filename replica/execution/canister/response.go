@@ -107,7 +107,6 @@ func (r *Room) cleanup(c *state.Canister, cb *state.Callback, call *state.CallCo
 func (r *Room) Expire() {
 	for _, x := range r.Expired(r.Now) {
 		o := &state.Origin{Kind: state.Request, Caller: x.Canister.Principal, Callback: x.Callback}
-		err := ic.Errorf(ic.DeadlineExpired, "Call deadline has expired.")
-		r.Answer(o, failed(err), ic.Cycles{})
+		r.Answer(o, failed(errDeadline()), ic.Cycles{})
 	}
 }

@@ -24,9 +24,11 @@ import (
 
 // Limits of memories (resource-limits.md).
 const (
-	maxHeap        = 4 << 30
-	maxStable      = 500 << 30
-	maxModuleBytes = 100 << 20 // of a module, unzipped
+	maxHeap = 4 << 30
+	// MaxStable is the most bytes of a stable memory.
+	MaxStable = 500 << 30
+	// MaxModuleBytes of a module, unzipped.
+	MaxModuleBytes = 100 << 20
 )
 
 // maxHot bounds the instances kept running between messages: each holds its
@@ -39,6 +41,8 @@ type Room struct {
 	Subnet sysapi.Subnet
 	Now    ic.Time
 	Tip    *Tip
+	// Capacity is how many bytes all canisters together may take.
+	Capacity uint64
 }
 
 // Tip keeps running instances of the newest state's canisters. It belongs to one
@@ -62,7 +66,7 @@ func NewTip(e machine.Engine) *Tip {
 
 // Compile checks uploaded code, zipped or not.
 func Compile(e machine.Engine, code []byte) (machine.Module, error) {
-	plain, err := wasm.Unzip(code, maxModuleBytes)
+	plain, err := wasm.Unzip(code, MaxModuleBytes)
 	if err != nil {
 		return nil, err
 	}
@@ -150,7 +154,7 @@ func stateGlobals(in []machine.Global) []state.Global {
 }
 
 func limits(n machine.Instructions) machine.Limits {
-	return machine.Limits{Instructions: n, HeapBytes: maxHeap, StableBytes: maxStable}
+	return machine.Limits{Instructions: n, HeapBytes: maxHeap, StableBytes: MaxStable}
 }
 
 // Freezing is the balance that c must keep.
@@ -246,6 +250,10 @@ func (r *Room) grown(c *state.Canister, inst machine.Instance, env *sysapi.Env) 
 	more := heap + stable - min(heap+stable, c.HeapBytes+c.StableBytes)
 	if more == 0 {
 		return nil
+	}
+	if used := r.MemoryInUse(); more > r.Capacity-min(used, r.Capacity) {
+		return canisterError(c.ID, ic.CanisterOutOfMemory, "Canister cannot grow its memory usage.",
+			"Check the canister's memory usage against its allocation and the system wide limits to determine why more memory cannot be allocated.", "out-of-memory")
 	}
 	bigger := *c
 	bigger.HeapBytes, bigger.StableBytes = heap, stable

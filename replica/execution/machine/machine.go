@@ -79,6 +79,10 @@ type Instance interface {
 	Commit() Delta
 	// Rollback drops all pending changes of memory, globals and tables.
 	Rollback()
+	// Rebase makes an instance without pending changes one of another version of
+	// the same code's memories. It loads the pages that differ, so that its cost is
+	// that of what changed between the versions.
+	Rebase(heap, stable pages.Map, globals []Global)
 	// HeapBytes and StableBytes are the present lengths, pending ones included.
 	HeapBytes() uint64
 	StableBytes() uint64

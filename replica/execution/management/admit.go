@@ -36,7 +36,7 @@ func Target(method string, arg []byte) (ic.CanisterID, *ic.UserError) {
 }
 
 func rejectMethod(method string) *ic.UserError {
-	if _, known := methods[method]; !known && refused[method] == "" {
+	if _, known := methods[method]; !known && refused[method] == nil {
 		return ic.Errorf(ic.CanisterMethodNotFound, "Management canister has no method '%s'", clip(method))
 	}
 	return notThisWay(method, byUser)

@@ -11,6 +11,8 @@
 package management
 
 import (
+	"strings"
+
 	"ashlar/replica/execution/canister"
 	"ashlar/replica/execution/machine"
 	"ashlar/replica/ic"
@@ -93,6 +95,10 @@ func init() {
 		"load_canister_snapshot":                  {both, loadSnapshot},
 		"list_canister_snapshots":                 {both, listSnapshots},
 		"delete_canister_snapshot":                {both, deleteSnapshot},
+		"read_canister_snapshot_metadata":         {both, readMetadata},
+		"read_canister_snapshot_data":             {both, readData},
+		"upload_canister_snapshot_metadata":       {both, uploadMetadata},
+		"upload_canister_snapshot_data":           {both, uploadData},
 		"fetch_canister_logs":                     {byCanister | byQuery | byComposite, fetchLogs},
 		"node_metrics_history":                    {byCanister, metricsHistory},
 		"subnet_info":                             {byCanister, subnetInfo},
@@ -101,19 +107,38 @@ func init() {
 }
 
 // refused are the methods of features that this subnet does not have.
-var refused = map[string]string{
-	"ecdsa_public_key": keys, "sign_with_ecdsa": keys, "schnorr_public_key": keys, "sign_with_schnorr": keys,
-	"vetkd_public_key": keys, "vetkd_derive_key": keys,
-	"http_request": outcalls, "flexible_http_request": outcalls,
-	"bitcoin_get_balance": bitcoin, "bitcoin_get_utxos": bitcoin, "bitcoin_get_block_headers": bitcoin,
-	"bitcoin_get_current_fee_percentiles": bitcoin, "bitcoin_send_transaction": bitcoin,
+var refused = map[string]func(x *call) *ic.UserError{
+	"ecdsa_public_key": unknownKey, "sign_with_ecdsa": unknownKey, "schnorr_public_key": unknownKey, "sign_with_schnorr": unknownKey,
+	"vetkd_public_key": unknownKey, "vetkd_derive_key": unknownKey,
+	"http_request": noOutcalls, "flexible_http_request": noOutcalls,
+	"bitcoin_get_balance": noBitcoin, "bitcoin_get_utxos": noBitcoin, "bitcoin_get_block_headers": noBitcoin,
+	"bitcoin_get_current_fee_percentiles": noBitcoin, "bitcoin_send_transaction": noBitcoin,
 }
 
-const (
-	keys     = "This subnet holds no threshold key: existing keys: []"
-	outcalls = "This API is not enabled on this subnet"
-	bitcoin  = "No bitcoin integration on this subnet"
-)
+func noOutcalls(*call) *ic.UserError {
+	return ic.Errorf(ic.CanisterContractViolation, "This API is not enabled on this subnet")
+}
+
+func noBitcoin(*call) *ic.UserError {
+	return ic.Errorf(ic.CanisterRejectedMessage, "No bitcoin integration on this subnet")
+}
+
+// unknownKey names the key that was asked for; there is none on this network.
+func unknownKey(x *call) *ic.UserError {
+	var in struct {
+		Key struct {
+			Name string `candid:"name"`
+		} `candid:"key_id"`
+	}
+	if err := decode(x.msg.Arg, &in); err != nil {
+		return err
+	}
+	scheme, _, _ := strings.Cut(strings.TrimPrefix(x.msg.Method, "sign_with_"), "_")
+	if strings.HasSuffix(x.msg.Method, "public_key") {
+		return ic.Errorf(ic.CanisterRejectedMessage, "Requested unknown threshold key: %s:%s, existing keys: []", scheme, clip(in.Key.Name))
+	}
+	return ic.Errorf(ic.CanisterRejectedMessage, "Requested unknown or disabled threshold key: %s:%s, existing enabled keys: []", scheme, clip(in.Key.Name))
+}
 
 // Execute works off one message of the management canister's queue. later tells
 // that the answer is not there yet and the message was taken over.
@@ -134,12 +159,15 @@ func (m *Management) Execute(msg *state.Message) (used machine.Instructions) {
 
 func (x *call) dispatch() ([]byte, *ic.UserError) {
 	name := x.msg.Method
-	if why, ok := refused[name]; ok {
-		return nil, x.refuse(name, why)
-	}
 	way := byCanister
 	if x.msg.Origin.Kind == state.Ingress {
 		way = byUser
+	}
+	if refuse, ok := refused[name]; ok {
+		if way == byUser {
+			return nil, notThisWay(name, way)
+		}
+		return nil, refuse(x)
 	}
 	f, ok := methods[name]
 	if !ok {
@@ -149,13 +177,6 @@ func (x *call) dispatch() ([]byte, *ic.UserError) {
 		return nil, notThisWay(name, way)
 	}
 	return f.handle(x)
-}
-
-func (x *call) refuse(name, why string) *ic.UserError {
-	if x.msg.Origin.Kind == state.Ingress {
-		return notThisWay(name, byUser)
-	}
-	return ic.Errorf(ic.CanisterContractViolation, "%s", why)
 }
 
 func notThisWay(name string, way callers) *ic.UserError {

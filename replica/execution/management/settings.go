@@ -37,12 +37,6 @@ func defaults(caller ic.Principal) state.Settings {
 	}
 }
 
-func invalid(format string, args ...any) *ic.UserError {
-	err := ic.Errorf(ic.CanisterContractViolation, format, args...)
-	err.Message = "Could not validate the settings: " + err.Message + " \nApply the described changes to make the settings valid. See documentation: " + docs + "invalid-settings"
-	return err
-}
-
 // apply puts what the caller named into s.
 func (in *settings) apply(s *state.Settings) *ic.UserError {
 	if in == nil {
@@ -57,37 +51,37 @@ func (in *settings) apply(s *state.Settings) *ic.UserError {
 		s.Controllers = slices.Compact(list)
 	}
 	for _, n := range []struct {
-		name string
+		rule string
 		from *candid.Natural
 		into *uint64
 		most uint64
 	}{
-		{"compute_allocation", in.ComputeAllocation, &s.ComputeAllocation, maxCompute},
-		{"memory_allocation", in.MemoryAllocation, &s.MemoryAllocation, 1<<64 - 1},
-		{"freezing_threshold", in.FreezingThreshold, &s.FreezingThreshold, 1<<64 - 1},
-		{"wasm_memory_limit", in.MemoryLimit, &s.MemoryLimit, maxWasmMemory},
-		{"wasm_memory_threshold", in.MemoryThreshold, &s.MemoryThreshold, maxWasmMemory},
-		{"log_memory_limit", in.LogLimit, &s.LogLimit, maxLogLimit},
+		{"ComputeAllocation expected to be in the range [0..100]", in.ComputeAllocation, &s.ComputeAllocation, maxCompute},
+		{"MemoryAllocation expected to be in the range [0..18446744073709551615]", in.MemoryAllocation, &s.MemoryAllocation, 1<<64 - 1},
+		{"Freezing threshold expected to be in the range of [0..2^64-1]", in.FreezingThreshold, &s.FreezingThreshold, 1<<64 - 1},
+		{"Wasm memory limit expected to be in the range of [0..2^48]", in.MemoryLimit, &s.MemoryLimit, maxWasmMemory},
+		{"Wasm memory threshold expected to be in the range of [0..2^48]", in.MemoryThreshold, &s.MemoryThreshold, maxWasmMemory},
+		{"Log memory limit expected to be 0 or in the range of [4096..2097152]", in.LogLimit, &s.LogLimit, maxLogLimit},
 	} {
 		if n.from == nil {
 			continue
 		}
 		v, ok := n.from.Uint64()
 		if !ok || v > n.most {
-			return ic.Errorf(ic.CanisterContractViolation, "%s expected to be in the range of [0..%d], got %s", n.name, n.most, text(*n.from))
+			return ic.Errorf(ic.CanisterContractViolation, "%s, got %s", n.rule, text(*n.from))
 		}
 		*n.into = v
 	}
 	if s.LogLimit != 0 && s.LogLimit < minLogLimit {
-		return ic.Errorf(ic.CanisterContractViolation, "log_memory_limit must be 0 or at least %d, got %d", minLogLimit, s.LogLimit)
+		return ic.Errorf(ic.CanisterContractViolation, "Log memory limit expected to be 0 or in the range of [%d..%d], got %d", minLogLimit, maxLogLimit, s.LogLimit)
 	}
 	for _, n := range []struct {
 		name string
 		from *candid.Natural
 		into *ic.Cycles
 	}{
-		{"reserved_cycles_limit", in.ReservedLimit, &s.ReservedLimit},
-		{"minimum_incoming_canister_call_cycles", in.MinimumCall, &s.MinimumCallCycles},
+		{"Reserved cycles limit", in.ReservedLimit, &s.ReservedLimit},
+		{"Minimum incoming canister call cycles", in.MinimumCall, &s.MinimumCallCycles},
 	} {
 		if n.from == nil {
 			continue

@@ -79,7 +79,6 @@ func takeSnapshot(x *call) ([]byte, *ic.UserError) {
 		return nil, err
 	}
 	if in.Uninstall != nil && *in.Uninstall {
-		x.Put(c)
 		x.Empty(c, "Canister has been uninstalled.")
 		x.remember(c, in.Version, state.Change{Kind: state.CodeUninstall})
 	}
@@ -143,7 +142,7 @@ func loadSnapshot(x *call) ([]byte, *ic.UserError) {
 	}
 	module, memory := s.Module, s.Memory
 	if s.Uploaded {
-		if module, memory, err = x.assemble(c, s); err != nil {
+		if module, memory, err = x.assemble(s); err != nil {
 			return nil, err
 		}
 	}

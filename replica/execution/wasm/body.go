@@ -42,6 +42,7 @@ type bodyPass struct {
 	ops       uint64
 	weight    uint64
 	maxHeight int
+	spills    spills
 }
 
 // A value on the operand stack. Type 0 is unknown: below a branch that is always taken.
@@ -63,6 +64,7 @@ type frame struct {
 	label           int  // of the branch target in out
 	wrapped         bool // a loop with its slow path outlined
 	cost            uint64
+	sets            uint64 // assignments to locals before it
 }
 
 type insert struct {
@@ -144,6 +146,7 @@ func (p *bodyPass) run(index int) ([]byte, error) {
 	}
 	p.versions = make([]uint32, len(p.locals))
 	p.checked = make([]fact, len(p.locals))
+	p.spills.lastSet = make([]uint32, len(p.locals))
 	p.epoch = 1
 	p.live = true
 	p.depth = bodyLabel + 1
@@ -277,6 +280,7 @@ func (p *bodyPass) take(t ValType) value {
 	}
 	v := p.stack[len(p.stack)-1]
 	p.stack = p.stack[:len(p.stack)-1]
+	p.spills.height = min(p.spills.height, len(p.stack))
 	if v.t != t && t != 0 && v.t != 0 {
 		p.r.fail("type mismatch: expected %s, found %s", typeName(t), typeName(v.t))
 	}
@@ -434,6 +438,7 @@ func (p *bodyPass) local(code byte) {
 	from := p.pop(t)
 	p.emitU32(code, i)
 	p.versions[i]++
+	p.spills.set(i)
 	if from.small {
 		p.markChecked(i)
 	}

@@ -40,6 +40,7 @@ func (p *bodyPass) control(code byte) {
 func (p *bodyPass) deadEnd() {
 	f := p.top()
 	p.stack = p.stack[:f.height]
+	p.spills.height = min(p.spills.height, f.height)
 	f.unreachable = true
 	p.live = false
 	p.openCharge(false)
@@ -77,8 +78,9 @@ func (p *bodyPass) open(code byte) {
 	}
 	p.cost(cost, 50)
 	p.popAll(t.params)
-	f := frame{op: code, params: t.params, results: t.results, height: len(p.stack), live: p.live}
+	f := frame{op: code, params: t.params, results: t.results, height: len(p.stack), live: p.live, sets: p.spills.sets}
 	if code == opLoop {
+		p.spills.call(len(p.stack)) // its slow path
 		p.closeCharge()
 		p.forget()
 		f.wrapped = len(t.params) == 0
@@ -167,6 +169,7 @@ func (p *bodyPass) end() {
 		p.emit(opBr, 0, opEnd, opUnreachable, opEnd)
 	}
 	p.forget()
+	p.spills.join(p.spills.sets-f.sets, f.op == opLoop)
 	if len(p.frames) == 0 {
 		return
 	}
@@ -277,6 +280,7 @@ func (p *bodyPass) call(code byte) {
 	if code == opCall {
 		p.cost(5, 50)
 		p.popAll(t.params)
+		p.spills.call(len(p.stack))
 		p.emitU32(code, p.rw.funcIndex(i))
 		p.pushAll(t.results)
 		return
@@ -319,6 +323,7 @@ func (p *bodyPass) callIndirect(code byte) {
 	p.popAll(ft.params)
 	if code == opCallInd {
 		p.cost(10, 50)
+		p.spills.call(len(p.stack))
 		p.emitU32(code, typ)
 		p.emit(appendU32(nil, tab)...)
 		p.pushAll(ft.results)

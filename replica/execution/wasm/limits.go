@@ -36,7 +36,7 @@ const (
 // DepthBudget bounds the stack: every call takes frameCost from it and gives it
 // back on return. wazero stops at 50,000,000 bytes of native stack, a figure that
 // depends on the processor; the budget is spent well before.
-const DepthBudget = 20_000_000
+const DepthBudget = 40_000_000
 
 // The version of the rewriting: part of the key of every cache of compiled code.
 // Change it with any change of what the pass emits.

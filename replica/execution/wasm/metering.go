@@ -90,37 +90,6 @@ func (rw *rewriter) slowPath(b []byte, cost uint64) []byte {
 	return appendU32(append(b, opGlobalSet), rw.counter)
 }
 
-// The depth limit: what a frame costs is static, so the depth at which a module
-// overflows is the same on every machine.
-const (
-	frameBase = 96   // return address, frame pointer, alignment, caller's argument area
-	slotBytes = 16   // the largest spill slot
-	leafFrame = 2048 // a leaf's frame up to this is not worth a check: there is one at a time
-)
-
-func (p *bodyPass) frameCost() uint64 {
-	slots := len(p.locals) + len(p.typ.results) + len(p.tempList) + p.maxHeight
-	return frameBase + slotBytes*uint64(slots)
-}
-
-func (rw *rewriter) enterFrame(b []byte, cost uint64) []byte {
-	b = rw.addDepth(b, -int64(cost))
-	b = appendU32(append(b, opGlobalGet), rw.depth)
-	b = append(b, opI32Const, 0, opI32LtS, opIf, typeEmpty)
-	return append(rw.trap(b, causeDepth), opEnd)
-}
-
-func (rw *rewriter) leaveFrame(b []byte, cost uint64) []byte {
-	return rw.addDepth(b, int64(cost))
-}
-
-func (rw *rewriter) addDepth(b []byte, n int64) []byte {
-	b = appendU32(append(b, opGlobalGet), rw.depth)
-	b = appendI64(append(b, opI32Const), n)
-	b = append(b, opI32Add)
-	return appendU32(append(b, opGlobalSet), rw.depth)
-}
-
 // The causes of a trap that the engine sees as a plain unreachable.
 const (
 	causeHeap  = 1

@@ -72,7 +72,6 @@ type limits struct {
 type table struct {
 	elem ValType
 	limits
-	init []byte // constant expression, nil: null
 }
 
 type memory struct{ limits }

@@ -1,3 +1,5 @@
+//lint:file-ignore ST1005 the texts are those of mainnet, which clients and test suites match
+
 package wasm
 
 import (
@@ -35,15 +37,15 @@ func (m *module) rules(allowed []Import, info *Info) error {
 
 func (m *module) sizes() error {
 	for _, s := range []struct {
-		what          string
-		count, limit_ int
+		what         string
+		count, limit int
 	}{
 		{"functions", len(m.funcs), maxFunctions},
 		{"globals", len(m.globals), maxGlobals},
 		{"tables", len(m.tables), maxTables},
 	} {
-		if s.count > s.limit_ {
-			return fmt.Errorf("module defined %d %s, which exceeds the maximum number allowed %d", s.count, s.what, s.limit_)
+		if s.count > s.limit {
+			return fmt.Errorf("module defined %d %s, which exceeds the maximum number allowed %d", s.count, s.what, s.limit)
 		}
 	}
 	for _, t := range m.tables {
@@ -76,11 +78,11 @@ func (m *module) importRules(allowed []Import, info *Info) error {
 		}
 		a := byName[i.name]
 		if a == nil || i.module != "ic0" || a.Only32 && wide {
-			return fmt.Errorf("Module imports function '%s' from '%s' that is not exported by the runtime.", i.name, i.module) //nolint:staticcheck // mainnet's wording, clients match on it
+			return fmt.Errorf("Module imports function '%s' from '%s' that is not exported by the runtime.", i.name, i.module)
 		}
 		want := funcType{lower(a.Params, wide), lower(a.Results, wide)}
 		if got := m.types[i.typ]; !got.equal(want) {
-			return fmt.Errorf("Invalid function signature for import '%s': expected %s, got %s", i.name, want, got) //nolint:staticcheck // as above
+			return fmt.Errorf("Invalid function signature for import '%s': expected %s, got %s", i.name, want, got)
 		}
 		info.Imports = append(info.Imports, i.name)
 	}
@@ -127,7 +129,7 @@ func (m *module) exportRules(info *Info) error {
 	chars := 0
 	for _, e := range m.exports {
 		if e.name == "canister_start" || e.name == "canister counter_instructions" {
-			return fmt.Errorf("Exporting reserved symbol %s not allowed.", e.name) //nolint:staticcheck // mainnet's wording
+			return fmt.Errorf("Exporting reserved symbol %s not allowed.", e.name)
 		}
 		if e.kind != kindFunc || !strings.HasPrefix(e.name, "canister_") {
 			continue
@@ -139,24 +141,24 @@ func (m *module) exportRules(info *Info) error {
 		switch {
 		case isMethod && set != nil:
 			if seen[method] {
-				return fmt.Errorf("Duplicate function '%s' exported multiple times with different call types: update, query, or composite_query.", method) //nolint:staticcheck // mainnet's wording
+				return fmt.Errorf("Duplicate function '%s' exported multiple times with different call types: update, query, or composite_query.", method)
 			}
 			seen[method], set[method] = true, true
 			chars += len(method)
 		case lifecycle[e.name]:
 			info.Lifecycle[e.name] = true
 		default:
-			return fmt.Errorf("Exporting reserved function '%s' with \"canister_\" prefix", e.name) //nolint:staticcheck // mainnet's wording
+			return fmt.Errorf("Exporting reserved function '%s' with \"canister_\" prefix", e.name)
 		}
 		if t := m.typeOf(e.index); len(t.params)+len(t.results) > 0 {
-			return fmt.Errorf("Invalid function signature for export '%s': expected () -> (), got %s", e.name, t) //nolint:staticcheck // mainnet's wording
+			return fmt.Errorf("Invalid function signature for export '%s': expected () -> (), got %s", e.name, t)
 		}
 	}
 	if len(seen) > maxMethods {
-		return fmt.Errorf("The number of exported functions called `canister_update <name>`, `canister_query <name>`, or `canister_composite_query <name>` exceeds %d.", maxMethods) //nolint:staticcheck // mainnet's wording
+		return fmt.Errorf("The number of exported functions called `canister_update <name>`, `canister_query <name>`, or `canister_composite_query <name>` exceeds %d.", maxMethods)
 	}
 	if chars > maxMethodChars {
-		return fmt.Errorf("The sum of `<name>` lengths in exported functions called `canister_update <name>`, `canister_query <name>`, or `canister_composite_query <name>` exceeds %d.", maxMethodChars) //nolint:staticcheck // mainnet's wording
+		return fmt.Errorf("The sum of `<name>` lengths in exported functions called `canister_update <name>`, `canister_query <name>`, or `canister_composite_query <name>` exceeds %d.", maxMethodChars)
 	}
 	return nil
 }
@@ -172,15 +174,15 @@ func (m *module) customRules(info *Info) error {
 		if !public {
 			var private bool
 			if name, private = strings.CutPrefix(c.name, "icp:private "); !private {
-				return fmt.Errorf("Invalid custom section: Custom section '%s' has no public/private scope defined.", c.name) //nolint:staticcheck // mainnet's wording
+				return fmt.Errorf("Invalid custom section: Custom section '%s' has no public/private scope defined.", c.name)
 			}
 		}
 		if _, ok := info.Custom[name]; ok {
-			return fmt.Errorf("Invalid custom section: name %s already exists", name) //nolint:staticcheck // mainnet's wording
+			return fmt.Errorf("Invalid custom section: name %s already exists", name)
 		}
 		total += len(name) + len(c.content)
 		if total > maxCustomBytes {
-			return fmt.Errorf("Invalid custom sections: total size of the custom sections exceeds the maximum allowed: size %d bytes, allowed %d bytes", total, maxCustomBytes) //nolint:staticcheck // mainnet's wording
+			return fmt.Errorf("Invalid custom sections: total size of the custom sections exceeds the maximum allowed: size %d bytes, allowed %d bytes", total, maxCustomBytes)
 		}
 		info.Custom[name] = Section{Public: public, Content: append([]byte(nil), c.content...)}
 		if len(info.Custom) > maxCustom {

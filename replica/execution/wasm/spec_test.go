@@ -33,11 +33,12 @@ func TestSpec(t *testing.T) {
 	for dir := range strings.SplitSeq(os.Getenv("ASHLAR_SPEC"), ":") {
 		if dir != "" {
 			more, _ := filepath.Glob(filepath.Join(dir, "*.wast"))
-			files = append(files, more...)
+			made, _ := filepath.Glob(filepath.Join(dir, "*", "*.json")) // by a newer wast2json
+			files = append(append(files, more...), made...)
 		}
 	}
 	for _, f := range files {
-		t.Run(filepath.Base(f), func(t *testing.T) { runScript(t, f) })
+		t.Run(strings.TrimSuffix(f, "/out.json"), func(t *testing.T) { runScript(t, f) })
 	}
 }
 
@@ -71,7 +72,9 @@ type literal struct {
 func runScript(t *testing.T, file string) {
 	dir := t.TempDir()
 	out := filepath.Join(dir, "out.json")
-	if msg, err := exec.Command("wast2json", "--enable-memory64", "--enable-tail-call", "--enable-extended-const", file, "-o", out).CombinedOutput(); err != nil {
+	if strings.HasSuffix(file, ".json") {
+		dir, out = filepath.Dir(file), file
+	} else if msg, err := exec.Command("wast2json", "--enable-memory64", "--enable-tail-call", "--enable-extended-const", file, "-o", out).CombinedOutput(); err != nil {
 		if strings.HasPrefix(file, "testdata") {
 			t.Fatalf("wast2json: %s", msg)
 		}
@@ -126,7 +129,7 @@ const plenty = 1 << 60 // instructions
 func newStore(t *testing.T, config wazero.RuntimeConfig) *store {
 	st := &store{t: t, ctx: context.Background(), named: map[string]*instance{}}
 	st.runtime = wazero.NewRuntimeWithConfig(st.ctx, config)
-	addOwn(t, st.runtime)
+	addOwn(t, st.runtime, st.fill)
 	b := st.runtime.NewHostModuleBuilder("spectest host")
 	i32, i64, f32, f64 := api.ValueTypeI32, api.ValueTypeI64, api.ValueTypeF32, api.ValueTypeF64
 	nothing := api.GoFunc(func(context.Context, []uint64) {})
@@ -143,9 +146,10 @@ func newStore(t *testing.T, config wazero.RuntimeConfig) *store {
 	return st
 }
 
-func addOwn(t testing.TB, r wazero.Runtime) {
+// addOwn adds the engine's functions: grant is called when the counter is below zero.
+func addOwn(t testing.TB, r wazero.Runtime, grant func()) {
 	_, err := r.NewHostModuleBuilder(EngineModule).
-		NewFunctionBuilder().WithGoFunction(api.GoFunc(func(context.Context, []uint64) { panic("out of instructions") }), nil, nil).Export(ImportOut).
+		NewFunctionBuilder().WithGoFunction(api.GoFunc(func(context.Context, []uint64) { grant() }), nil, nil).Export(ImportOut).
 		NewFunctionBuilder().WithGoFunction(api.GoFunc(func(_ context.Context, s []uint64) { s[0] = 1 }),
 		[]api.ValueType{api.ValueTypeI32}, []api.ValueType{api.ValueTypeI32}).Export(ImportGrow).
 		Instantiate(context.Background())
@@ -293,7 +297,8 @@ func (st *store) command(dir string, c command) {
 		}
 		code := read()
 		if m, err := decode(code); err == nil && len(m.allTables) > len(m.tables) && strings.Contains(c.Text, "table") {
-			st.skipped++ // wazero does not check segments of imported tables; canisters cannot import one
+			_, _ = st.load(code, "") // what it wrote before it failed stays
+			st.skipped++             // wazero does not check segments of imported tables; canisters cannot import one
 			return
 		}
 		st.checks++

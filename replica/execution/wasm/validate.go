@@ -29,6 +29,9 @@ func (m *module) validate(code []byte) error {
 		if err := t.check("table size", limit); err != nil {
 			return err
 		}
+		if t.min > 1<<32-1 {
+			return fmt.Errorf("a table of %d elements is not supported", t.min)
+		}
 	}
 	m.declare()
 	for i, g := range m.globals {

@@ -158,3 +158,34 @@ func diff(a, b *node, level int, base uint64, yield func(uint64, Page) bool) boo
 	}
 	return true
 }
+
+// ReadAt fills dst with the bytes from offset on; those beyond the memory are zero.
+func (m Map) ReadAt(dst []byte, offset uint64) {
+	for len(dst) > 0 {
+		in := offset % Size
+		n := min(uint64(len(dst)), Size-in)
+		if p := m.Get(offset / Size); p != nil {
+			copy(dst[:n], p[in:])
+		} else {
+			clear(dst[:n])
+		}
+		dst, offset = dst[n:], offset+n
+	}
+}
+
+// WriteAt is the version with src at offset. Pages that become zero stay.
+func (m Map) WriteAt(src []byte, offset uint64) Map {
+	var changes []Change
+	for len(src) > 0 {
+		in := offset % Size
+		n := min(uint64(len(src)), Size-in)
+		p := new([Size]byte)
+		if old := m.Get(offset / Size); old != nil {
+			*p = *old
+		}
+		copy(p[in:], src[:n])
+		changes = append(changes, Change{offset / Size, p})
+		src, offset = src[n:], offset+n
+	}
+	return m.With(m.bytes, changes)
+}

@@ -1,0 +1,170 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"ashlar/build/bench"
+	"ashlar/build/check"
+	"ashlar/build/images"
+	"ashlar/build/node"
+	"ashlar/build/progress"
+	"ashlar/build/repro"
+	"ashlar/qemu-tests/lab"
+)
+
+const (
+	defaultPort = 4943
+	// nextVersion is the release that the QEMU tests upgrade to. It has the same content but for its number.
+	nextVersion = "0.2.0-test"
+)
+
+func runCommand(ctx context.Context, w *workshop, args []string) error {
+	f := flag.NewFlagSet("mk run", flag.ContinueOnError)
+	demo := f.Bool("demo", os.Getenv("DEMO") != "0", "run the demo once the node is up")
+	port := f.Int("port", fromEnv("PORT", defaultPort), "where the replica is reached on 127.0.0.1")
+	if err := f.Parse(args); err != nil {
+		return err
+	}
+	o := node.Options{Root: w.root, Dir: w.out("run"), Port: *port, Demo: *demo, Print: w.print}
+	if err := node.PortFree(o.Port); err != nil { // said at once, not after a minute of building
+		return err
+	}
+	if err := w.setup("run"); err != nil {
+		return err
+	}
+	r, err := w.image("")
+	if err != nil {
+		return err
+	}
+	return node.Run(ctx, o, r)
+}
+
+func fromEnv(name string, otherwise int) int {
+	if n, err := strconv.Atoi(os.Getenv(name)); err == nil {
+		return n
+	}
+	return otherwise
+}
+
+func demoCommand(ctx context.Context, w *workshop, args []string) error {
+	f := flag.NewFlagSet("mk demo", flag.ContinueOnError)
+	url := f.String("url", fmt.Sprintf("http://127.0.0.1:%d", defaultPort), "a replica")
+	state := f.String("state", w.out("demo"), "folder that remembers the canister between runs")
+	if err := f.Parse(args); err != nil {
+		return err
+	}
+	if err := errors.Join(w.setup("run"), os.MkdirAll(*state, 0o755)); err != nil {
+		return err
+	}
+	return node.Demo(ctx, node.Options{Root: w.root, Dir: *state, Print: w.print}, *url)
+}
+
+func (w *workshop) tree() check.Tree {
+	return check.Tree{Root: w.root, Print: w.print, Env: []string{"ASHLAR_OUT=" + w.out(), "ASHLAR_NEXT=" + nextVersion}}
+}
+
+func checkCommand(ctx context.Context, w *workshop, _ []string) error { return w.tree().Quick(ctx) }
+
+func testCommand(ctx context.Context, w *workshop, _ []string) error {
+	start := time.Now()
+	if err := w.setup("run", "test"); err != nil {
+		return err
+	}
+	for _, do := range []func(context.Context) error{w.tree().Quick, w.tree().Unit, w.releases, w.reproduce, w.qemu} {
+		if err := do(ctx); err != nil {
+			return err
+		}
+	}
+	w.print.Say("all tests passed in %s", progress.Seconds(time.Since(start)))
+	return nil
+}
+
+// releases builds the two releases that the QEMU tests boot.
+func (w *workshop) releases(context.Context) error {
+	for _, version := range []string{"", nextVersion} {
+		if _, err := w.image(version); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (w *workshop) qemu(ctx context.Context) error {
+	w.print.Say("  QEMU uses %s", lab.Accelerator())
+	return w.tree().QEMU(ctx)
+}
+
+func soakCommand(ctx context.Context, w *workshop, args []string) error {
+	if err := errors.Join(w.setup("run", "test"), w.releases(ctx)); err != nil {
+		return err
+	}
+	for n := 1; ctx.Err() == nil; n++ {
+		w.print.Say("soak: round %d", n)
+		if err := w.tree().QEMU(ctx, args...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func reproCommand(ctx context.Context, w *workshop, _ []string) error {
+	if err := w.setup("run"); err != nil {
+		return err
+	}
+	if _, err := w.image(""); err != nil {
+		return err
+	}
+	return w.reproduce(ctx)
+}
+
+// reproduce builds again elsewhere and compares with out.
+func (w *workshop) reproduce(ctx context.Context) error {
+	return w.print.Step("repro: built twice", func() (string, error) {
+		files, err := images.Sources(w.root)
+		if err != nil {
+			return "", err
+		}
+		dir, err := os.MkdirTemp("", "ashlar-repro-")
+		if err != nil {
+			return "", err
+		}
+		defer os.RemoveAll(dir)
+		second := repro.Second{Root: w.root, Files: files, Dir: dir, GoCache: true}
+		out, err := second.Build(ctx)
+		if err != nil {
+			return "", err
+		}
+		return w.compare(out)
+	})
+}
+
+func (w *workshop) compare(second string) (string, error) {
+	var files int
+	var size int64
+	for _, part := range []string{"bin", "image"} {
+		n, s, err := repro.Compare(filepath.Join(second, part), w.out(part))
+		if err != nil {
+			return "", fmt.Errorf("%s: %w", part, err)
+		}
+		files, size = files+n, size+s
+	}
+	return fmt.Sprintf("%d files, %s, the same bytes", files, progress.MB(size)), nil
+}
+
+func benchCommand(ctx context.Context, w *workshop, _ []string) error {
+	if err := w.setup("run", "test"); err != nil {
+		return err
+	}
+	return bench.Run(ctx, bench.Tree{Root: w.root, Image: func() (*images.Release, error) { return w.image("") }, Print: w.print})
+}
+
+func simCommand(ctx context.Context, w *workshop, args []string) error {
+	return w.tree().Go(ctx, append([]string{"run", "./replica/cmd/sim"}, args...)...)
+}

@@ -1,0 +1,194 @@
+package wasm
+
+import (
+	"bytes"
+	"compress/gzip"
+	"fmt"
+	"strings"
+	"testing"
+)
+
+var testImports = []Import{
+	{Name: "msg_reply"},
+	{Name: "msg_arg_data_copy", Params: []ValType{Addr, Addr, Addr}},
+	{Name: "stable64_size", Results: []ValType{I64}},
+	{Name: "stable_size", Results: []ValType{I32}, Only32: true},
+}
+
+// What the Internet Computer accepts and refuses, and what it says.
+func TestRules(t *testing.T) {
+	many := func(n int, f string) string {
+		var b strings.Builder
+		for i := range n {
+			b.WriteString(strings.ReplaceAll(f, "#", fmt.Sprint(i)))
+		}
+		return b.String()
+	}
+	for _, c := range []struct{ name, module, want string }{ // want "": accepted
+		{"empty", ``, ""},
+		{"imports", `(import "ic0" "msg_reply" (func)) (import "ic0" "stable_size" (func (result i32)))`, ""},
+		{"addresses of a memory of 32 bits", `(import "ic0" "msg_arg_data_copy" (func (param i32 i32 i32))) (memory 1)`, ""},
+		{"addresses of a memory of 64 bits", `(import "ic0" "msg_arg_data_copy" (func (param i64 i64 i64))) (memory i64 1)`, ""},
+		{"wrong width", `(import "ic0" "msg_arg_data_copy" (func (param i32 i32 i32))) (memory i64 1)`, "Invalid function signature for import 'msg_arg_data_copy': expected (i64, i64, i64) -> (), got (i32, i32, i32) -> ()"},
+		{"legacy import with 64 bits", `(import "ic0" "stable_size" (func (result i32))) (memory i64 1)`, "Module imports function 'stable_size' from 'ic0' that is not exported by the runtime."},
+		{"unknown import", `(import "ic0" "foo" (func))`, "Module imports function 'foo' from 'ic0' that is not exported by the runtime."},
+		{"import from elsewhere", `(import "env" "msg_reply" (func))`, "Module imports function 'msg_reply' from 'env' that is not exported by the runtime."},
+		{"import of the engine's", `(import "ashlar" "out_of_instructions" (func))`, "not exported by the runtime"},
+		{"imported memory", `(import "env" "memory" (memory 1))`, "importing memories is not allowed"},
+		{"imported table", `(import "env" "table" (table 1 funcref))`, "importing tables is not allowed"},
+		{"imported global", `(import "env" "g" (global i32))`, "importing globals is not allowed"},
+		{"entry points", `(func $f) (export "canister_init" (func $f)) (export "canister_update a" (func $f)) (export "canister_query b" (func $f))
+			(export "canister_composite_query c" (func $f)) (export "canister_on_low_wasm_memory" (func $f)) (export "other" (func $f)) (start $f)`, ""},
+		{"name in two kinds", `(func $f) (export "canister_update a" (func $f)) (export "canister_query a" (func $f))`, "Duplicate function 'a' exported multiple times"},
+		{"entry point with a parameter", `(func (export "canister_query a") (param i32))`, "Invalid function signature for export 'canister_query a': expected () -> (), got (i32) -> ()"},
+		{"entry point with a result", `(func (export "canister_init") (result i32) (i32.const 0))`, "Invalid function signature"},
+		{"reserved prefix", `(func (export "canister_foo"))`, `Exporting reserved function 'canister_foo' with "canister_" prefix`},
+		{"reserved symbol", `(func (export "canister_start"))`, "Exporting reserved symbol canister_start not allowed."},
+		{"a memory named like the engine's", `(memory (export "ashlar memory") 1) (func (export "ashlar callback"))`, ""},
+		{"1000 methods", many(1000, `(func (export "canister_query #"))`), ""},
+		{"1001 methods", many(1001, `(func (export "canister_query #"))`), "exceeds 1000"},
+		{"long names", `(func (export "canister_query ` + strings.Repeat("x", 20000) + `"))`, ""},
+		{"names too long", `(func (export "canister_query ` + strings.Repeat("x", 20001) + `"))`, "exceeds 20000"},
+		{"1000 globals", many(1000, `(global i32 (i32.const #))`), ""},
+		{"1001 globals", many(1001, `(global i32 (i32.const #))`), "1001 globals, which exceeds the maximum number allowed 1000"},
+		{"globals of references", `(global (mut funcref) (ref.null func))`, "unsupported type funcref"},
+		{"50001 functions", many(50001, `(func)`), "50001 functions, which exceeds the maximum number allowed 50000"},
+		{"two tables", `(table 1 funcref) (table 1 funcref)`, "2 tables"},
+		{"a large table", `(table 1000001 funcref)`, "exceeds the maximum number allowed 1000000"},
+		{"a memory of 4 GiB", `(memory 65536)`, "65536 pages"},
+		{"a memory that may grow to 4 GiB", `(memory 1 65536)`, ""},
+		{"a data segment outside", `(memory 1) (data (i32.const 65535) "ab")`, "data segment 0: out of bounds"},
+		{"a data segment far outside", `(memory i64 1) (data (i64.const -1) "ab")`, "data segment 0: out of bounds"},
+		{"an element segment outside", `(table 1 funcref) (func $f) (elem (i32.const 1) func $f)`, "element segment 0: out of bounds"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			p, err := Prepare(compileText(t, `(module `+c.module+`)`), testImports)
+			if c.want == "" {
+				if err != nil {
+					t.Fatalf("refused: %v", err)
+				}
+				for _, config := range engines() {
+					mustInstantiate(t, p, config)
+				}
+			} else if err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Fatalf("error %q, want %q", fmt.Sprint(err), c.want)
+			}
+		})
+	}
+}
+
+func TestErrorsNameTheFunction(t *testing.T) {
+	code := draft{code: []byte{opI32Const, 1, opI64Const, 2, opI32Add, opDrop}}.bytes()
+	names := appendSection(appendName(nil, "name"), 1, append([]byte{1, 0}, appendName(nil, "bad")...))
+	_, err := Prepare(appendSection(code, secCustom, names), nil)
+	if want := "function 0 (bad): type mismatch: expected i32, found i64 (at offset 0x23)"; err == nil || err.Error() != want {
+		t.Errorf("error %v, want %s", err, want)
+	}
+}
+
+func section(name string, size int) []byte {
+	return appendSection(nil, secCustom, append(appendName(nil, name), make([]byte, size)...))
+}
+
+func TestCustomSections(t *testing.T) {
+	for _, c := range []struct {
+		want     string
+		sections [][]byte
+	}{
+		{"", [][]byte{section("icp:public candid:service", 10), section("icp:private x", 3), section("other", 1<<21), section("icp:public ", 0)}},
+		{"name x already exists", [][]byte{section("icp:public x", 1), section("icp:private x", 1)}},
+		{"'icp:protected x' has no public/private scope", [][]byte{section("icp:protected x", 1)}},
+		{"'icp:public' has no public/private scope", [][]byte{section("icp:public", 1)}},
+		{"", [][]byte{section("icp:public x", 1<<20-1)}},
+		{"total size of the custom sections exceeds", [][]byte{section("icp:public x", 1<<20)}},
+		{"17 custom sections", func() (s [][]byte) {
+			for i := range 17 {
+				s = append(s, section(fmt.Sprint("icp:private ", i), 0))
+			}
+			return s
+		}()},
+	} {
+		p, err := Prepare(append([]byte(header), bytes.Join(c.sections, nil)...), nil)
+		if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
+			t.Errorf("error %v, want %q", err, c.want)
+		}
+		if err == nil && len(c.sections) > 1 {
+			if s := p.Info.Custom["candid:service"]; !s.Public || len(s.Content) != 10 || p.Info.Custom["x"].Public {
+				t.Errorf("sections %v", p.Info.Custom)
+			}
+		}
+	}
+}
+
+func TestBodyLimits(t *testing.T) {
+	body := func(n int, code ...byte) []byte { return draft{code: bytes.Repeat(code, n)}.bytes() }
+	for _, c := range []struct {
+		code []byte
+		want string
+	}{
+		{body(maxBodyOps-1, opNop), ""},
+		{body(maxBodyOps, opNop), "more than 1000000 instructions"},
+		{body(19_999/2, opBlock, typeEmpty, opEnd), ""},
+		{body(20_000, opBlock, typeEmpty, opEnd), "too complex"},
+		{draft{locals: make([]ValType, 50_000), code: []byte{opNop}}.locals32(), ""},
+		{draft{locals: make([]ValType, 50_001), code: []byte{opNop}}.locals32(), "50001 local groups are more than 50000"},
+	} {
+		if _, err := Prepare(c.code, nil); c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
+			t.Errorf("error %v, want %q", err, c.want)
+		}
+	}
+}
+
+func (d draft) locals32() []byte {
+	for i := range d.locals {
+		d.locals[i] = I32
+	}
+	return d.bytes()
+}
+
+func TestUnzip(t *testing.T) {
+	pack := func(b []byte) []byte {
+		var z bytes.Buffer
+		w := gzip.NewWriter(&z)
+		_, _ = w.Write(b)
+		_ = w.Close()
+		return z.Bytes()
+	}
+	for _, c := range []struct {
+		name string
+		in   []byte
+		want string // length, or part of the error
+	}{
+		{"plain", []byte("abc"), "3"},
+		{"zipped", pack([]byte("abcdef")), "6"},
+		{"plain too long", make([]byte, 101), "the limit is 100"},
+		{"a bomb", pack(make([]byte, 1<<20)), "more than 100 bytes"},
+		{"cut short", pack([]byte("abcdef"))[:12], "not valid gzip"},
+		{"garbage", []byte{0x1f, 0x8b, 0x08, 0xff, 0}, "not valid gzip"},
+		{"exactly the limit", pack(make([]byte, 100)), "100"},
+	} {
+		out, err := Unzip(c.in, 100)
+		got := fmt.Sprint(len(out))
+		if err != nil {
+			got = err.Error()
+		}
+		if !strings.Contains(got, c.want) {
+			t.Errorf("%s: %s, want %s", c.name, got, c.want)
+		}
+	}
+}
+
+func TestInfo(t *testing.T) {
+	p, err := Prepare(compileText(t, `(module (import "ic0" "msg_reply" (func)) (memory i64 2 9) (table 1 funcref) (data (i64.const 8) "abc")
+		(global (mut i32) (i32.const 0)) (global i64 (i64.const 0)) (global (mut v128) (v128.const i32x4 0 0 0 0))
+		(func $f (nop)) (start $f) (export "canister_update u" (func $f)) (export "canister_query q r" (func $f)) (export "canister_heartbeat" (func $f)))`), testImports)
+	if err != nil {
+		t.Fatal(err)
+	}
+	i := p.Info
+	if !i.Memory64 || !i.HasHeap || !i.HasStart || !i.Updates["u"] || !i.Queries["q r"] || !i.Lifecycle["canister_heartbeat"] ||
+		fmt.Sprint(i.Imports) != "[msg_reply]" || i.Instructions != 2+6 || p.MinPages != 2 || p.MaxPages != 9 ||
+		len(p.Globals) != 2 || len(p.Data) != 1 || p.Data[0].Offset != 8 || p.MutatesTables || !p.HasTable {
+		t.Errorf("%+v %+v", i, p)
+	}
+}

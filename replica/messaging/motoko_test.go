@@ -1,0 +1,118 @@
+package messaging
+
+import (
+	"os"
+	"testing"
+
+	"ashlar/replica/ic"
+	"ashlar/replica/wire/candid"
+)
+
+type persistence struct {
+	candid.OneOf
+	Keep    *candid.Unit `candid:"keep"`
+	Replace *candid.Unit `candid:"replace"`
+}
+
+type upgradeOptions struct {
+	Skip        *bool        `candid:"skip_pre_upgrade"`
+	Persistence *persistence `candid:"wasm_memory_persistence"`
+}
+
+type motokoMode struct {
+	candid.OneOf
+	Install *candid.Unit     `candid:"install"`
+	Upgrade **upgradeOptions `candid:"upgrade"`
+}
+
+type motokoInstall struct {
+	Mode     motokoMode    `candid:"mode"`
+	Canister ic.CanisterID `candid:"canister_id"`
+	Code     []byte        `candid:"wasm_module"`
+	Arg      []byte        `candid:"arg"`
+}
+
+// A Motoko counter (wasm64, table64, enhanced orthogonal persistence) counts on
+// over upgrades that keep its memory, and no other upgrade is let through.
+func TestMotoko(t *testing.T) {
+	code, err := os.ReadFile("../engine/testdata/motoko/counter.wasm")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := newWorld(t)
+	id := w.create(alice)
+	deploy := func(m motokoMode, code []byte) ic.Reply {
+		return w.call(alice, aaaaa, "install_code", candid.Marshal(motokoInstall{m, id, code, candid.Marshal()}))
+	}
+	upgrade := func(p *persistence) motokoMode {
+		o := &upgradeOptions{Persistence: p}
+		if p == nil {
+			o = nil
+		}
+		return motokoMode{Upgrade: &o}
+	}
+	counter := func(r ic.Reply) uint64 {
+		t.Helper()
+		var n candid.Natural
+		if err := candid.Unmarshal(w.must(r), &n); err != nil {
+			t.Fatal(err)
+		}
+		u, _ := n.Uint64()
+		return u
+	}
+	w.must(deploy(motokoMode{Install: unit}, code))
+	for range 2 {
+		w.must(w.call(bob, id, "inc", candid.Marshal()))
+	}
+	if got := counter(w.query(bob, id, "get", candid.Marshal())); got != 2 {
+		t.Fatalf("the counter stands at %d", got)
+	}
+	w.rejected(deploy(upgrade(nil), code), ic.CanisterContractViolation, "Missing upgrade option: Enhanced orthogonal persistence requires the `wasm_memory_persistence` upgrade option.")
+	w.rejected(deploy(upgrade(&persistence{Keep: unit}), universal), ic.CanisterContractViolation, "Invalid upgrade option")
+	w.must(deploy(upgrade(&persistence{Keep: unit}), code))
+	w.checkReload()
+	w.must(w.call(bob, id, "inc", candid.Marshal()))
+	if got := counter(w.query(bob, id, "get", candid.Marshal())); got != 3 {
+		t.Errorf("after the upgrade the counter stands at %d", got)
+	}
+	if public, found := w.s.Metadata(id, "candid:service"); public || !found {
+		t.Errorf("candid:service: public %v, found %v; moc makes it private unless asked", public, found)
+	}
+}
+
+// BenchmarkUpdate is a hot counter's update through whole rounds of 100 messages.
+func BenchmarkUpdate(b *testing.B) {
+	code, err := os.ReadFile("../engine/testdata/motoko/counter.wasm")
+	if err != nil {
+		b.Fatal(err)
+	}
+	t := &testing.T{}
+	w := newWorldOn(t, newEngine(b))
+	id := w.create(alice)
+	w.must(w.call(alice, aaaaa, "install_code", candid.Marshal(motokoInstall{motokoMode{Install: unit}, id, code, candid.Marshal()})))
+	w.store = nil
+	b.ResetTimer()
+	for n := 0; n < b.N; n += 100 {
+		for range 100 {
+			w.send(bob, id, "inc", candid.Marshal())
+		}
+		w.time += second
+		w.s = w.m.Apply(w.s, &Batch{Height: w.s.Height() + 1, Time: w.time, Ingress: w.queued, Nodes: 13})
+		w.queued = nil
+	}
+}
+
+// BenchmarkQuery is a query without a pool: it makes an instance each time.
+func BenchmarkQuery(b *testing.B) {
+	code, err := os.ReadFile("../engine/testdata/motoko/counter.wasm")
+	if err != nil {
+		b.Fatal(err)
+	}
+	w := newWorldOn(&testing.T{}, newEngine(b))
+	id := w.create(alice)
+	w.must(w.call(alice, aaaaa, "install_code", candid.Marshal(motokoInstall{motokoMode{Install: unit}, id, code, candid.Marshal()})))
+	b.ResetTimer()
+	for range b.N {
+		w.query(bob, id, "get", candid.Marshal())
+	}
+}

@@ -1,0 +1,66 @@
+import Class "Class";
+import Region "mo:core/Region";
+import CertifiedData "mo:core/CertifiedData";
+import Timer "mo:core/Timer";
+import Cycles "mo:core/Cycles";
+import Error "mo:core/Error";
+import Principal "mo:core/Principal";
+import Array "mo:core/Array";
+import Map "mo:core/Map";
+import Nat "mo:core/Nat";
+import Time "mo:core/Time";
+import Blob "mo:core/Blob";
+import Text "mo:core/Text";
+import Debug "mo:core/Debug";
+import Random "mo:core/Random";
+import Runtime "mo:core/Runtime";
+import InternetComputer "mo:core/InternetComputer";
+
+persistent actor Self {
+  var ticks = 0;
+  var region = Region.new();
+  let map = Map.empty<Nat, Text>();
+  transient var child : ?Class.Child = null;
+  transient let ic = actor "aaaaa-aa" : actor {
+    raw_rand : () -> async Blob;
+    canister_status : { canister_id : Principal } -> async { status : { #running; #stopping; #stopped }; cycles : Nat; controllers : ?[Principal]; settings : { controllers : [Principal] } };
+    canister_info : { canister_id : Principal; num_requested_changes : ?Nat64 } -> async { total_num_changes : Nat64; controllers : [Principal]; module_hash : ?Blob };
+    stop_canister : { canister_id : Principal } -> async ();
+    delete_canister : { canister_id : Principal } -> async ();
+    install_code : { mode : { #install; #reinstall; #upgrade }; canister_id : Principal; wasm_module : Blob; arg : Blob } -> async ();
+  };
+  public func fill(n : Nat) : async Nat { for (i in Nat.range(0, n)) { Map.add(map, Nat.compare, i, "value " # Nat.toText(i)) }; Map.size(map) };
+  public query func lookup(n : Nat) : async ?Text { Map.get(map, Nat.compare, n) };
+  public func store(b : Blob) : async Nat64 { let old = Region.grow(region, 1); Region.storeBlob(region, old * 65536, b); old };
+  public query func load(n : Nat) : async Blob { Region.loadBlob(region, 0, n) };
+  public func certify(b : Blob) : async () { CertifiedData.set(b) };
+  public query func certificate() : async ?Blob { CertifiedData.getCertificate() };
+  public func timer() : async () { ignore Timer.setTimer<system>(#seconds 2, func() : async () { ticks += 1 }); };
+  public func recurring() : async () { ignore Timer.recurringTimer<system>(#seconds 3, func() : async () { ticks += 1 }); };
+  public query func getTicks() : async Nat { ticks };
+  public func spawn(n : Nat) : async Principal {
+    let c = await (with cycles = 2_000_000_000_000) Class.Child(n, Principal.fromActor(Self));
+    child := ?c;
+    Principal.fromActor(c)
+  };
+  public func childAdd(k : Nat) : async Nat { switch child { case (?c) { await c.add(k) }; case null { throw Error.reject("no child") } } };
+  public composite query func childGet() : async Nat { switch child { case (?c) { await c.get() }; case null { throw Error.reject("no child") } } };
+  public func rand() : async Blob { await ic.raw_rand() };
+  public func self() : async Nat { (await ic.canister_status({ canister_id = Principal.fromActor(Self) })).cycles };
+  public func info() : async Nat64 { (await ic.canister_info({ canister_id = Principal.fromActor(Self); num_requested_changes = ?5 })).total_num_changes };
+  public func tryFail() : async Text { try { await fail(); "no" } catch e { Error.message(e) } };
+  public func fail() : async () { throw Error.reject("as asked") };
+  public func trapIt() : async () { Runtime.trap("boom") };
+  public func tryTrap() : async Text { try { await trapIt(); "no" } catch e { Error.message(e) } };
+  public func parallel() : async Nat { let a = one(); let b = one(); let c = one(); (await a) + (await b) + (await c) };
+  func one() : async Nat { 1 };
+  public func log(t : Text) : async () { Debug.print(t) };
+  public shared ({caller}) func whoami() : async Principal { caller };
+  public func balance() : async Nat { Cycles.balance() };
+  public func accept() : async Nat { Cycles.accept<system>(Cycles.available()) };
+  public func shuffle() : async Nat { let r = Random.crypto(); await* r.natRange(0, 100) };
+  public func bounded() : async Nat { await (with timeout = 10) one() };
+  public func random2() : async Int { Time.now() };
+  public func count(n : Nat) : async Nat64 { InternetComputer.countInstructions(func() { var i = 0; while (i < n) { i += 1 } }) };
+  system func inspect({ caller : Principal; arg : Blob }) : Bool { not Principal.isAnonymous(caller) };
+};
