@@ -80,6 +80,7 @@ func (p *bodyPass) open(code byte) {
 	p.popAll(t.params)
 	f := frame{op: code, params: t.params, results: t.results, height: len(p.stack), live: p.live, sets: p.spills.sets}
 	if code == opLoop {
+		p.loops = true
 		p.spills.call(len(p.stack)) // its slow path
 		p.closeCharge()
 		p.forget()
@@ -273,8 +274,10 @@ func (p *bodyPass) call(code byte) {
 	if p.r.err != nil {
 		return
 	}
-	if int(i) >= p.m.importedFuncs {
-		p.callee = true
+	if own := int(i) - p.m.importedFuncs; own >= 0 {
+		p.calls = append(p.calls, uint32(own))
+	} else {
+		p.hostCalls = true
 	}
 	t := p.m.typeOf(i)
 	if code == opCall {
@@ -314,7 +317,7 @@ func (p *bodyPass) callIndirect(code byte) {
 	if p.r.err != nil {
 		return
 	}
-	p.callee = true
+	p.indirect = true
 	ft := p.m.types[typ]
 	index := p.pop(t.indexType())
 	if t.is64 {
