@@ -125,9 +125,10 @@ func (t Tree) follow(r io.Reader) (passed int) {
 	return passed
 }
 
-// Go runs the go command with our terminal.
-func (t Tree) Go(ctx context.Context, args ...string) error {
-	cmd := t.command(ctx, "go", args...)
+// Run runs a program with our terminal, and interrupts it when ctx ends.
+func (t Tree) Run(ctx context.Context, name string, args ...string) error {
+	cmd := t.command(ctx, name, args...)
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	return cmd.Run()
 }

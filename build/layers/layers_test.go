@@ -48,8 +48,8 @@ var may = map[string]string{
 	"initramfs":            "internal image hardware attestation",
 	"guestos":              "internal image hardware attestation replica/ic replica/wire replica/registry",
 	"hostos":               "internal image hardware attestation guestos/hostlink replica/ic replica/wire replica/agent",
+	"qemu-tests/lab":       "image",
 	"build":                "image initramfs/pack attestation/measure replica/sdk/link qemu-tests/lab",
-	"qemu-tests/lab":       "",
 	"qemu-tests":           "replica/agent replica/spectest replica/ic attestation/verify image hostos/config",
 
 	"replica/crypto/usersig": "replica/ic replica/wire", // a canister signature is a certificate

@@ -51,7 +51,7 @@ func Run(ctx context.Context, o Options, r *images.Release) error {
 		return err
 	}
 	defer unlock()
-	if err := prepare(o.Dir, r); err != nil {
+	if err := prepare(o.Root, o.Dir, r); err != nil {
 		return fmt.Errorf("prepare the node in %s: %w", o.Dir, err)
 	}
 	n := &node{Options: o, release: r}
@@ -72,7 +72,7 @@ func Figures(ctx context.Context, o Options, r *images.Release) (map[string]floa
 		return nil, err
 	}
 	defer unlock()
-	if err := prepare(o.Dir, r); err != nil {
+	if err := prepare(o.Root, o.Dir, r); err != nil {
 		return nil, err
 	}
 	n := &node{Options: o, release: r}
@@ -114,7 +114,7 @@ func (n *node) boot(ctx context.Context) error {
 	}
 	n.hostURL = fmt.Sprintf("http://127.0.0.1:%d", hostPort)
 	n.Print.Say("booting a node in QEMU (%s): OVMF with Secure Boot, TPM 2.0", lab.Accelerator())
-	list := newPhaseList(os.Stdout, lab.Firmware != "")
+	list := newPhaseList(os.Stdout)
 	ctx, cancel := context.WithTimeout(ctx, bootLimit)
 	defer cancel()
 	n.vm, err = lab.Start(ctx, lab.Config{

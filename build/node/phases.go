@@ -27,7 +27,7 @@ type phaseList struct {
 	ended    bool
 }
 
-func newPhaseList(out *os.File, _ bool) *phaseList {
+func newPhaseList(out *os.File) *phaseList {
 	p := &phaseList{out: out, tty: progress.IsTerminal(out), start: time.Now(), stop: make(chan struct{})}
 	fmt.Fprintf(out, "  %8s %8s  %-6s %s\n", "at", "took", "who", "phase")
 	if p.tty {

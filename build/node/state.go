@@ -8,7 +8,9 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"strings"
 	"syscall"
 
 	"ashlar/build/images"
@@ -21,6 +23,8 @@ const (
 	diskFile  = "disk.img"
 	varsFile  = "vars.fd"
 	tpmDir    = "tpm"
+	keyFile   = "admin.key" // the administrator's, for nodectl upgrade --key
+	confFile  = "node.conf" // what the config partition holds
 	madeFrom  = "made-from" // hash of the image that the disk's slots and the variables came from
 	lockFile  = "lock"
 	extraRoom = 3 << 30 // the disk is sparse; a demo's state is far smaller than this
@@ -44,7 +48,7 @@ func lock(dir string) (unlock func(), err error) {
 
 // prepare makes the node's disk, TPM and variables, or takes those of the last
 // run. If the image is another one by now, its slots replace the disk's.
-func prepare(dir string, r *images.Release) error {
+func prepare(root, dir string, r *images.Release) error {
 	if err := images.Room(dir, extraRoom); err != nil {
 		return err
 	}
@@ -59,6 +63,9 @@ func prepare(dir string, r *images.Release) error {
 	}
 	if was, err := os.ReadFile(filepath.Join(dir, madeFrom)); err == nil && string(was) == id {
 		return nil
+	}
+	if err := configure(root, dir); err != nil {
+		return err
 	}
 	if err := newDisk(dir, r); err != nil {
 		return err
@@ -90,12 +97,42 @@ func newDisk(dir string, r *images.Release) error {
 	if err := lab.Clone(fresh, r.Disk); err != nil {
 		return err
 	}
+	if err := writeConfig(fresh, filepath.Join(dir, confFile)); err != nil {
+		return err
+	}
 	if _, err := os.Stat(disk); err == nil {
 		if err := keepData(fresh, disk); err != nil {
 			return fmt.Errorf("keep the data of the last run: %w\n  to start afresh:  rm -r %s", err, dir)
 		}
 	}
 	return os.Rename(fresh, disk)
+}
+
+// configure makes the administrator's key and the node.conf that names it, once.
+func configure(root, dir string) error {
+	conf := filepath.Join(dir, confFile)
+	if _, err := os.Stat(conf); err == nil {
+		return nil
+	}
+	os.Remove(filepath.Join(dir, keyFile)) // of a run that was cut off before it wrote node.conf
+	out, err := exec.Command(nodectl(root), "keygen", filepath.Join(dir, keyFile)).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("nodectl keygen: %w: %s", err, out)
+	}
+	_, line, ok := strings.Cut(string(out), "admin_key")
+	if !ok {
+		return fmt.Errorf("nodectl keygen says no admin_key: %s", out)
+	}
+	return os.WriteFile(conf, []byte(images.NodeConf+"admin_key"+line), 0o644)
+}
+
+// writeConfig puts a node.conf on a disk's config partition.
+func writeConfig(disk, conf string) error {
+	text, err := os.ReadFile(conf)
+	if err != nil {
+		return err
+	}
+	return lab.Configure(disk, text)
 }
 
 // keepData copies the data partition of one disk to another of the same plan.

@@ -93,10 +93,17 @@ func (n *node) pcrs(s Status, m bundle.Manifest) error {
 	return nil
 }
 
+func nodectl(root string) string { return filepath.Join(root, "out", "bin", "nodectl") }
+
 // attest enrols the node's TPM at the first time and asks it for a quote, with the tool that a node provider uses.
 func (n *node) attest(ctx context.Context) error {
-	out, err := exec.CommandContext(ctx, filepath.Join(n.Root, "out", "bin", "nodectl"), "attest",
-		"--url", n.hostURL, "--bundle", n.release.Bundle, "--key", n.release.ReleaseKey, "--node", filepath.Join(n.Dir, "enrolled.json")).CombinedOutput()
+	known := filepath.Join(n.Dir, "identity.json")
+	which := "--identity"
+	if _, err := os.Stat(known); err != nil {
+		which = "--enrol"
+	}
+	out, err := exec.CommandContext(ctx, nodectl(n.Root), "attest", "--url", n.hostURL, "--bundle", n.release.Bundle,
+		"--release-key", n.release.ReleaseKey, "--config", filepath.Join(n.Dir, confFile), which, known).CombinedOutput()
 	for l := range strings.Lines(strings.TrimSpace(string(out))) {
 		n.Print.Say("  attestation  %s", strings.TrimRight(l, "\n"))
 	}

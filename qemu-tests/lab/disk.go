@@ -12,6 +12,11 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"ashlar/image/assemble"
+	"ashlar/image/gpt"
+	"ashlar/image/layout"
+	"ashlar/image/tree"
 )
 
 // Overlay makes a disk at path that starts as base and keeps its own changes: instant, and base stays as it is.
@@ -68,6 +73,67 @@ func copySparse(dst, src *os.File) error {
 		at = end
 	}
 	return nil
+}
+
+// Configure puts a node.conf on the config partition of a raw disk, as an
+// owner's laptop would before the node's first boot.
+func Configure(disk string, conf []byte) error {
+	var t tree.Tree
+	if err := t.File("node.conf", 0o644, conf); err != nil {
+		return err
+	}
+	volume := disk + ".config"
+	if err := assemble.Config(volume, &t); err != nil {
+		return err
+	}
+	defer os.Remove(volume)
+	b, err := os.ReadFile(volume)
+	if err != nil {
+		return err
+	}
+	return Patch(disk, layout.Config, 0, b)
+}
+
+// Patch writes bytes into a partition of a raw disk.
+func Patch(disk, partition string, at int64, b []byte) error {
+	f, p, err := section(disk, partition)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteAt(b, p.Start+at)
+	return errors.Join(err, f.Close())
+}
+
+// Peek reads bytes of a partition of a raw disk.
+func Peek(disk, partition string, at, n int64) ([]byte, error) {
+	f, p, err := section(disk, partition)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	b := make([]byte, n)
+	_, err = f.ReadAt(b, p.Start+at)
+	return b, err
+}
+
+func section(disk, partition string) (*os.File, gpt.Partition, error) {
+	f, err := os.OpenFile(disk, os.O_RDWR, 0)
+	if err != nil {
+		return nil, gpt.Partition{}, err
+	}
+	i, err := f.Stat()
+	if err != nil {
+		return nil, gpt.Partition{}, errors.Join(err, f.Close())
+	}
+	parts, err := layout.Find(f, i.Size())
+	if err != nil {
+		return nil, gpt.Partition{}, errors.Join(err, f.Close())
+	}
+	p, ok := parts[partition]
+	if !ok {
+		return nil, p, errors.Join(fmt.Errorf("%s has no partition %s", disk, partition), f.Close())
+	}
+	return f, p, nil
 }
 
 // format tells an overlay from a raw image by its first bytes.

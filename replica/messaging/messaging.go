@@ -111,7 +111,7 @@ func induct(r *canister.Room, msg *ic.Ingress) {
 	if r.Call(msg.ID) != nil || r.NumCalls() >= ingress.MaxStatuses || ingress.Admissible(msg.Expiry, r.Now) != nil {
 		return
 	}
-	r.SetCall(msg.ID, &state.Call{State: state.Received, Sender: msg.Sender, Effective: msg.Effective, Expiry: msg.Expiry, Updated: r.Now})
+	r.SetCall(msg.ID, &state.Call{State: state.Received, Sender: msg.Sender, Callee: msg.Canister, Effective: msg.Effective, Expiry: msg.Expiry, Updated: r.Now})
 	m := &state.Message{
 		Origin: state.Origin{Kind: state.Ingress, Caller: msg.Sender, Request: msg.ID, Info: msg.Info},
 		Callee: msg.Canister, Method: msg.Method, Arg: msg.Arg, Expiry: msg.Expiry, Arrived: r.Head.Height, Target: msg.Effective,

@@ -192,7 +192,7 @@ func (n *net) rejects() {
 		{"unreachable", ic.CanisterError, "IC0502"},
 		{"silent", ic.CanisterError, "IC0506"},
 		{"twice", ic.CanisterError, "IC0504"},
-		{"wild", ic.CanisterError, "IC0502"},
+		{"wild", ic.CanisterError, "IC0504"},
 		{"nothing", ic.CanisterError, "IC0536"},
 		{"forever", ic.CanisterError, "IC0522"},
 	} {

@@ -25,7 +25,7 @@ func (n *net) lifecycle() {
 	status("running", false)
 	do("install", n.ic.InstallCode(n.ctx, id, agent.Install(), canister(), nil))
 	status("running", true)
-	n.rejected("install over code", n.ic.InstallCode(n.ctx, id, agent.Install(), canister(), nil), ic.CanisterError, "IC0538")
+	n.rejected("install over code", n.ic.InstallCode(n.ctx, id, agent.Install(), canister(), nil), ic.CanisterError, "IC0514")
 	n.rejected("delete while running", n.ic.Delete(n.ctx, id), ic.CanisterError, "IC0510")
 	do("stop", n.ic.Stop(n.ctx, id))
 	status("stopped", true)

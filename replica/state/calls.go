@@ -32,6 +32,7 @@ type Call struct {
 	Effective ic.CanisterID `cbor:"5,keyasint"`
 	Expiry    ic.Time       `cbor:"6,keyasint"`
 	Updated   ic.Time       `cbor:"7,keyasint"`
+	Callee    ic.CanisterID `cbor:"8,keyasint"` // a delegation's targets are compared with it
 }
 
 // callKept is how long the end of a call is told, in ns: at least as long as the

@@ -8,6 +8,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"ashlar/build/progress"
 )
@@ -28,6 +29,7 @@ var commands = []command{
 	{"check", "what takes seconds: gofmt, vet, staticcheck, layers", checkCommand},
 	{"test", "everything: check, unit tests, repro, QEMU tests", testCommand},
 	{"sim", "run subnets from seeds (arguments go to replica/cmd/sim)", simCommand},
+	{"testnet", "a network of one process for canister developers, no VM (PORT=N)", testnetCommand},
 	{"soak", "run the QEMU tests over and over, stop at the first failure", soakCommand},
 	{"repro", "build twice under other circumstances and compare every byte", reproCommand},
 	{"bench", "measure the figures that the project has promised", benchCommand},
@@ -37,7 +39,7 @@ var commands = []command{
 }
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if err := dispatch(ctx, os.Args[1:]); err != nil {
 		fmt.Fprintf(os.Stderr, "mk: %s\n", strings.TrimPrefix(err.Error(), "mk: "))

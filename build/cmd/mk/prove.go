@@ -101,6 +101,15 @@ func (w *workshop) qemu(ctx context.Context) error {
 	return w.tree().QEMU(ctx)
 }
 
+// testnetCommand is the replica alone: the same execution and API, healthy within a second.
+func testnetCommand(ctx context.Context, w *workshop, _ []string) error {
+	address := fmt.Sprintf("127.0.0.1:%d", fromEnv("PORT", defaultPort))
+	if err := buildCommand(ctx, w, nil); err != nil {
+		return err
+	}
+	return w.tree().Run(ctx, w.out("bin", "replica"), "--dev", "--listen", address, "--state", w.out("testnet"))
+}
+
 func soakCommand(ctx context.Context, w *workshop, args []string) error {
 	if err := errors.Join(w.setup("run", "test"), w.releases(ctx)); err != nil {
 		return err
@@ -166,5 +175,5 @@ func benchCommand(ctx context.Context, w *workshop, _ []string) error {
 }
 
 func simCommand(ctx context.Context, w *workshop, args []string) error {
-	return w.tree().Go(ctx, append([]string{"run", "./replica/cmd/sim"}, args...)...)
+	return w.tree().Run(ctx, "go", append([]string{"run", "./replica/cmd/sim"}, args...)...)
 }

@@ -169,7 +169,14 @@ func (b backend) Certified() *api.Certified {
 	if v == nil {
 		return nil
 	}
-	return &api.Certified{Height: v.Height, Time: v.Time, Tree: v.Tree(), Signature: v.Signature, Metadata: v.State.Metadata}
+	return &api.Certified{Height: v.Height, Time: v.Time, Tree: v.Tree(), Signature: v.Signature, Metadata: v.State.Metadata,
+		Request: func(id ic.RequestID) (api.Request, bool) {
+			c := v.State.Status(id)
+			if c == nil {
+				return api.Request{}, false
+			}
+			return api.Request{Sender: c.Sender, Callee: c.Callee, Effective: c.Effective}, true
+		}}
 }
 
 // Submit and Query speak of a busy node in the API's words.

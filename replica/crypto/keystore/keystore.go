@@ -2,40 +2,49 @@
 //
 //	Create ──> DIR/keys (0600, synced) ──> Load ──> Keys ── Erase ──> gone
 //
-// The file holds the node's Ed25519 key and its share of the subnet's BLS key; it
-// ends with a checksum, so that a damaged file is told from a wrong key. Replacing
-// a file overwrites the old one before it is unlinked: on most disks that is the
-// best a file system offers, and the guest's data disk is encrypted besides.
+//	node       Ed25519: its name, votes, query answers, its identity to peers
+//	committee  BLS: signatures that many nodes aggregate       ─┐ their public halves, with
+//	dealing    ElGamal: what dealers encrypt shares to; rotated ─┘ proofs, go to the registry
+//	shares     of the subnet's keys, by the transcript they come from
+//
+// The file ends with a checksum, so that a damaged file is told from a wrong key.
+// Replacing a file overwrites the old one before it is unlinked: on most disks that
+// is the best a file system offers, and the guest's data disk is encrypted besides.
+// What Retire and Retain erase is gone from memory at once, from disk at the next Save.
 package keystore
 
 import (
 	"crypto/ed25519"
 	"crypto/rand"
-	"crypto/sha256"
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"sync"
 
 	"ashlar/replica/crypto/bls"
+	"ashlar/replica/crypto/dkg"
 	"ashlar/replica/ic"
 )
 
 // FileName under the state directory.
 const FileName = "keys"
 
-// magic names the format and its version.
-const magic = "ashlar keys 1\n"
-
-const fileBytes = len(magic) + ed25519.SeedSize + bls.SecretKeyBytes + sha256.Size
-
-// Keys of one node. Random and State are the same share as long as one dealer
-// makes both; key generation will make two.
+// Keys of one node.
 type Keys struct {
-	node  ed25519.PrivateKey
-	share *bls.SecretKey
+	node      ed25519.PrivateKey
+	committee *bls.SecretKey
+	share     *bls.SecretKey // made by a trusted dealer: of a one-node subnet, of tests
+
+	saving  sync.Mutex           // one Save at a time: they share a file name
+	mu      sync.RWMutex         // of what follows: intervals change it while others sign
+	dealing []*dkg.DecryptionKey // oldest first
+	shares  map[[32]byte]*bls.SecretKey
+	random  *bls.SecretKey // what RandomShare signs with
+	state   *bls.SecretKey // what StateShare signs with
 }
 
 // Generate draws new keys; share may be nil, then it is the whole key of a
@@ -50,23 +59,44 @@ func Generate(share *bls.SecretKey) (*Keys, error) {
 			return nil, err
 		}
 	}
-	return &Keys{node, share}, nil
+	return complete(rand.Reader, node, share)
 }
 
 // FromSeeds makes keys that tests and simulations can make again.
 func FromSeeds(node [ed25519.SeedSize]byte, share *bls.SecretKey) *Keys {
-	return &Keys{ed25519.NewKeyFromSeed(node[:]), share}
+	k, err := complete(derived(node[:]), ed25519.NewKeyFromSeed(node[:]), share)
+	if err != nil {
+		panic(err) // the derived stream never ends
+	}
+	return k
+}
+
+// complete draws what belongs to a node besides its name and first share.
+func complete(random io.Reader, node ed25519.PrivateKey, share *bls.SecretKey) (*Keys, error) {
+	committee, err := bls.GenerateKey(random)
+	if err != nil {
+		return nil, err
+	}
+	dealing, err := dkg.GenerateKey(random, 1)
+	if err != nil {
+		return nil, err
+	}
+	return assemble(node, committee, share, []*dkg.DecryptionKey{dealing}, nil), nil
+}
+
+func assemble(node ed25519.PrivateKey, committee, share *bls.SecretKey, dealing []*dkg.DecryptionKey, shares map[[32]byte]*bls.SecretKey) *Keys {
+	if shares == nil {
+		shares = map[[32]byte]*bls.SecretKey{}
+	}
+	return &Keys{node: node, committee: committee, share: share, dealing: dealing, shares: shares, random: share, state: share}
 }
 
 // Save writes the file so that after a crash either the old or the new one is there.
 func (k *Keys) Save(dir string) error {
-	data := append([]byte(magic), k.node.Seed()...)
-	secret := k.share.Bytes()
-	data = append(data, secret...)
-	sum := sha256.Sum256(data)
-	data = append(data, sum[:]...)
+	k.saving.Lock()
+	defer k.saving.Unlock()
+	data := k.encode()
 	defer clear(data)
-	defer clear(secret)
 	path := filepath.Join(dir, FileName)
 	if err := write(path+".new", data); err != nil {
 		return fmt.Errorf("save the node's keys: %w", err)
@@ -100,7 +130,10 @@ func overwrite(path string) error {
 	if err != nil {
 		return err
 	}
-	_, err = f.Write(make([]byte, fileBytes))
+	info, err := f.Stat()
+	if err == nil {
+		_, err = f.Write(make([]byte, info.Size()))
+	}
 	return errors.Join(err, f.Sync(), f.Close())
 }
 
@@ -113,61 +146,66 @@ func syncDir(dir string) error {
 	return d.Sync()
 }
 
-// Load reads what Save wrote; fs.ErrNotExist where there is none.
+// Load reads what Save wrote; fs.ErrNotExist where there is none. A file of the
+// first format is completed with the keys it lacks, and saved.
 func Load(dir string) (*Keys, error) {
+	k, old, err := loadEither(dir)
+	if err == nil && old {
+		err = k.Save(dir)
+	}
+	return k, err
+}
+
+func loadEither(dir string) (k *Keys, old bool, err error) {
 	path := filepath.Join(dir, FileName)
-	k, err := load(path)
+	k, old, err = load(path)
 	if err == nil || errors.Is(err, errMode) {
-		return k, err
+		return k, old, err
 	}
-	if replaced, e := load(path + ".new"); e == nil { // Save was cut off between overwriting and renaming
-		return replaced, nil
+	if replaced, old, e := load(path + ".new"); e == nil { // Save was cut off between overwriting and renaming
+		return replaced, old, nil
 	}
-	return nil, err
+	return nil, false, err
 }
 
 var errMode = errors.New("is readable by others")
 
-func load(path string) (*Keys, error) {
+func load(path string) (k *Keys, old bool, err error) {
 	info, err := os.Stat(path)
 	if err != nil {
-		return nil, fmt.Errorf("read the node's keys: %w", err)
+		return nil, false, fmt.Errorf("read the node's keys: %w", err)
 	}
 	if info.Mode().Perm()&0o077 != 0 {
-		return nil, fmt.Errorf("the node's keys: %s %w (mode %04o)\n  who can read it can sign for the subnet; if nobody has: chmod 600 %s", path, errMode, info.Mode().Perm(), path)
+		return nil, false, fmt.Errorf("the node's keys: %s %w (mode %04o)\n  who can read it can sign for the subnet; if nobody has: chmod 600 %s", path, errMode, info.Mode().Perm(), path)
+	}
+	if info.Size() > maxFileBytes {
+		return nil, false, fmt.Errorf("the node's keys: %s has %d bytes, a key file has at most %d", path, info.Size(), maxFileBytes)
 	}
 	data, err := os.ReadFile(path)
 	if err != nil {
-		return nil, fmt.Errorf("read the node's keys: %w", err)
+		return nil, false, fmt.Errorf("read the node's keys: %w", err)
 	}
 	defer clear(data)
-	k, err := parse(data)
+	k, old, err = parse(data)
 	if err != nil {
-		return nil, fmt.Errorf("the node's keys: %s %w\n  restore the file from a backup; without it this node cannot sign for its subnet", path, err)
+		return nil, false, fmt.Errorf("the node's keys: %s %w\n  restore the file from a backup; without it this node cannot sign for its subnet", path, err)
 	}
-	return k, nil
-}
-
-func parse(data []byte) (*Keys, error) {
-	if len(data) != fileBytes || string(data[:len(magic)]) != magic {
-		return nil, errors.New("is not a key file of this format")
-	}
-	body, sum := data[:fileBytes-sha256.Size], data[fileBytes-sha256.Size:]
-	if sha256.Sum256(body) != [32]byte(sum) {
-		return nil, errors.New("is damaged: its checksum does not match")
-	}
-	seed, secret := body[len(magic):len(magic)+ed25519.SeedSize], body[len(magic)+ed25519.SeedSize:]
-	share, err := bls.ParseSecretKey(secret)
-	if err != nil {
-		return nil, err
-	}
-	return &Keys{ed25519.NewKeyFromSeed(seed), share}, nil
+	return k, old, nil
 }
 
 // Erase overwrites the secrets in memory.
 func (k *Keys) Erase() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
 	clear(k.node)
+	k.committee.Erase()
 	k.share.Erase()
+	for _, d := range k.dealing {
+		d.Erase()
+	}
+	for _, s := range k.shares {
+		s.Erase()
+	}
 }
 
 // NodeKey is the public half of the node's key.
@@ -188,14 +226,35 @@ func (k *Keys) NodeDER() []byte { return NodeDER(k.NodeKey()) }
 // NodeID is the principal of the node's key.
 func (k *Keys) NodeID() ic.NodeID { return ic.NodeID{Principal: ic.SelfAuthenticating(k.NodeDER())} }
 
-// Share is the public half of the node's share.
-func (k *Keys) Share() *bls.PublicKey { return k.share.PublicKey() }
+// Share is the public half of the share that signs states.
+func (k *Keys) Share() *bls.PublicKey {
+	k.mu.RLock()
+	defer k.mu.RUnlock()
+	return k.state.PublicKey()
+}
 
 // Vote, RandomShare and StateShare sign for consensus; Sign for query responses.
 func (k *Keys) Vote(message []byte) []byte { return ed25519.Sign(k.node, message) }
 
 // RandomShare is a share of beacon or tape.
-func (k *Keys) RandomShare(message []byte) []byte { return k.share.Sign(message) }
+func (k *Keys) RandomShare(message []byte) []byte {
+	k.mu.RLock()
+	defer k.mu.RUnlock()
+	return k.random.Sign(message)
+}
 
 // StateShare is a share of a certificate.
-func (k *Keys) StateShare(message []byte) []byte { return k.share.Sign(message) }
+func (k *Keys) StateShare(message []byte) []byte {
+	k.mu.RLock()
+	defer k.mu.RUnlock()
+	return k.state.Sign(message)
+}
+
+// Committee is the public half of the key whose signatures are aggregated.
+func (k *Keys) Committee() *bls.PublicKey { return k.committee.PublicKey() }
+
+// CommitteePossession proves that the committee key was not made from others'.
+func (k *Keys) CommitteePossession() []byte { return k.committee.Possession() }
+
+// CommitteeShare is this node's part of an aggregated signature.
+func (k *Keys) CommitteeShare(message []byte) []byte { return k.committee.Sign(message) }

@@ -5,6 +5,7 @@ import (
 	"crypto/ed25519"
 	"encoding/hex"
 	"errors"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -49,6 +50,11 @@ func TestSaveLoad(t *testing.T) {
 	if !bytes.Equal(k.node, make([]byte, ed25519.PrivateKeySize)) {
 		t.Error("the secret is still in memory")
 	}
+	for _, b := range [][]byte{k.committee.Bytes(), k.share.Bytes(), k.dealing[0].Bytes()[8:]} {
+		if !bytes.Equal(b, make([]byte, 32)) {
+			t.Error("a secret is still in memory")
+		}
+	}
 }
 
 func TestReplace(t *testing.T) {
@@ -69,8 +75,8 @@ func TestReplace(t *testing.T) {
 	if back, err := Load(dir); err != nil || back.NodeID() != k.NodeID() {
 		t.Errorf("not the new keys: %v", err)
 	}
-	content := make([]byte, fileBytes)
-	if _, err := f.Read(content); err != nil || !bytes.Equal(content, make([]byte, fileBytes)) {
+	content, err := io.ReadAll(f)
+	if err != nil || len(content) < fixedBytes || !bytes.Equal(content, make([]byte, len(content))) {
 		t.Errorf("the old file still has its secrets, %v", err)
 	}
 	_ = old
@@ -83,7 +89,7 @@ func TestReplaceCutOff(t *testing.T) {
 	if err := os.Rename(path, path+".new"); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(path, make([]byte, fileBytes), 0o600); err != nil {
+	if err := os.WriteFile(path, make([]byte, fixedBytes), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if back, err := Load(dir); err != nil || back.NodeID() != k.NodeID() {
@@ -100,8 +106,10 @@ func TestRefused(t *testing.T) {
 		says  string
 	}{
 		"a flipped bit":      {func(p string, d []byte) error { d[20] ^= 1; return os.WriteFile(p, d, 0o600) }, "damaged"},
-		"cut":                {func(p string, d []byte) error { return os.WriteFile(p, d[:50], 0o600) }, "not a key file"},
-		"a newer format":     {func(p string, d []byte) error { d[12] = '2'; return os.WriteFile(p, d, 0o600) }, "not a key file"},
+		"cut":                {func(p string, d []byte) error { return os.WriteFile(p, d[:100], 0o600) }, "damaged"},
+		"a stub":             {func(p string, d []byte) error { return os.WriteFile(p, d[:40], 0o600) }, "not a key file"},
+		"a newer format":     {func(p string, d []byte) error { d[12] = '3'; return os.WriteFile(p, d, 0o600) }, "not a key file"},
+		"far too long":       {func(p string, d []byte) error { return os.WriteFile(p, make([]byte, 1<<20), 0o600) }, "at most"},
 		"readable by others": {func(p string, d []byte) error { return os.Chmod(p, 0o644) }, "chmod 600"},
 	} {
 		dir, _ := saved(t)

@@ -226,7 +226,7 @@ func (r *Room) Answer(o *state.Origin, reply ic.Reply, refund ic.Cycles) {
 			call.State, call.Reject, call.Reply = state.Rejected, cut(reply.Reject), nil
 		}
 		if old := r.Call(o.Request); old != nil {
-			call.Sender, call.Effective, call.Expiry = old.Sender, old.Effective, old.Expiry
+			call.Sender, call.Callee, call.Effective, call.Expiry = old.Sender, old.Callee, old.Effective, old.Expiry
 		}
 		r.SetCall(o.Request, &call)
 	case state.Request:

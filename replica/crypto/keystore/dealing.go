@@ -1,0 +1,141 @@
+package keystore
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+
+	"ashlar/replica/crypto/bls"
+	"ashlar/replica/crypto/dkg"
+)
+
+// ErrNoShare tells that the node holds no share from a transcript.
+var ErrNoShare = errors.New("this node holds no share of that key: load its transcript first")
+
+// EncryptionKey is the newest dealing key's public half, for the registry.
+func (k *Keys) EncryptionKey(random io.Reader) (*dkg.EncryptionKey, error) {
+	k.mu.RLock()
+	defer k.mu.RUnlock()
+	return k.dealing[len(k.dealing)-1].Public(random, k.NodeID())
+}
+
+// Rotate draws the next generation of the dealing key. Save before publishing its
+// EncryptionKey; the older ones still open what was dealt to them, until Retire.
+func (k *Keys) Rotate(random io.Reader) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if len(k.dealing) == maxDealing {
+		return fmt.Errorf("rotate the dealing key: %d generations are kept\n  load the transcripts dealt to the oldest, then retire it", maxDealing)
+	}
+	d, err := dkg.GenerateKey(random, k.dealing[len(k.dealing)-1].Generation+1)
+	if err == nil {
+		k.dealing = append(k.dealing, d)
+	}
+	return err
+}
+
+// Retire erases the dealing keys older than generation, but never the newest: who
+// takes this node over afterwards cannot open what was dealt to them.
+func (k *Keys) Retire(generation uint64) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	newest := k.dealing[len(k.dealing)-1]
+	k.dealing = slices.DeleteFunc(k.dealing, func(d *dkg.DecryptionKey) bool {
+		old := d.Generation < generation && d != newest
+		if old {
+			d.Erase()
+		}
+		return old
+	})
+}
+
+// Load decrypts this node's share from a transcript and keeps it. It is slow where
+// a dealer cheated (see dkg.Transcript.Load), and signing goes on meanwhile.
+func (k *Keys) Load(random io.Reader, t *dkg.Transcript) error {
+	id := t.Hash()
+	k.mu.RLock()
+	_, have := k.shares[id]
+	full := len(k.shares) >= maxShares
+	keys := make([]*dkg.DecryptionKey, len(k.dealing))
+	for i, d := range k.dealing {
+		keys[i] = d.Clone() // Retire may erase the original at any time
+		defer keys[i].Erase()
+	}
+	k.mu.RUnlock()
+	if have {
+		return nil
+	}
+	if full {
+		return fmt.Errorf("load a share: %d are kept already\n  retain only those in use", maxShares)
+	}
+	slices.Reverse(keys) // most often the newest fits
+	share, err := t.Load(random, k.NodeID(), keys...)
+	if err != nil {
+		return err
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if len(k.shares) >= maxShares {
+		share.Erase()
+		return fmt.Errorf("load a share: %d are kept already\n  retain only those in use", maxShares)
+	}
+	k.shares[id] = share
+	return nil
+}
+
+// Holds tells whether a share from the transcript with this hash is loaded.
+func (k *Keys) Holds(transcript [32]byte) bool {
+	k.mu.RLock()
+	defer k.mu.RUnlock()
+	return k.shares[transcript] != nil
+}
+
+// Use makes the shares of two transcripts those of RandomShare and StateShare.
+func (k *Keys) Use(low, high [32]byte) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	l, h := k.shares[low], k.shares[high]
+	if l == nil || h == nil {
+		return ErrNoShare
+	}
+	k.random, k.state = l, h
+	return nil
+}
+
+// SignWith makes a share of a signature under the key of one transcript.
+func (k *Keys) SignWith(transcript [32]byte, message []byte) ([]byte, error) {
+	k.mu.RLock()
+	defer k.mu.RUnlock()
+	s := k.shares[transcript]
+	if s == nil {
+		return nil, ErrNoShare
+	}
+	return s.Sign(message), nil
+}
+
+// Deal makes this node's dealing: of the share of the transcript that is reshared,
+// or of a fresh secret where previous is zero.
+func (k *Keys) Deal(random io.Reader, s *dkg.Session, dealer int, previous [32]byte) ([]byte, error) {
+	k.mu.RLock()
+	defer k.mu.RUnlock()
+	var share *bls.SecretKey
+	if previous != [32]byte{} {
+		if share = k.shares[previous]; share == nil {
+			return nil, ErrNoShare
+		}
+	}
+	return s.Deal(random, dealer, share)
+}
+
+// Retain erases all shares but those of these transcripts and those in use.
+func (k *Keys) Retain(transcripts ...[32]byte) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for id, s := range k.shares {
+		if s != k.random && s != k.state && !slices.Contains(transcripts, id) {
+			s.Erase()
+			delete(k.shares, id)
+		}
+	}
+}

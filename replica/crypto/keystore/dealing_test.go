@@ -1,0 +1,235 @@
+package keystore
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"crypto/sha3"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"ashlar/replica/crypto/bls"
+	"ashlar/replica/crypto/dkg"
+	"ashlar/replica/ic"
+)
+
+func stream(seed string) io.Reader {
+	h := sha3.NewSHAKE128()
+	h.Write([]byte(seed))
+	return h
+}
+
+func nodes(t *testing.T, n int) []*Keys {
+	t.Helper()
+	var out []*Keys
+	for i := range n {
+		share, err := bls.GenerateKey(stream("share"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		out = append(out, FromSeeds([32]byte{byte(i)}, share))
+	}
+	return out
+}
+
+// generate lets all nodes deal, and loads nobody's share.
+func generate(t *testing.T, all []*Keys, tag dkg.Tag, previous *dkg.Transcript) *dkg.Transcript {
+	t.Helper()
+	c := &dkg.Config{Subnet: ic.SubnetID{Principal: "s"}, Tag: tag, Previous: previous}
+	for _, k := range all {
+		e, err := k.EncryptionKey(stream("key"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if e, err = dkg.ParseEncryptionKey(k.NodeID(), e.Bytes()); err != nil { // through the registry
+			t.Fatal(err)
+		}
+		c.Dealers, c.Receivers = append(c.Dealers, k.NodeID()), append(c.Receivers, e)
+	}
+	s, err := dkg.NewSession(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var hash [32]byte
+	if previous != nil {
+		hash = previous.Hash()
+	}
+	var dealings []*dkg.Dealing
+	for i, k := range all[:s.Needed()] {
+		raw, err := k.Deal(stream("deal"), s, i, hash)
+		if err != nil {
+			t.Fatal(err)
+		}
+		d, err := s.Verify(i, raw)
+		if err != nil {
+			t.Fatal(err)
+		}
+		dealings = append(dealings, d)
+	}
+	tr, err := s.Combine(dealings)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tr
+}
+
+// Two intervals in the life of a node's keys.
+func TestIntervals(t *testing.T) {
+	all := nodes(t, 4)
+	k := all[2]
+	low, high := generate(t, all, dkg.Low, nil), generate(t, all, dkg.High, nil)
+	if err := k.Use(low.Hash(), high.Hash()); !errors.Is(err, ErrNoShare) {
+		t.Errorf("used what is not loaded: %v", err)
+	}
+	for _, n := range all {
+		for _, tr := range []*dkg.Transcript{low, high, high} {
+			if err := n.Load(stream("load"), tr); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := k.Use(low.Hash(), high.Hash()); err != nil {
+		t.Fatal(err)
+	}
+	m := []byte("message")
+	if low.Group().Holders[2].Verify(m, k.RandomShare(m)) != nil || high.Group().Holders[2].Verify(m, k.StateShare(m)) != nil {
+		t.Error("signs with other shares")
+	}
+	if sig, err := k.SignWith(high.Hash(), m); err != nil || !bytes.Equal(sig, k.StateShare(m)) || !k.Share().Equal(high.Group().Holders[2]) {
+		t.Errorf("another signature: %v", err)
+	}
+
+	if err := k.Rotate(stream("rotate")); err != nil {
+		t.Fatal(err)
+	}
+	k.Retire(99) // never the newest
+	next := generate(t, all, dkg.High, high)
+	if !next.Group().Key.Equal(high.Group().Key) {
+		t.Error("another key")
+	}
+	dir := t.TempDir()
+	if err := k.Save(dir); err != nil {
+		t.Fatal(err)
+	}
+	back, err := Load(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !back.Holds(low.Hash()) || !back.Holds(high.Hash()) || back.Holds(next.Hash()) || back.dealing[0].Generation != 2 || len(back.dealing) != 1 {
+		t.Error("other keys came back")
+	}
+	if err := back.Load(stream("load"), next); err != nil {
+		t.Fatal(err)
+	}
+	if err := back.Use(low.Hash(), next.Hash()); err != nil {
+		t.Fatal(err)
+	}
+	erased := back.shares[high.Hash()]
+	back.Retain()
+	if back.Holds(high.Hash()) || !back.Holds(next.Hash()) || !bytes.Equal(erased.Bytes(), make([]byte, 32)) {
+		t.Error("retained others than those in use")
+	}
+	if _, err := back.SignWith(high.Hash(), m); !errors.Is(err, ErrNoShare) {
+		t.Errorf("signed with an erased share: %v", err)
+	}
+}
+
+// Forward secrecy by rotation: what was dealt to a retired key stays closed.
+func TestRetired(t *testing.T) {
+	all := nodes(t, 1)
+	tr := generate(t, all, dkg.High, nil)
+	k := all[0]
+	old := k.dealing[0]
+	if err := k.Rotate(stream("r")); err != nil {
+		t.Fatal(err)
+	}
+	k.Retire(2)
+	if !bytes.Equal(old.Bytes()[8:], make([]byte, 32)) {
+		t.Error("the retired key is still in memory")
+	}
+	if err := k.Load(stream("l"), tr); !errors.Is(err, dkg.ErrNoKey) {
+		t.Errorf("opened: %v", err)
+	}
+	if _, err := k.Deal(stream("d"), nil, 0, [32]byte{1}); !errors.Is(err, ErrNoShare) {
+		t.Errorf("dealt a share that is not there: %v", err)
+	}
+	for range maxDealing - 1 {
+		if err := k.Rotate(stream("r")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := k.Rotate(stream("r")); err == nil {
+		t.Error("no limit on generations")
+	}
+}
+
+func TestCommittee(t *testing.T) {
+	all := nodes(t, 3)
+	m := []byte("block")
+	var keys []*bls.PublicKey
+	var sigs [][]byte
+	for _, k := range all {
+		if err := k.Committee().VerifyPossession(k.CommitteePossession()); err != nil {
+			t.Error(err)
+		}
+		keys, sigs = append(keys, k.Committee()), append(sigs, k.CommitteeShare(m))
+	}
+	sum, err := bls.AggregateKeys(keys)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sig, err := bls.Aggregate(sigs)
+	if err != nil || sum.Verify(m, sig) != nil {
+		t.Errorf("not their signature: %v", err)
+	}
+	if again := nodes(t, 3); !again[1].Committee().Equal(keys[1]) || keys[0].Equal(keys[1]) {
+		t.Error("seeds make other keys, or the same for all")
+	}
+}
+
+// A file of the first format gets the keys it lacks, once.
+func TestFirstFormat(t *testing.T) {
+	_, k := saved(t)
+	data := append([]byte(magic1), k.node.Seed()...)
+	data = append(data, k.share.Bytes()...)
+	sum := sha256.Sum256(data)
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, FileName), append(data, sum[:]...), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	one, err := Load(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	two, err := Load(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if one.NodeID() != k.NodeID() || !one.Share().Equal(k.Share()) {
+		t.Error("another node")
+	}
+	if !one.Committee().Equal(two.Committee()) || !bytes.Equal(one.dealing[0].Bytes(), two.dealing[0].Bytes()) {
+		t.Error("the drawn keys were not saved")
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	share, err := bls.GenerateKey(stream("fuzz"))
+	if err != nil {
+		f.Fatal(err)
+	}
+	k := FromSeeds([32]byte{}, share)
+	k.shares[[32]byte{1}] = share
+	f.Add(k.encode())
+	f.Add([]byte(magic1))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		body := append([]byte(magic2), data...)
+		sum := sha256.Sum256(body)
+		if k, _, err := parse(append(body, sum[:]...)); err == nil && len(k.encode()) > int(maxFileBytes) {
+			t.Error("longer than the limit")
+		}
+		parse(data)
+	})
+}
