@@ -63,8 +63,13 @@ func (h *Host) openImage() (*vm.Image, string, error) {
 }
 
 // image takes the guest of our slot and measures it, before anything of it runs.
-func (h *Host) image(context.Context) (string, error) {
-	p := <-h.ahead
+func (h *Host) image(ctx context.Context) (string, error) {
+	var p prefetched
+	select {
+	case p = <-h.ahead:
+	case <-ctx.Done():
+		return "", ctx.Err()
+	}
 	if p.err != nil {
 		return "", p.err
 	}

@@ -33,6 +33,7 @@ func (g *gate) see(h hostlink.Health) bool {
 // ready waits for the health gate. On trial it has the configuration's time for
 // that; else as long as it takes, because there is nothing to go back to.
 func (h *Host) ready(ctx context.Context) (string, error) {
+	close(h.gated)
 	trial := h.upgrade.OnTrial()
 	wait, cancel := context.WithCancel(ctx)
 	if trial {
