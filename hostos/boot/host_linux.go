@@ -35,6 +35,7 @@ import (
 const (
 	journalBytes = 4 << 20 // a day of ordinary lines
 	maxPhases    = 200     // kept for status: the boot's, and those of some restarted guests
+	maxTold      = 100     // phases that one life of the guest may put on our console, which is slow
 
 	bootLimit = 10 * time.Minute // of a trial, up to the health gate, which has its own: emulation on a loaded machine needs two
 	failLimit = 30 * time.Second // to write why a trial failed: a disk that hangs must not keep it running
@@ -81,6 +82,7 @@ type Host struct {
 	link    *hostlink.Conn
 	health  hostlink.Health
 	heard   time.Time // when the guest last said anything
+	told    int       // phases that this life of the guest has told
 	readyAt time.Duration
 	news    chan struct{} // a health frame came
 }
