@@ -1,6 +1,7 @@
 package boot
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -29,7 +30,7 @@ func TestTheHealthGateWantsProgress(t *testing.T) {
 		var g gate
 		got := -1
 		for i, h := range tc.said {
-			if g.see(h) {
+			if g.see(h, nil) {
 				got = i
 				break
 			}
@@ -37,6 +38,14 @@ func TestTheHealthGateWantsProgress(t *testing.T) {
 		if got != tc.pass {
 			t.Errorf("%s: opens at %d, want %d", tc.name, got, tc.pass)
 		}
+	}
+	var g gate
+	down := errors.New("no link on eth0")
+	if g.see(healthy(4), nil) || g.see(healthy(5), down) || g.see(healthy(6), nil) || !g.see(healthy(7), nil) {
+		t.Error("the network does not matter")
+	}
+	if why := told(healthy(4), down); !strings.Contains(why, "the network is not up: no link on eth0") {
+		t.Error(why)
 	}
 }
 
@@ -70,6 +79,17 @@ func TestAGuestCannotForgeHostLines(t *testing.T) {
 	}
 	if h.health.Height != 3 {
 		t.Errorf("%+v", h.health)
+	}
+}
+
+func TestAGuestCannotFloodTheConsole(t *testing.T) {
+	var console strings.Builder
+	h := &Host{log: journal.New(1<<16, &console), news: make(chan struct{}, 1)}
+	for range 10 * maxTold {
+		h.hear(hostlink.Frame{Kind: hostlink.KindPhase, Phase: &hostlink.Phase{Name: "x"}})
+	}
+	if n := strings.Count(console.String(), "\n"); n != maxTold {
+		t.Errorf("%d lines", n)
 	}
 }
 

@@ -170,7 +170,7 @@ func (h *Host) power(ctx context.Context) error {
 
 // Off obeys the outcome. It does not return.
 func Off(o Outcome) {
-	unix.Sync()
+	within(failLimit, unix.Sync) // what must last was synced by who wrote it
 	cmd := unix.LINUX_REBOOT_CMD_POWER_OFF
 	if o == Restart {
 		cmd = unix.LINUX_REBOOT_CMD_RESTART

@@ -54,12 +54,14 @@ func (m *Machine) Verity(ctx context.Context) (string, error) {
 	if err := os.MkdirAll(newRoot, 0o755); err != nil {
 		return "", err
 	}
-	err = block.Wait(ctx, func() (bool, error) {
+	wait, cancel := context.WithTimeout(ctx, diskDeadline)
+	defer cancel()
+	err = block.Wait(wait, func() (bool, error) {
 		_, err := os.Stat("/dev/dm-0")
 		return err == nil, nil
 	})
 	if err != nil {
-		return "", err
+		return "", fmt.Errorf("the mapped root does not appear: %w", err)
 	}
 	if err := os.WriteFile("/sys/block/dm-0/queue/read_ahead_kb", []byte(readAheadKiB), 0); err != nil {
 		return "", fmt.Errorf("set the read-ahead of the root: %w", err)
@@ -113,9 +115,18 @@ func (m *Machine) Root(context.Context) (string, error) {
 // Exec replaces this process by the one in the root. It returns on failure only.
 func (m *Machine) Exec() error {
 	next := second[m.Line.Role]
-	env := []string{"PATH=/sbin:/bin:/usr/sbin:/usr/bin", "HOME=/", "ASHLAR_SLOT=" + string(m.Slot.Slot()), "ASHLAR_DISK=" + m.Slot.Part.Disk}
-	err := unix.Exec(next, []string{next}, env)
+	err := unix.Exec(next, []string{next}, m.environment())
 	return fmt.Errorf("start %s: %w", next, err)
+}
+
+// environment is all that the next process is told. That the boot is a trial is told here, because a release whose hostd
+// fails before it can read the record itself must fall back, too.
+func (m *Machine) environment() []string {
+	env := []string{"PATH=/sbin:/bin:/usr/sbin:/usr/bin", "HOME=/", "ASHLAR_SLOT=" + string(m.Slot.Slot()), "ASHLAR_DISK=" + m.Slot.Part.Disk}
+	if m.Trial {
+		env = append(env, "ASHLAR_TRIAL=1")
+	}
+	return env
 }
 
 // emptyInitramfs gives the memory of the initramfs back. It never crosses into

@@ -22,8 +22,9 @@ import (
 
 // A Machine is what the stages find out, each for those after it.
 type Machine struct {
-	Line cmdline.CommandLine
-	Slot Found
+	Line  cmdline.CommandLine
+	Slot  Found
+	Trial bool // this release has not proved itself: hostd falls back on any failure
 
 	unsaid []phases.Report
 }

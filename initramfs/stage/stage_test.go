@@ -194,3 +194,14 @@ func TestTheBootEntryOfASlot(t *testing.T) {
 		t.Error("a disk without ESP has a boot entry")
 	}
 }
+
+func TestTheNextProcessIsToldOfATrial(t *testing.T) {
+	m := &Machine{Slot: Found{Part: part("root-b", "/dev/vda6", nil)}}
+	if env := strings.Join(m.environment(), " "); strings.Contains(env, "TRIAL") || !strings.Contains(env, "ASHLAR_SLOT=b ASHLAR_DISK=/dev/vda") {
+		t.Errorf("%s", env)
+	}
+	m.Trial = true
+	if env := strings.Join(m.environment(), " "); !strings.Contains(env, "ASHLAR_TRIAL=1") {
+		t.Errorf("%s", env)
+	}
+}

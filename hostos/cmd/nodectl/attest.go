@@ -80,6 +80,10 @@ func (c *call) enrolMachine(ctx context.Context) (evidence.Identity, error) {
 	if err := c.get(ctx, "/v1/identity", &id); err != nil {
 		return id, err
 	}
+	maker, err := verify.Certificate(id)
+	if err != nil {
+		return id, err
+	}
 	challenge, secret, err := verify.Challenge(rand.Reader, id)
 	if err != nil {
 		return id, err
@@ -92,10 +96,15 @@ func (c *call) enrolMachine(ctx context.Context) (evidence.Identity, error) {
 	if err != nil {
 		return id, err
 	}
-	if err := os.WriteFile(c.enrol, file, 0o644); err != nil {
+	if err := create(c.enrol, file, 0o644); err != nil {
 		return id, err
 	}
 	fmt.Fprintf(c.out, "machine %s enrolled in %s\n", id.Hash(), c.enrol)
+	if maker == nil {
+		fmt.Fprintln(c.out, "  its TPM carries no maker's certificate: that it is a TPM, and of this machine, is your word")
+	} else {
+		fmt.Fprintf(c.out, "  its TPM's certificate is issued by %s, number %x: whether you trust that maker is your word\n", maker.Issuer, maker.SerialNumber)
+	}
 	return id, nil
 }
 

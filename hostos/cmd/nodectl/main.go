@@ -58,9 +58,9 @@ type asked struct{ error }
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	err := run(ctx, os.Args[1:], os.Stdout)
+	err := run(ctx, os.Args[1:], plain{os.Stdout})
 	if err != nil {
-		fmt.Fprintf(os.Stderr, "nodectl: %v\n", err)
+		fmt.Fprintf(plain{os.Stderr}, "nodectl: %v\n", err)
 	}
 	os.Exit(exitCode(err))
 }
