@@ -37,16 +37,47 @@ func Binaries(root, dir string, packages []string, extraEnv ...string) error {
 		}
 		names[path.Base(p)] = p
 	}
-	args := append([]string{"build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w -buildid=", "-o", abs + "/"}, packages...)
+	env := append(append(os.Environ(), goEnv...), extraEnv...)
+	wrapper, modules, err := trimasm(root, env)
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(filepath.Dir(wrapper))
+	args := append([]string{"build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w -buildid=", "-toolexec='" + wrapper + "'", "-o", abs + "/"}, packages...)
 	cmd := exec.Command("go", args...)
-	cmd.Dir = root
-	cmd.Env = append(append(os.Environ(), goEnv...), extraEnv...)
+	cmd.Dir, cmd.Env = root, append(env, "ASHLAR_MODCACHE="+modules)
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
 	if err := cmd.Run(); err != nil {
 		return fmt.Errorf("go build %s: %w\n%s", strings.Join(packages, " "), err, out.String())
 	}
 	return nil
+}
+
+// trimasm builds the program that stands before the assembler, and finds the folder that it takes out of paths.
+func trimasm(root string, env []string) (wrapper, modules string, err error) {
+	tmp, err := os.MkdirTemp("", "ashlar-trimasm-")
+	if err != nil {
+		return "", "", err
+	}
+	wrapper = filepath.Join(tmp, "trimasm")
+	if _, err := goTool(root, env, "build", "-trimpath", "-buildvcs=false", "-o", wrapper, "./build/cmd/trimasm"); err != nil {
+		return "", "", err
+	}
+	modules, err = goTool(root, env, "env", "GOMODCACHE")
+	return wrapper, strings.TrimSpace(modules), err
+}
+
+func goTool(root string, env []string, args ...string) (string, error) {
+	cmd := exec.Command("go", args...)
+	cmd.Dir, cmd.Env = root, env
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		return "", fmt.Errorf("go %s: %w\n%s", strings.Join(args, " "), err, stderr.String())
+	}
+	return string(out), nil
 }
 
 // Mains lists every main package that an image holds or a person needs.
