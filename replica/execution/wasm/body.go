@@ -53,6 +53,9 @@ type bodyPass struct {
 	maxHeight int
 	spills    spills
 	floats    floats
+	alive     liveness
+	values    uint64 // alive at branches: see live.go
+	squares   uint64
 }
 
 // A value on the operand stack. Type 0 is unknown: below a branch that is always taken.
@@ -73,6 +76,7 @@ type frame struct {
 	unreachable     bool // the rest of the frame cannot be reached
 	live            bool // the frame itself is written
 	label           int  // of the branch target in out
+	table           int  // the last br_table that named it
 	wrapped         bool // a loop with its slow path outlined
 	cost            uint64
 	sets            uint64 // assignments to locals before it
@@ -166,6 +170,7 @@ func (p *bodyPass) run(index int) error {
 	p.versions = make([]uint32, len(p.locals))
 	p.checked = make([]fact, len(p.locals))
 	p.spills.lastSet = make([]uint32, len(p.locals))
+	p.alive = newLiveness(len(p.locals))
 	p.floats.shape = make([]nanSet, len(p.locals))
 	p.floats.other = make([]bool, len(p.locals))
 	for i := range p.typ.params {
@@ -187,12 +192,18 @@ func (p *bodyPass) run(index int) error {
 		if p.weight > maxBodyWeight {
 			p.r.fail("function is too complex: its weight is above %d", maxBodyWeight)
 		}
+		if p.rw.moved > maxMoved {
+			p.r.fail("module is too complex: its calls and branches carry more than %d values", maxMoved)
+		}
 	}
 	if p.r.more() {
 		p.r.fail("operators remaining after the end of the function")
 	}
+	if p.values, p.squares = p.alive.sums(); p.values > maxLiveValues || p.squares > maxLiveSquares {
+		p.r.fail("function is too complex: too many values are alive across its branches")
+	}
 	// What the second step does not need goes: all bodies wait for it.
-	p.stack, p.frames, p.versions, p.checked = nil, nil, nil, nil
+	p.stack, p.frames, p.versions, p.checked, p.alive = nil, nil, nil, nil, liveness{}
 	return p.r.err
 }
 
@@ -276,6 +287,7 @@ func (p *bodyPass) push(t ValType) *value {
 }
 
 func (p *bodyPass) pushAll(ts []ValType) {
+	p.rw.moved += uint64(len(ts))
 	for i, t := range ts {
 		v := p.push(t)
 		if i < len(ts)-1 {
@@ -314,6 +326,7 @@ func (p *bodyPass) pop(t ValType) value {
 }
 
 func (p *bodyPass) popAll(ts []ValType) {
+	p.rw.moved += uint64(len(ts))
 	for i := len(ts) - 1; i >= 0; i-- {
 		p.pop(ts[i])
 	}
@@ -450,6 +463,7 @@ func (p *bodyPass) local(code byte) {
 	}
 	t := p.locals[i]
 	if code == opLocalGet {
+		p.alive.get(i)
 		p.emitU32(code, i)
 		v := p.push(t)
 		v.local, v.version = i+1, p.versions[i]
@@ -469,6 +483,7 @@ func (p *bodyPass) local(code byte) {
 	p.emitU32(code, i)
 	p.versions[i]++
 	p.spills.set(i)
+	p.alive.assign(i)
 	if from.small {
 		p.markChecked(i)
 	}

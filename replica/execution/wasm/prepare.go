@@ -108,11 +108,15 @@ func prepare(code []byte, opt options) (*Prepared, error) {
 	}
 	rw := newRewriter(m, code, opt)
 	bodies := make([]*bodyPass, len(m.bodies))
+	var values, squares uint64
 	for i := range m.bodies {
 		if bodies[i], err = rw.walk(i); err != nil {
 			return nil, m.inFunction(uint32(m.importedFuncs+i), err)
 		}
 		p.Info.Instructions += bodies[i].ops
+		if values, squares = values+bodies[i].values, squares+bodies[i].squares; values > maxLiveValuesTotal || squares > maxLiveSquaresTotal {
+			return nil, fmt.Errorf("module is too complex: too many values are alive across the branches of its functions")
+		}
 	}
 	rw.planDepth(bodies)
 	for i, b := range bodies {

@@ -25,6 +25,7 @@ type rewriter struct {
 
 	mutates  bool // tables or segments can change
 	usesData bool // memory.init or data.drop occur
+	moved    uint64
 	exports  []export
 }
 
