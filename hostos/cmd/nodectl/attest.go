@@ -135,9 +135,12 @@ func (c *call) readBundle() (bundle.Manifest, string, error) {
 	return r.Manifest, fmt.Sprintf("%x", id[:8]), nil
 }
 
+// releasePub is what the build calls it.
+const releasePub = "release.pub"
+
 // release is the key that signs releases: release.pub beside the bundle, if not said otherwise.
 func (c *call) release() (*ecdsa.PublicKey, error) {
-	path := orElse(c.releaseKey, filepath.Join(filepath.Dir(c.bundle), "release.pub"))
+	path := orElse(c.releaseKey, filepath.Join(filepath.Dir(c.bundle), releasePub))
 	raw, err := os.ReadFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("the release's public key: %w\n  say where it is: --release-key FILE", err)
