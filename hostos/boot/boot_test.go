@@ -1,6 +1,7 @@
 package boot
 
 import (
+	"context"
 	"errors"
 	"os"
 	"path/filepath"
@@ -8,6 +9,7 @@ import (
 	"testing"
 
 	"ashlar/guestos/hostlink"
+	"ashlar/hardware/watchdog"
 	"ashlar/internal/journal"
 	"ashlar/internal/phases"
 )
@@ -107,6 +109,25 @@ func TestProcesses(t *testing.T) {
 	}
 	if n, vm := processes(proc); n != 2 || vm != 4096 {
 		t.Errorf("%d processes, %d KiB", n, vm)
+	}
+}
+
+// The service starts before the drivers are loaded.
+func TestTheWatchdogIsWaitedFor(t *testing.T) {
+	tries := 0
+	w, err := openWatchdog(t.Context(), func() (string, error) {
+		if tries++; tries < 2 {
+			return "", watchdog.ErrNone
+		}
+		return "/dev/watchdog", nil
+	})
+	if err != nil || w != "/dev/watchdog" || tries != 2 {
+		t.Errorf("%q %v after %d tries", w, err, tries)
+	}
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := openWatchdog(gone, func() (string, error) { return "", watchdog.ErrNone }); !errors.Is(err, watchdog.ErrNone) {
+		t.Errorf("%v", err)
 	}
 }
 

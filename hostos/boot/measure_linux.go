@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 
 	"ashlar/attestation/evidence"
+	"ashlar/hardware/efi"
 	"ashlar/hardware/tpm"
 )
 
@@ -34,6 +35,9 @@ func (h *Host) openTPM(context.Context) (string, error) {
 	t.claim(func(c *evidence.Claims) {
 		*c = evidence.Claims{Version: h.line.Version, Slot: string(h.slot), Config: config}
 	})
+	if err := enforced(efi.Path); err != nil {
+		h.note("Secure Boot is not enforced, anything may have been started here: " + err.Error() + ": enrol the release's keys in the firmware's setup and switch it on")
+	}
 	dev, err := tpm.Open(tpm.DevicePath)
 	if err != nil {
 		return h.unattested(err), nil

@@ -2,9 +2,12 @@ package boot
 
 import (
 	"errors"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
+	"ashlar/hardware/efi"
 	"ashlar/hardware/tpm"
 	"ashlar/hostos/api"
 	"ashlar/internal/journal"
@@ -47,4 +50,23 @@ func TestABusyTPMKeepsNobodyFromTheStatus(t *testing.T) {
 		t.Errorf("one too many: %v", err)
 	}
 	close(out)
+}
+
+func TestSecureBootThatIsOffIsSaid(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "SecureBoot-"+efi.Global.String())
+	for _, tc := range []struct {
+		content []byte
+		ok      bool
+	}{{[]byte{6, 0, 0, 0, 1}, true}, {[]byte{6, 0, 0, 0, 0}, false}, {[]byte{6, 0, 0, 0}, false}, {nil, false}} {
+		if err := os.WriteFile(file, tc.content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := enforced(dir); (err == nil) != tc.ok {
+			t.Errorf("% x: %v", tc.content, err)
+		}
+	}
+	if enforced(filepath.Join(dir, "none")) == nil {
+		t.Error("a machine without UEFI enforces")
+	}
 }

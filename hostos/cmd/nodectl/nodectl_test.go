@@ -188,44 +188,73 @@ func TestARefusedBundleIsSaidAndTheNodeGoesOn(t *testing.T) {
 	}
 }
 
-func TestAMachineWithoutATPMCannotBeEnrolled(t *testing.T) {
-	_, url, _ := lab(t)
+// release writes a small bundle, and the key that signed it beside it.
+func release(t *testing.T) (file string, raw []byte) {
+	t.Helper()
 	dir := t.TempDir()
-	release, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
-	pub, err := keys.EncodePublic(&release.PublicKey)
+	pub, err := keys.EncodePublic(&key.PublicKey)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var b bytes.Buffer
 	_, err = bundle.Write(&b, bundle.Manifest{Version: "1.0.0", MinUpgradeFrom: "1.0.0", Floor: "1.0.0"}, []bundle.Source{
-		{Name: "guest", Open: func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader("guest")), nil }}}, release, dir)
+		{Name: "guest", Open: func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader("guest")), nil }}}, key, dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	file, id := filepath.Join(dir, "bundle"), filepath.Join(dir, "identity")
-	if err := errors.Join(os.WriteFile(file, b.Bytes(), 0o600), os.WriteFile(filepath.Join(dir, "release.pub"), pub, 0o600)); err != nil {
+	file = filepath.Join(dir, "bundle")
+	if err := errors.Join(os.WriteFile(file, b.Bytes(), 0o600), os.WriteFile(filepath.Join(dir, releasePub), pub, 0o600)); err != nil {
 		t.Fatal(err)
 	}
-	_, err = nodectl("attest", "--url", url, "--bundle", file, "--enrol", id)
+	return file, b.Bytes()
+}
+
+var damages = map[string]func([]byte) []byte{
+	"cut short": func(b []byte) []byte { return b[:len(b)-1] },
+	"changed":   func(b []byte) []byte { b[len(b)-1] ^= 1; return b },
+}
+
+func TestAMachineWithoutATPMCannotBeEnrolled(t *testing.T) {
+	_, url, _ := lab(t)
+	file, raw := release(t)
+	id := filepath.Join(t.TempDir(), "identity")
+	_, err := nodectl("attest", "--url", url, "--bundle", file, "--enrol", id)
 	if exitCode(err) != 1 || !strings.Contains(err.Error(), "this machine has no TPM 2.0") {
 		t.Errorf("exit %d: %v", exitCode(err), err)
 	}
 	if _, err := os.Stat(id); err == nil {
 		t.Error("an identity file was written all the same")
 	}
-	for name, damage := range map[string]func([]byte) []byte{
-		"cut short": func(b []byte) []byte { return b[:len(b)-1] },
-		"changed":   func(b []byte) []byte { b[len(b)-1] ^= 1; return b },
-	} {
-		if err := os.WriteFile(file, damage(bytes.Clone(b.Bytes())), 0o600); err != nil {
+	for name, damage := range damages {
+		if err := os.WriteFile(file, damage(bytes.Clone(raw)), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := nodectl("attest", "--url", url, "--bundle", file, "--enrol", id); exitCode(err) != 1 || !strings.Contains(err.Error(), name) {
 			t.Errorf("a bundle %s: %v", name, err)
 		}
+	}
+}
+
+func TestADamagedBundleIsNotSentWhereItsKeyIsKnown(t *testing.T) {
+	n, url, key := lab(t)
+	file, raw := release(t)
+	for name, damage := range damages {
+		if err := os.WriteFile(file, damage(bytes.Clone(raw)), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := nodectl("upgrade", "--url", url, "--bundle", file, "--key", key); exitCode(err) != 1 || !strings.Contains(err.Error(), name) || n.got != nil {
+			t.Errorf("a bundle %s: %v, sent %d bytes", name, err, len(n.got))
+		}
+	}
+	if err := os.WriteFile(file, raw, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := nodectl("upgrade", "--url", url, "--bundle", file, "--key", key, "--no-wait"); err != nil || !bytes.Equal(n.got, raw) {
+		t.Errorf("%v, sent %d bytes", err, len(n.got))
 	}
 }
 
