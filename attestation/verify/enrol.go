@@ -5,6 +5,7 @@ import (
 	"crypto"
 	"crypto/subtle"
 	"crypto/x509"
+	"encoding/asn1"
 	"errors"
 	"fmt"
 	"io"
@@ -81,7 +82,15 @@ func Certificate(id evidence.Identity) (*x509.Certificate, error) {
 	if len(id.EKCert) == 0 {
 		return nil, nil
 	}
-	cert, err := x509.ParseCertificate(id.EKCert)
+	var der asn1.RawValue
+	padding, err := asn1.Unmarshal(id.EKCert, &der)
+	if err == nil && len(bytes.Trim(padding, "\x00\xff")) > 0 { // some makers' NV index is larger than what is in it
+		err = errors.New("there are bytes behind it")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("the endorsement key's certificate: %w", err)
+	}
+	cert, err := x509.ParseCertificate(der.FullBytes)
 	if err != nil {
 		return nil, fmt.Errorf("the endorsement key's certificate: %w", err)
 	}

@@ -2,9 +2,14 @@ package verify_test
 
 import (
 	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/sha256"
+	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/json"
+	"math/big"
 	"os"
 	"path/filepath"
 	"slices"
@@ -289,6 +294,48 @@ func TestEnrol(t *testing.T) {
 	soft.EK = id.AK
 	if _, _, err := verify.Challenge(rand.Reader, soft); err == nil {
 		t.Error("a signing key was taken as endorsement key")
+	}
+}
+
+func TestTheMakersCertificateIsForThisKey(t *testing.T) {
+	e, _ := recorded(t)
+	id := e.Identity
+	id.EKCert = nil
+	if c, err := verify.Certificate(id); c != nil || err != nil {
+		t.Errorf("a TPM without a certificate: %v %v", c, err)
+	}
+	ek, err := tpm2.Unmarshal[tpm2.TPMTPublic](id.EK)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pub, err := tpm2.Pub(*ek)
+	if err != nil {
+		t.Fatal(err)
+	}
+	maker, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	issue := func(pub any) []byte {
+		ca := &x509.Certificate{SerialNumber: big.NewInt(7), Subject: pkix.Name{CommonName: "a maker of TPMs"}}
+		der, err := x509.CreateCertificate(rand.Reader, ca, ca, pub, maker)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return der
+	}
+	good := issue(pub)
+	for name, der := range map[string][]byte{"as it is": good, "in a larger index": append(bytes.Clone(good), 0xff, 0xff, 0)} {
+		id.EKCert = der
+		if c, err := verify.Certificate(id); err != nil || c.Issuer.CommonName != "a maker of TPMs" {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	for name, der := range map[string][]byte{"another key's": issue(&maker.PublicKey), "cut short": good[:len(good)-1], "with bytes behind it": append(bytes.Clone(good), 1), "garbage": []byte("x")} {
+		id.EKCert = der
+		if c, err := verify.Certificate(id); err == nil || c != nil {
+			t.Errorf("a certificate %s was taken", name)
+		}
 	}
 }
 

@@ -30,6 +30,8 @@ import (
 	"ashlar/internal/journal"
 	"ashlar/internal/phases"
 	"ashlar/internal/supervise"
+
+	"golang.org/x/sys/unix"
 )
 
 const (
@@ -74,6 +76,7 @@ func Run(ctx context.Context) error {
 	g.services = supervise.New(g.log.Printf)
 	g.replica = newReplica(g.log)
 	g.replayInit()
+	warm(replicaBinary)
 	err := phases.Run(ctx, cmdline.Guest, phases.Uptime, []phases.Phase{
 		{Name: "devices", Run: g.devices},
 		{Name: "hostlink", Run: g.hostlink},
@@ -89,6 +92,17 @@ func Run(ctx context.Context) error {
 	stop(err)
 	g.services.Wait()
 	return errors.Join(err, g.unmount())
+}
+
+// warm asks the kernel to read a program while the phases before it wait for
+// devices. It is a hint: what fails here fails again, and is told, at the start.
+func warm(program string) {
+	f, err := os.Open(program)
+	if err != nil {
+		return
+	}
+	defer f.Close()
+	_ = unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_WILLNEED)
 }
 
 // replayInit tells what the init did, as phases of the guest.

@@ -25,6 +25,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"sync"
 	"time"
 
 	"ashlar/attestation/evidence"
@@ -40,7 +41,7 @@ const (
 	headTimeout  = 10 * time.Second
 	replyTimeout = 60 * time.Second // a TPM is slow, an emulated one slower
 	uploadTime   = 30 * time.Minute // a bundle over a poor line
-	idleTimeout  = 60 * time.Second
+	idleTimeout  = 5 * time.Second  // an idle connection keeps others out
 	maxHeader    = 16 << 10
 )
 
@@ -260,15 +261,12 @@ func (l *limited) Accept() (net.Conn, error) {
 
 type slotted struct {
 	net.Conn
-	l      *limited
-	closed bool
+	l    *limited
+	once sync.Once // net/http closes when it is done, and when the server is closed meanwhile
 }
 
 func (s *slotted) Close() error {
 	err := s.Conn.Close()
-	if !s.closed { // net/http closes once per connection, from one goroutine
-		s.closed = true
-		<-s.l.slots
-	}
+	s.once.Do(func() { <-s.l.slots })
 	return err
 }

@@ -14,6 +14,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -193,21 +194,63 @@ func TestPlainRequests(t *testing.T) {
 	}
 }
 
-func TestNoncesAreBoundedAndExpire(t *testing.T) {
+func TestNoncesExpireAndNobodyPushesThemOut(t *testing.T) {
 	g := newGate(nil)
-	now := time.Unix(1000, 0)
-	g.now = func() time.Time { return now }
+	now := time.Hour
+	g.since = func() time.Duration { return now }
 	first := g.nonce()
-	for range maxNonces {
+	for range 10000 { // a stranger asks for many
 		g.nonce()
 	}
-	if g.take(first) || len(g.nonces) != maxNonces {
-		t.Errorf("the oldest of %d nonces is still good", len(g.nonces))
+	if len(g.used) != 0 || !g.take(first) || g.take(first) {
+		t.Errorf("%d kept; the first nonce must be good, once", len(g.used))
 	}
 	n := g.nonce()
-	now = now.Add(nonceLife + time.Second)
+	now += nonceLife + 1
 	if g.take(n) {
 		t.Error("a nonce lives for ever")
+	}
+	g.take(g.nonce())
+	if len(g.used) != 1 {
+		t.Errorf("%d used nonces are kept that have expired anyway", len(g.used))
+	}
+	for range 2 * maxUsed {
+		g.take(g.nonce())
+	}
+	if len(g.used) != maxUsed {
+		t.Errorf("%d used nonces are kept, want at most %d", len(g.used), maxUsed)
+	}
+}
+
+func TestANonceIsThisNodesAndThisBoots(t *testing.T) {
+	g := newGate(nil)
+	n := g.nonce()
+	for name, n := range map[string]string{
+		"another node's": newGate(nil).nonce(), "empty": "", "not hex": strings.Repeat("x", 64), "short": n[:62],
+		"another time": strings.Replace(n, n[:16], "ffffffffffffffff", 1), "of zeros": strings.Repeat("0", 64),
+	} {
+		if g.take(n) {
+			t.Errorf("%s: taken", name)
+		}
+	}
+	if !g.take(n) {
+		t.Error("our own is refused")
+	}
+}
+
+func TestAConnectionGivesItsPlaceBackOnce(t *testing.T) {
+	l := &limited{slots: make(chan struct{}, 2)}
+	l.slots <- struct{}{}
+	l.slots <- struct{}{}
+	here, _ := net.Pipe()
+	c := &slotted{Conn: here, l: l}
+	var both sync.WaitGroup
+	for range 2 {
+		both.Go(func() { c.Close() })
+	}
+	both.Wait()
+	if len(l.slots) != 1 {
+		t.Errorf("%d places are taken, want one", len(l.slots))
 	}
 }
 

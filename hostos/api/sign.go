@@ -2,12 +2,15 @@ package api
 
 import (
 	"crypto/ed25519"
+	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"sync"
 	"time"
@@ -25,9 +28,10 @@ const (
 
 const (
 	domain     = "ashlar node request 1"
-	nonceBytes = 32
 	nonceLife  = 5 * time.Minute // a bundle is hashed in seconds, a person types slowly
-	maxNonces  = 256             // outstanding; the oldest go first
+	maxUsed    = 1024            // nonces used up within that time; each took an administrator's signature
+	nonceHead  = 16              // when it was given, and eight random bytes
+	nonceBytes = 2 * nonceHead   // and as much of the MAC of that
 )
 
 // message is what an administrator signs: nothing of it can be changed, moved
@@ -46,43 +50,54 @@ func Sign(r *http.Request, key ed25519.PrivateKey, nonce string, body [sha256.Si
 	r.Header.Set(headerSignature, base64.StdEncoding.EncodeToString(ed25519.Sign(key, message(r.Method, r.URL.Path, nonce, sum))))
 }
 
-// gate checks signed requests.
+// gate checks signed requests. It keeps nothing of the nonces that it gives to
+// whoever asks, so that nobody can push an administrator's out: it knows its own
+// by their MAC, whose key dies with the process, and remembers those used.
 type gate struct {
-	keys []ed25519.PublicKey
-	now  func() time.Time
+	keys   []ed25519.PublicKey
+	since  func() time.Duration // since the start; a clock that is set does not move it
+	secret [sha256.Size]byte
 
-	mu     sync.Mutex
-	nonces map[string]time.Time // -> when it was given out
-	order  []string
+	mu   sync.Mutex
+	used map[string]time.Duration // -> when it was given
 }
 
 func newGate(keys []ed25519.PublicKey) *gate {
-	return &gate{keys: keys, now: time.Now, nonces: map[string]time.Time{}}
+	start := time.Now()
+	g := &gate{keys: keys, since: func() time.Duration { return time.Since(start) }, used: map[string]time.Duration{}}
+	rand.Read(g.secret[:])
+	return g
 }
 
 // nonce gives a new one.
 func (g *gate) nonce() string {
-	b := make([]byte, nonceBytes)
-	rand.Read(b)
-	n := hex.EncodeToString(b)
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.nonces[n] = g.now()
-	g.order = append(g.order, n)
-	for len(g.order) > maxNonces {
-		delete(g.nonces, g.order[0])
-		g.order = g.order[1:]
-	}
-	return n
+	b := make([]byte, nonceHead)
+	binary.BigEndian.PutUint64(b, uint64(g.since()))
+	rand.Read(b[8:])
+	return hex.EncodeToString(append(b, g.mac(b)...))
 }
 
-// take uses a nonce up.
+func (g *gate) mac(head []byte) []byte {
+	h := hmac.New(sha256.New, g.secret[:])
+	h.Write(head)
+	return h.Sum(nil)[:nonceBytes-nonceHead]
+}
+
+// take uses a nonce up. Its signature was checked.
 func (g *gate) take(n string) bool {
+	b, err := hex.DecodeString(n)
+	if err != nil || len(b) != nonceBytes || !hmac.Equal(b[nonceHead:], g.mac(b[:nonceHead])) {
+		return false
+	}
+	key, given, now := string(b), time.Duration(binary.BigEndian.Uint64(b)), g.since()
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	given, ok := g.nonces[n]
-	delete(g.nonces, n)
-	return ok && g.now().Sub(given) <= nonceLife
+	maps.DeleteFunc(g.used, func(_ string, given time.Duration) bool { return now-given > nonceLife })
+	if _, again := g.used[key]; again || now-given > nonceLife || len(g.used) >= maxUsed {
+		return false
+	}
+	g.used[key] = given
+	return true
 }
 
 // check admits a request or says why not, and returns the body's hash that was
@@ -115,7 +130,7 @@ func (g *gate) check(r *http.Request) ([sha256.Size]byte, error) {
 		return sum, errors.New("the signature does not fit the request")
 	}
 	if !g.take(nonce) { // last, so that a stranger cannot use nonces up
-		return sum, errors.New("the request was sent before, or too late: try again")
+		return sum, errors.New("the request was sent before, or too late, or its nonce is another node's: try again")
 	}
 	return sum, nil
 }

@@ -45,13 +45,14 @@ func (h *Host) Upgrade(ctx context.Context, bundle io.Reader) (api.Upgraded, err
 
 // Status tells everything there is to tell.
 func (h *Host) Status() api.Status {
+	claims, _ := h.tpm.claimed()
 	s := api.Status{
 		Name: h.conf.Name, Version: h.line.Version, Slot: h.slot, Trial: h.upgrade.OnTrial(), Uptime: phases.Uptime().Seconds(),
-		Slots: h.upgrade.Record(), TPM: h.tpm.state(), PCRs: h.tpm.values(), Config: h.tpm.claims.Config.String(),
+		Slots: h.upgrade.Record(), TPM: h.tpm.state(), PCRs: h.tpm.values(), Config: claims.Config.String(),
 		KVM: h.kvm, Services: h.services.Counters(), Log: h.log.Tail(statusLog),
 	}
-	if h.tpm.claims.GuestUKI != ([32]byte{}) {
-		s.Guest = h.tpm.claims.GuestUKI.String()
+	if claims.GuestUKI != ([32]byte{}) {
+		s.Guest = claims.GuestUKI.String()
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -30,16 +30,23 @@ func (h *Host) Activate(_ context.Context, raw json.RawMessage) (any, error) {
 
 // Attest quotes the PCRs over a nonce.
 func (h *Host) Attest(_ context.Context, nonce []byte) (any, error) {
-	return h.tpm.use(func(d *tpm.Device) (any, error) { return collect.Evidence(d, collect.LogPath, nonce, h.tpm.claims) })
+	return h.tpm.use(func(d *tpm.Device) (any, error) {
+		claims, _ := h.tpm.claimed()
+		return collect.Evidence(d, collect.LogPath, nonce, claims)
+	})
 }
 
 // use runs do with the TPM, or says why there is none to use. A node whose
 // measurements are not whole gives none at all: half a proof invites mistakes.
 func (t *tpmState) use(do func(*tpm.Device) (any, error)) (any, error) {
+	defer t.asking.Add(-1)
+	if t.asking.Add(1) > maxAsking {
+		return nil, fmt.Errorf("%w: %d others ask the TPM: try again", api.ErrBusy, maxAsking)
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.dev == nil || t.why != "" {
-		return nil, fmt.Errorf("%w: this node runs unattested: %s", api.ErrUnavailable, t.why)
+	if _, why := t.claimed(); t.dev == nil || why != "" {
+		return nil, fmt.Errorf("%w: this node runs unattested: %s", api.ErrUnavailable, why)
 	}
 	return do(t.dev)
 }

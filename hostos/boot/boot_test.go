@@ -1,12 +1,15 @@
 package boot
 
 import (
+	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"ashlar/guestos/hostlink"
+	"ashlar/hardware/watchdog"
 	"ashlar/internal/journal"
 	"ashlar/internal/phases"
 )
@@ -29,7 +32,7 @@ func TestTheHealthGateWantsProgress(t *testing.T) {
 		var g gate
 		got := -1
 		for i, h := range tc.said {
-			if g.see(h) {
+			if g.see(h, nil) {
 				got = i
 				break
 			}
@@ -37,6 +40,14 @@ func TestTheHealthGateWantsProgress(t *testing.T) {
 		if got != tc.pass {
 			t.Errorf("%s: opens at %d, want %d", tc.name, got, tc.pass)
 		}
+	}
+	var g gate
+	down := errors.New("no link on eth0")
+	if g.see(healthy(4), nil) || g.see(healthy(5), down) || g.see(healthy(6), nil) || !g.see(healthy(7), nil) {
+		t.Error("the network does not matter")
+	}
+	if why := told(healthy(4), down); !strings.Contains(why, "the network is not up: no link on eth0") {
+		t.Error(why)
 	}
 }
 
@@ -73,6 +84,17 @@ func TestAGuestCannotForgeHostLines(t *testing.T) {
 	}
 }
 
+func TestAGuestCannotFloodTheConsole(t *testing.T) {
+	var console strings.Builder
+	h := &Host{log: journal.New(1<<16, &console), news: make(chan struct{}, 1)}
+	for range 10 * maxTold {
+		h.hear(hostlink.Frame{Kind: hostlink.KindPhase, Phase: &hostlink.Phase{Name: "x"}})
+	}
+	if n := strings.Count(console.String(), "\n"); n != maxTold {
+		t.Errorf("%d lines", n)
+	}
+}
+
 func TestProcesses(t *testing.T) {
 	proc := t.TempDir()
 	for pid, exe := range map[string]string{"1": "/sbin/hostd", "2": "", "77": "/usr/bin/qemu-system-x86_64"} {
@@ -87,6 +109,25 @@ func TestProcesses(t *testing.T) {
 	}
 	if n, vm := processes(proc); n != 2 || vm != 4096 {
 		t.Errorf("%d processes, %d KiB", n, vm)
+	}
+}
+
+// The service starts before the drivers are loaded.
+func TestTheWatchdogIsWaitedFor(t *testing.T) {
+	tries := 0
+	w, err := openWatchdog(t.Context(), func() (string, error) {
+		if tries++; tries < 2 {
+			return "", watchdog.ErrNone
+		}
+		return "/dev/watchdog", nil
+	})
+	if err != nil || w != "/dev/watchdog" || tries != 2 {
+		t.Errorf("%q %v after %d tries", w, err, tries)
+	}
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := openWatchdog(gone, func() (string, error) { return "", watchdog.ErrNone }); !errors.Is(err, watchdog.ErrNone) {
+		t.Errorf("%v", err)
 	}
 }
 

@@ -26,6 +26,7 @@ const (
 	configFile = "node.conf"
 	maxConfig  = 64 << 10
 	feedEvery  = 10 * time.Second
+	driverWait = 2 * time.Minute // for the drivers of slow machines; a watchdog that is not there by then is none
 )
 
 // modules have no device that would ask for them.
@@ -129,7 +130,7 @@ func (h *Host) network(ctx context.Context) (string, error) { return network.Up(
 
 // watchdog lets the hardware restart a machine whose first process stands still.
 func (h *Host) watchdog(ctx context.Context) error {
-	w, err := watchdog.Open()
+	w, err := openWatchdog(ctx, watchdog.Open)
 	if errors.Is(err, watchdog.ErrNone) {
 		<-ctx.Done()
 		return ctx.Err()
@@ -138,6 +139,7 @@ func (h *Host) watchdog(ctx context.Context) error {
 		return err
 	}
 	defer w.Close()
+	h.log.Printf("watchdog: armed, %v", w.Timeout)
 	for ctx.Err() == nil {
 		if err := w.Feed(); err != nil {
 			return fmt.Errorf("feed the watchdog: %w", err)
@@ -148,6 +150,20 @@ func (h *Host) watchdog(ctx context.Context) error {
 		}
 	}
 	return ctx.Err()
+}
+
+// openWatchdog waits for one: its driver comes with the phase "devices", which has only begun.
+func openWatchdog[W any](ctx context.Context, open func() (W, error)) (w W, err error) {
+	ctx, cancel := context.WithTimeout(ctx, driverWait)
+	defer cancel()
+	waitErr := block.Wait(ctx, func() (bool, error) {
+		w, err = open()
+		return !errors.Is(err, watchdog.ErrNone), nil
+	})
+	if err == nil && waitErr != nil {
+		err = waitErr
+	}
+	return w, err
 }
 
 // power turns the power button into an orderly shutdown.
@@ -170,7 +186,7 @@ func (h *Host) power(ctx context.Context) error {
 
 // Off obeys the outcome. It does not return.
 func Off(o Outcome) {
-	unix.Sync()
+	within(failLimit, unix.Sync) // what must last was synced by who wrote it
 	cmd := unix.LINUX_REBOOT_CMD_POWER_OFF
 	if o == Restart {
 		cmd = unix.LINUX_REBOOT_CMD_RESTART

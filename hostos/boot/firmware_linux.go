@@ -1,6 +1,7 @@
 package boot
 
 import (
+	"errors"
 	"fmt"
 	"os"
 
@@ -14,6 +15,22 @@ import (
 // that was not booted by UEFI has none: then nothing can be tried once, and
 // upgrades are refused.
 type firmware struct{ disk string }
+
+// enforced says whether the firmware starts signed programs only. Where it does not, the command line may come from anybody, too.
+func enforced(dir string) error {
+	vars, err := efi.Open(dir)
+	if err != nil {
+		return err
+	}
+	b, err := vars.Read("SecureBoot", efi.Global)
+	if err != nil {
+		return err
+	}
+	if len(b) != 1 || b[0] != 1 {
+		return errors.New("it is switched off")
+	}
+	return nil
+}
 
 // BootOnce starts a slot at the next boot, and only then.
 func (f firmware) BootOnce(s slots.Slot) error {

@@ -63,12 +63,20 @@ func (h *Host) openImage() (*vm.Image, string, error) {
 }
 
 // image takes the guest of our slot and measures it, before anything of it runs.
-func (h *Host) image(context.Context) (string, error) {
-	p := <-h.ahead
+func (h *Host) image(ctx context.Context) (string, error) {
+	var p prefetched
+	select {
+	case p = <-h.ahead:
+	case <-ctx.Done():
+		return "", ctx.Err()
+	}
 	if p.err != nil {
 		return "", p.err
 	}
 	img := p.img
+	if img.Version != h.line.Version { // an old guest is signed as well; what it had that was mended is why there is a new one
+		return "", fmt.Errorf("the guest in slot %s is of release %s, and this host of %s: a slot holds one release; write it again", h.slot, img.Version, h.line.Version)
+	}
 	data, err := h.partition(layout.Data)
 	if err != nil {
 		return "", err
@@ -146,7 +154,7 @@ func (h *Host) guest(ctx context.Context) (string, error) {
 // runGuest runs one life of the guest, and ends it when it has fallen silent.
 func (h *Host) runGuest(ctx context.Context) error {
 	h.mu.Lock()
-	h.heard = time.Now()
+	h.heard, h.told = time.Now(), 0
 	h.mu.Unlock()
 	life, kill := context.WithCancelCause(ctx)
 	defer kill(nil)
@@ -219,6 +227,13 @@ func (h *Host) hear(f hostlink.Frame) {
 	h.mu.Unlock()
 	switch f.Kind {
 	case hostlink.KindPhase:
+		h.mu.Lock()
+		h.told++
+		flood := h.told > maxTold
+		h.mu.Unlock()
+		if flood {
+			return
+		}
 		h.report(phases.Report{Who: "guest", Seconds: f.Phase.Seconds, Name: word(f.Phase.Name), Text: f.Phase.Text})
 	case hostlink.KindHealth:
 		h.mu.Lock()

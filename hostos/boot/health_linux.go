@@ -7,19 +7,20 @@ import (
 	"time"
 
 	"ashlar/guestos/hostlink"
+	"ashlar/hostos/network"
 	"ashlar/internal/phases"
 )
 
-// A gate passes when the replica was healthy at two different heights: it
-// answers, and it makes progress.
+// A gate passes when the replica was healthy at two different heights, with the
+// network up: it answers, it makes progress, and others can reach it.
 type gate struct {
 	first   uint64
 	started bool
 }
 
-// see is told each health that comes.
-func (g *gate) see(h hostlink.Health) bool {
-	if !h.Healthy {
+// see is told each health that comes, and what is wrong with the network.
+func (g *gate) see(h hostlink.Health, network error) bool {
+	if !h.Healthy || network != nil {
 		g.started = false
 		return false
 	}
@@ -33,6 +34,7 @@ func (g *gate) see(h hostlink.Health) bool {
 // ready waits for the health gate. On trial it has the configuration's time for
 // that; else as long as it takes, because there is nothing to go back to.
 func (h *Host) ready(ctx context.Context) (string, error) {
+	close(h.gated)
 	trial := h.upgrade.OnTrial()
 	wait, cancel := context.WithCancel(ctx)
 	if trial {
@@ -44,7 +46,11 @@ func (h *Host) ready(ctx context.Context) (string, error) {
 		h.mu.Lock()
 		now := h.health
 		h.mu.Unlock()
-		if g.see(now) {
+		var down error
+		if trial { // the confirmed release is ready without a network, too: a router may be off for longer than a boot
+			down = network.Ready(h.conf)
+		}
+		if g.see(now, down) {
 			return h.passed(trial, now)
 		}
 		select {
@@ -52,7 +58,7 @@ func (h *Host) ready(ctx context.Context) (string, error) {
 		case <-ctx.Done():
 			return "", ctx.Err()
 		case <-wait.Done():
-			return "", fmt.Errorf("not healthy within %v: %s", h.conf.HealthTimeout, told(now))
+			return "", fmt.Errorf("not healthy within %v: %s", h.conf.HealthTimeout, told(now, down))
 		}
 	}
 }
@@ -70,8 +76,10 @@ func (h *Host) passed(trial bool, now hostlink.Health) (string, error) {
 	return fmt.Sprintf("replica healthy at height %d", now.Height), nil
 }
 
-func told(h hostlink.Health) string {
+func told(h hostlink.Health, network error) string {
 	switch {
+	case network != nil:
+		return "the network is not up: " + network.Error()
 	case h.Healthy:
 		return fmt.Sprintf("the replica stands still at height %d", h.Height)
 	case h.Message != "":

@@ -1,14 +1,15 @@
 // Package boot is the first process of the host, after the init: its ordered
 // phases, then its services, until someone asks for a restart or a shutdown.
 //
-//	devices ─> config ─> clock ─> tpm ─> slots ─> network ─> api ─> image ─> guest ─> ready
-//	           │                  └ PCR 12 = config                 └ PCR 13  │        └ health gate:
-//	           node.conf                                             guest    QEMU       a trial is confirmed here
+//	devices ─> slots ─> config ─> clock ─> tpm ─> network ─> api ─> image ─> guest ─> ready
+//	                    │                  └ PCR 12 = config        └ PCR 13  │        └ health gate:
+//	                    node.conf                                     guest   QEMU       a trial is confirmed here
 //
-// A phase that fails on a release that is on trial sends the machine back to the
-// confirmed one. On the confirmed release there is nothing to go back to: the
-// machine stays up with what works, above all its API, so that it can be mended
-// over the network, and says on the console what is wrong.
+// A phase that fails, or hangs, on a release that is on trial sends the machine
+// back to the confirmed one; the record comes early, so that it can say why. On
+// the confirmed release there is nothing to go back to: the machine stays up
+// with what works, above all its API, so that it can be mended over the network,
+// and says on the console what is wrong.
 package boot
 
 import (
@@ -34,6 +35,11 @@ import (
 const (
 	journalBytes = 4 << 20 // a day of ordinary lines
 	maxPhases    = 200     // kept for status: the boot's, and those of some restarted guests
+	maxTold      = 100     // phases that one life of the guest may put on our console, which is slow
+
+	bootLimit = 10 * time.Minute // of a trial, up to the health gate, which has its own: emulation on a loaded machine needs two
+	failLimit = 30 * time.Second // to write why a trial failed: a disk that hangs must not keep it running
+	stopLimit = 3 * time.Minute  // for all services: the guest has stopGuest, the rest seconds
 )
 
 // An Outcome is how Run ended: what the machine is to do.
@@ -59,6 +65,7 @@ type Host struct {
 	line     cmdline.CommandLine
 	slot     slots.Slot
 	disk     string
+	trial    bool // the init says that this release has not proved itself
 	conf     *config.Config
 	upgrade  *upgrade.Upgrader
 	tpm      tpmState
@@ -67,6 +74,7 @@ type Host struct {
 	services *supervise.Group
 	end      context.CancelCauseFunc
 	ahead    chan prefetched
+	gated    chan struct{} // closed when the health gate is reached
 
 	mu      sync.Mutex
 	phases  []phases.Report
@@ -74,6 +82,7 @@ type Host struct {
 	link    *hostlink.Conn
 	health  hostlink.Health
 	heard   time.Time // when the guest last said anything
+	told    int       // phases that this life of the guest has told
 	readyAt time.Duration
 	news    chan struct{} // a health frame came
 }
@@ -85,28 +94,62 @@ func Run(ctx context.Context) Outcome {
 	defer end(nil)
 	h := &Host{
 		log: journal.New(journalBytes, os.Stdout), end: end, news: make(chan struct{}, 1),
-		slot: slots.Slot(os.Getenv("ASHLAR_SLOT")), disk: os.Getenv("ASHLAR_DISK"),
+		slot: slots.Slot(os.Getenv("ASHLAR_SLOT")), disk: os.Getenv("ASHLAR_DISK"), trial: os.Getenv("ASHLAR_TRIAL") != "", gated: make(chan struct{}),
 	}
 	h.services = supervise.New(func(format string, args ...any) { h.log.Say(format, args...) })
 	h.replayInit()
 	h.prefetch(ctx)
 	h.services.Start(ctx, "watchdog", h.watchdog)
 	h.services.Start(ctx, "power", h.power)
-	if err := phases.Run(ctx, cmdline.Host, phases.Uptime, h.all(), h.report); err != nil && ctx.Err() == nil {
-		h.broken(err)
+	over := make(chan struct{})
+	go func() {
+		defer close(over)
+		if err := phases.Run(ctx, cmdline.Host, phases.Uptime, h.all(), h.report); err != nil && ctx.Err() == nil {
+			h.broken(err)
+		}
+	}()
+	if h.trial {
+		go h.impatience(ctx, bootLimit)
 	}
-	<-ctx.Done()
-	h.services.Wait()
+	<-ctx.Done() // and not the end of the phases: one may hang
+	if !within(stopLimit, func() { <-over; h.services.Wait() }) {
+		h.log.Say("something does not stop within %v: going on without it", stopLimit)
+	}
 	return h.outcome(context.Cause(ctx))
+}
+
+// impatience gives a trial up that does not reach its health gate: a phase hangs.
+func (h *Host) impatience(ctx context.Context, limit time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-h.gated:
+	case <-time.After(limit):
+		h.fallBack(fmt.Sprintf("its boot did not come to an end within %v", limit))
+	}
+}
+
+// within says whether do ended in time; if not, it goes on alone.
+func within(limit time.Duration, do func()) bool {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		do()
+	}()
+	select {
+	case <-done:
+		return true
+	case <-time.After(limit):
+		return false
+	}
 }
 
 func (h *Host) all() []phases.Phase {
 	return []phases.Phase{
 		{Name: "devices", Run: h.devices},
+		{Name: "slots", Run: h.slots},
 		{Name: "config", Run: h.config},
 		{Name: "clock", Run: h.clock},
 		{Name: "tpm", Run: h.openTPM},
-		{Name: "slots", Run: h.slots},
 		{Name: "network", Run: h.network},
 		{Name: "api", Run: h.api},
 		{Name: "image", Run: h.image},
@@ -117,7 +160,7 @@ func (h *Host) all() []phases.Phase {
 
 // broken decides what follows from a phase that failed.
 func (h *Host) broken(err error) {
-	if h.upgrade != nil && h.upgrade.OnTrial() {
+	if u := h.upgrader(); h.trial && (u == nil || u.OnTrial()) {
 		h.fallBack(err.Error())
 		return
 	}
@@ -125,13 +168,26 @@ func (h *Host) broken(err error) {
 	h.log.Say("the node stays up without what is missing; mend it and restart")
 }
 
-// fallBack gives the release on trial up.
+// fallBack gives the release on trial up. Without a record to write the reason
+// to, or a disk that takes it, the restart does it alone: a trial that restarts
+// before it is confirmed has failed.
 func (h *Host) fallBack(why string) {
-	if err := h.upgrade.Fail(why); err != nil {
-		h.log.Say("slots: %v", err) // a restart without confirmation fails the trial as well
-	}
 	h.log.Say("release %s is given up: %s", h.line.Version, why)
+	if u := h.upgrader(); u != nil {
+		within(failLimit, func() {
+			if err := u.Fail(why); err != nil {
+				h.log.Say("slots: %v", err)
+			}
+		})
+	}
 	h.end(order{Restart, "back to the confirmed release"})
+}
+
+// upgrader is nil until the phase "slots" is over.
+func (h *Host) upgrader() *upgrade.Upgrader {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.upgrade
 }
 
 func (h *Host) outcome(cause error) Outcome {

@@ -39,7 +39,9 @@ func (h *Host) slots(context.Context) (string, error) {
 	u := upgrade.New(j)
 	u.Disk, u.Firmware, u.Release = upgrade.OnDisk(h.disk), firmware{h.disk}, pub
 	u.Running, u.Slot, u.Say = h.line.Version, h.slot, func(format string, args ...any) { h.log.Say(format, args...) }
+	h.mu.Lock()
 	h.upgrade = u
+	h.mu.Unlock()
 	failed, err := u.Settle()
 	if err != nil {
 		h.note("the firmware's boot order cannot be set: " + err.Error()) // each ESP boots by itself, and the init redirects

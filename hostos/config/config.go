@@ -200,8 +200,8 @@ func (p *parser) check() {
 	if c.GuestIPv4.Off() && c.GuestIPv6.Off() {
 		p.add(max(p.at["guest_ipv4"], p.at["guest_ipv6"]), "guest_ipv6 = ra", "the guest has no address at all: nobody could reach its replica")
 	}
-	p.guest("guest_ipv4", c.GuestIPv4, "ipv4", c.IPv4)
-	p.guest("guest_ipv6", c.GuestIPv6, "ipv6", c.IPv6)
+	p.guest("guest_ipv4", c.GuestIPv4, "ipv4", c.IPv4, c.IPv4Gateway)
+	p.guest("guest_ipv6", c.GuestIPv6, "ipv6", c.IPv6, c.IPv6Gateway)
 }
 
 func (p *parser) gateway(key string, a Address, gwKey string, gw netip.Addr, fix string) {
@@ -218,7 +218,7 @@ func (p *parser) gateway(key string, a Address, gwKey string, gw netip.Addr, fix
 }
 
 // guest checks that the guest, behind the host's bridge, is in the host's network.
-func (p *parser) guest(key string, g Address, hostKey string, h Address) {
+func (p *parser) guest(key string, g Address, hostKey string, h Address, gw netip.Addr) {
 	if !g.Prefix.IsValid() {
 		return
 	}
@@ -229,6 +229,8 @@ func (p *parser) guest(key string, g Address, hostKey string, h Address) {
 		p.add(p.at[key], key+" = ADDRESS/"+fmt.Sprint(h.Prefix.Bits())+" in "+h.Prefix.Masked().String(), "%s is not in the host's network %s", key, h.Prefix.Masked())
 	case h.Prefix.Addr() == g.Prefix.Addr():
 		p.add(p.at[key], key+" = another address of "+h.Prefix.Masked().String(), "%s is the host's own address", key)
+	case gw == g.Prefix.Addr():
+		p.add(p.at[key], key+" = another address of "+h.Prefix.Masked().String(), "%s is the router's address", key)
 	}
 }
 

@@ -68,6 +68,7 @@ func TestProblems(t *testing.T) {
 		{"duplicate", "guest_cpus = 2", "nic = eth0", 14, "a second time, line 4", "once"},
 		{"guest elsewhere", "10.0.2.16/24", "10.1.2.16/24", 7, "not in the host's network", "guest_ipv4 = ADDRESS/24"},
 		{"guest is host", "10.0.2.16/24", "10.0.2.15/24", 7, "the host's own address", "another address"},
+		{"guest is the router", "10.0.2.16/24", "10.0.2.2/24", 7, "the router's address", "another address"},
 		{"bad key", "AAECAwQF", "AAEC", 11, "not an Ed25519 public key", "admin_key = ed25519:"},
 		{"same key twice", "AQECAwQF", "AAECAwQF", 12, "there already", ""},
 		{"too little memory", "1024", "64", 13, "want 0 or a number from 256", "guest_memory_mib = 4096"},

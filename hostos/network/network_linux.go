@@ -13,7 +13,9 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
+	"net/netip"
 	"os"
 	"strings"
 	"time"
@@ -119,6 +121,44 @@ func build(wired string) error {
 		}
 	}
 	return nil
+}
+
+// Ready says what keeps others from reaching this host: the health gate of a new
+// release asks, because its guest may be well and nobody able to tell.
+func Ready(c *config.Config) error { return ready(block.Sys(), c, nic.Addresses(Bridge)) }
+
+func ready(sys fs.FS, c *config.Config, have []string) error {
+	names, err := nic.Wired(sys)
+	if err != nil {
+		return err
+	}
+	linked := false
+	for _, n := range names {
+		_, err := fs.Stat(sys, "class/net/"+Bridge+"/brif/"+n)
+		linked = linked || err == nil && nic.HasLink(sys, n)
+	}
+	if !linked {
+		return fmt.Errorf("no link on %s", strings.Join(names, ", "))
+	}
+	reachable := false
+	for _, a := range have {
+		p, err := netip.ParsePrefix(a)
+		if err != nil || p.Addr().IsLinkLocalUnicast() {
+			continue
+		}
+		reachable = true
+	}
+	if !reachable {
+		return fmt.Errorf("%s has no address: %s", Bridge, wanted(c))
+	}
+	return nil
+}
+
+func wanted(c *config.Config) string {
+	if c.IPv4.Off() && c.IPv6.RA {
+		return "no router has announced itself"
+	}
+	return "node.conf wants " + c.IPv4.String() + ", " + c.IPv6.String()
 }
 
 func waitForAddress(ctx context.Context) error {

@@ -9,7 +9,8 @@
 // until Confirm, all records point to the confirmed slot. The order of writing is
 // what makes that so: the record first says that the idle slot is worth nothing,
 // and only after the last byte was read back that it is worth a try. What is
-// signed, and by whom, the host checks itself: see image/bundle.
+// signed, and by whom, the host checks itself: see image/bundle. While the slot is
+// not whole its ESP has no boot sector: see esp.go.
 package upgrade
 
 import (
@@ -19,6 +20,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 
 	"ashlar/image/bundle"
@@ -26,12 +28,14 @@ import (
 	"ashlar/image/slots"
 )
 
-// copyBytes is the unit of reading back.
-const copyBytes = 1 << 20
+const (
+	copyBytes  = 1 << 20 // the unit of reading back
+	espPayload = "host-esp"
+)
 
 // partitions says where a payload goes.
 var partitions = map[string]string{
-	"host-esp":  layout.ESP,
+	espPayload:  layout.ESP,
 	"host-root": layout.Root,
 	"guest":     layout.Guest,
 }
@@ -118,6 +122,10 @@ func (u *Upgrader) Install(ctx context.Context, r io.Reader) (string, slots.Slot
 		return "", "", err
 	}
 	idle := u.Record().Idle()
+	if idle == u.Slot { // the firmware could not be brought to start the confirmed slot: see slots.Booted
+		return "", "", fmt.Errorf("slot %s runs although slot %s is the confirmed one, and what runs is never written: make the firmware start slot %s, then upgrade",
+			u.Slot, u.Record().Confirmed, u.Record().Confirmed)
+	}
 	if err := u.fits(b.Manifest, idle); err != nil {
 		return "", "", err
 	}
@@ -165,11 +173,19 @@ func (u *Upgrader) write(ctx context.Context, b *bundle.Reader, idle slots.Slot)
 			p.Close()
 		}
 	}()
-	err := b.Extract(func(p bundle.Payload) (io.Writer, error) {
+	esp, err := u.blankESP(idle)
+	if err != nil {
+		return err
+	}
+	open[espPayload] = esp
+	err = b.Extract(func(p bundle.Payload) (io.Writer, error) {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
 		u.Say("upgrade: writing %s, %d MiB", p.Name, p.Size>>20)
+		if p.Name == espPayload {
+			return io.NewOffsetWriter(esp, 0), nil
+		}
 		part, err := u.Disk.Open(name(partitions[p.Name], idle))
 		if err != nil {
 			return nil, err
@@ -181,11 +197,17 @@ func (u *Upgrader) write(ctx context.Context, b *bundle.Reader, idle slots.Slot)
 		return err
 	}
 	for _, p := range b.Manifest.Payloads {
+		if p.Name == espPayload {
+			continue
+		}
 		if err := readBack(open[p.Name], p); err != nil {
 			return err
 		}
 	}
-	return nil
+	if err := esp.reveal(); err != nil {
+		return err
+	}
+	return readBack(esp, b.Manifest.Payloads[slices.IndexFunc(b.Manifest.Payloads, func(p bundle.Payload) bool { return p.Name == espPayload })])
 }
 
 func readBack(part Partition, p bundle.Payload) error {
@@ -222,7 +244,10 @@ func (u *Upgrader) Confirm() error {
 	if err := u.apply(func(r slots.Record) (slots.Record, error) { return r.Confirm(u.Slot) }); err != nil {
 		return err
 	}
-	return u.Firmware.BootFirst(u.Slot)
+	if err := u.Firmware.BootFirst(u.Slot); err != nil { // Settle tries again at each boot, and until then the init redirects
+		u.Say("upgrade: the release is confirmed, but the firmware does not take the boot order: %v", err)
+	}
+	return nil
 }
 
 // Fail gives the running release, which is on trial, up.

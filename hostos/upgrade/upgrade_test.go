@@ -21,6 +21,22 @@ type disk struct {
 	parts  map[string][]byte
 	log    *[]string
 	broken string // this partition forgets what is written to it
+	left   int    // writes and syncs until the power goes; 0: it stays
+	dark   bool
+}
+
+var errPower = errors.New("no power")
+
+// step counts one write or sync, and says whether the power goes in it.
+func (d *disk) step() (cut bool, err error) {
+	if d.dark {
+		return false, errPower
+	}
+	if d.left > 0 {
+		d.left--
+		d.dark = d.left == 0
+	}
+	return d.dark, nil
 }
 
 func (d *disk) Size(name string) (int64, error) { return int64(len(d.parts[name])), nil }
@@ -37,6 +53,9 @@ type partition struct {
 }
 
 func (p *partition) WriteAt(b []byte, off int64) (int, error) {
+	if cut, err := p.d.step(); cut || err != nil {
+		return 0, errPower
+	}
 	b = bytes.Clone(b)
 	p.pending = append(p.pending, func() { copy(p.d.parts[p.name][off:], b) })
 	return len(b), nil
@@ -47,6 +66,16 @@ func (p *partition) ReadAt(b []byte, off int64) (int, error) {
 }
 
 func (p *partition) Sync() error {
+	cut, err := p.d.step()
+	if err != nil {
+		return err
+	}
+	if cut { // in whatever order the disk likes: the last half is there, the first is not
+		for _, w := range p.pending[len(p.pending)/2:] {
+			w()
+		}
+		return errPower
+	}
 	if p.d.broken != p.name {
 		for _, w := range p.pending {
 			w()
@@ -62,27 +91,38 @@ type firmware struct {
 	once, first slots.Slot
 	err         error
 	log         *[]string
+	power       *disk
 }
 
 func (f *firmware) BootOnce(s slots.Slot) error {
+	if cut, err := f.power.step(); cut || err != nil {
+		return errPower
+	}
 	*f.log = append(*f.log, "boot once "+string(s))
 	f.once = s
 	return f.err
 }
 
 func (f *firmware) BootFirst(s slots.Slot) error {
-	f.first = s
+	if cut, err := f.power.step(); cut || err != nil {
+		return errPower
+	}
+	f.first, f.once = s, ""
 	return f.err
 }
 
 // meta is the meta partition. It logs each record that reaches it.
 type meta struct {
-	b   []byte
-	log *[]string
+	b     []byte
+	log   *[]string
+	power *disk
 }
 
 func (m *meta) ReadAt(p []byte, off int64) (int, error) { return copy(p, m.b[off:]), nil }
 func (m *meta) WriteAt(p []byte, off int64) (int, error) {
+	if cut, err := m.power.step(); cut || err != nil {
+		return 0, errPower
+	}
 	if r, err := slots.Decode(p); err == nil {
 		*m.log = append(*m.log, fmt.Sprintf("record b %s", r.Slots[slots.B].State))
 	}
@@ -113,7 +153,7 @@ func newLab(t *testing.T) *lab {
 			l.disk.parts[base+"-"+s] = bytes.Repeat([]byte("old "+s+" "), 20000)
 		}
 	}
-	l.fw, l.meta = &firmware{log: &l.log}, &meta{make([]byte, 2*slots.CopyBytes), &l.log}
+	l.fw, l.meta = &firmware{log: &l.log, power: l.disk}, &meta{make([]byte, 2*slots.CopyBytes), &l.log, l.disk}
 	r, err := slots.New("1.0.0", "1.0.0")
 	if err != nil {
 		t.Fatal(err)
@@ -357,5 +397,77 @@ func TestOneUpgradeAtATime(t *testing.T) {
 	close(b.goOn)
 	if err := <-done; err == nil {
 		t.Error("an empty stream was installed")
+	}
+}
+
+// Whatever a firmware without variables finds in slot b, it is the old release whole, the new one whole, or no ESP.
+func TestAPowerCutAtAnyWriteLeavesNoSlotThatBootsInHalf(t *testing.T) {
+	olds, nones, news := 0, 0, 0
+	for cut := 1; ; cut++ {
+		l := newLab(t)
+		raw := l.bundle("1.1.0", nil)
+		l.disk.left = cut
+		err := l.install(raw)
+		if err == nil {
+			break
+		}
+		l.untouched()
+		old := func(p string) bool { return bytes.HasPrefix(l.disk.parts[p], []byte("old b old b")) }
+		whole := func(payload, p string) bool { return bytes.HasPrefix(l.disk.parts[p], content(payload)) }
+		switch head := l.disk.parts["esp-b"][:headBytes]; {
+		case bytes.Equal(head, make([]byte, headBytes)):
+			nones++
+		case old("esp-b"):
+			olds++
+			if !old("root-b") || !old("guest-b") {
+				t.Errorf("cut %d: the old ESP boots, and its root is gone", cut)
+			}
+		default:
+			news++
+			if !whole("host-esp", "esp-b") || !whole("host-root", "root-b") || !whole("guest", "guest-b") {
+				t.Errorf("cut %d: the new ESP boots, and the release is not whole", cut)
+			}
+		}
+	}
+	if olds == 0 || nones == 0 || news == 0 {
+		t.Errorf("%d cuts left the old slot, %d none, %d the new one: the test does not cut where it should", olds, nones, news)
+	}
+}
+
+// The firmware insists on the old slot, which was good once: it runs, and must not be written.
+func TestTheRunningSlotIsNeverWritten(t *testing.T) {
+	l := newLab(t)
+	if err := l.install(l.bundle("1.1.0", nil)); err != nil {
+		t.Fatal(err)
+	}
+	l.boot(slots.B, "1.1.0")
+	if err := l.u.Confirm(); err != nil {
+		t.Fatal(err)
+	}
+	for range slots.MaxRedirects {
+		if v := l.boot(slots.A, "1.0.0"); v.Do != slots.Redirect {
+			t.Fatalf("%+v", v)
+		}
+	}
+	if v := l.boot(slots.A, "1.0.0"); v.Do != slots.Run {
+		t.Fatalf("%+v", v)
+	}
+	l.log = nil
+	if err := l.install(l.bundle("1.2.0", nil)); err == nil || !strings.Contains(err.Error(), "what runs is never written") || len(l.log) != 0 {
+		t.Errorf("%v, wrote %q", err, l.log)
+	}
+}
+
+func TestAFirmwareThatTakesNoOrderDoesNotUndoAConfirmation(t *testing.T) {
+	l := newLab(t)
+	if err := l.install(l.bundle("1.1.0", nil)); err != nil {
+		t.Fatal(err)
+	}
+	l.boot(slots.B, "1.1.0")
+	said := ""
+	l.u.Say = func(format string, args ...any) { said += fmt.Sprintf(format, args...) }
+	l.fw.err = errors.New("no space in NVRAM")
+	if err := l.u.Confirm(); err != nil || l.u.OnTrial() || !strings.Contains(said, "NVRAM") {
+		t.Errorf("%v, on trial %v, said %q", err, l.u.OnTrial(), said)
 	}
 }

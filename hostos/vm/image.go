@@ -13,6 +13,7 @@ import (
 	"ashlar/image/gpt"
 	"ashlar/image/layout"
 	"ashlar/image/uki"
+	"ashlar/internal/cmdline"
 )
 
 const (
@@ -22,8 +23,9 @@ const (
 
 // An Image is a guest whose signature was found good.
 type Image struct {
-	Digest [sha256.Size]byte // of the UKI file, for PCR 13
-	parts  uki.Parts
+	Digest  [sha256.Size]byte // of the UKI file, for PCR 13
+	Version string            // of the release, as its signed command line says
+	parts   uki.Parts
 }
 
 // Open reads the guest's UKI from the disk image in a slot's partition and
@@ -53,7 +55,14 @@ func check(raw []byte, cert *x509.Certificate) (*Image, error) {
 	if err != nil {
 		return nil, fmt.Errorf("guest image: %w", err)
 	}
-	return &Image{Digest: sha256.Sum256(raw), parts: parts}, nil
+	line, err := cmdline.Parse(parts.CommandLine)
+	if err != nil {
+		return nil, fmt.Errorf("guest image: %w", err)
+	}
+	if line.Role != cmdline.Guest {
+		return nil, fmt.Errorf("guest image: it is signed, but as a %s: write the release to this slot again", line.Role)
+	}
+	return &Image{Digest: sha256.Sum256(raw), Version: line.Version, parts: parts}, nil
 }
 
 // readUKI takes the UKI out of the ESP in the guest's disk image.

@@ -35,6 +35,11 @@ func TestCommand(t *testing.T) {
 			t.Errorf("lacks %q:\n%s", want, args)
 		}
 	}
+	for _, never := range []string{"unsafe", "no-flush=on", "readonly=off", "snapshot", "-monitor", "-qmp", "-gdb"} { // a flush of the guest reaches the disk
+		if strings.Contains(args, never) {
+			t.Errorf("has %q:\n%s", never, args)
+		}
+	}
 	m.KVM = false
 	if args := m.arguments("k", "i", ""); slices.Contains(args, "-enable-kvm") || !slices.Contains(args, "tcg,thread=multi") {
 		t.Errorf("without KVM: %v", args)

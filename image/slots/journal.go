@@ -63,10 +63,12 @@ func Format(dev Device, r Record) error {
 func Open(dev Device) (*Journal, error) {
 	j := &Journal{dev: dev, newest: -1}
 	var causes []error
+	var unread error
 	for i := range copies {
 		raw := make([]byte, CopyBytes)
-		if n, err := dev.ReadAt(raw, int64(i)*CopyBytes); n < CopyBytes {
-			return nil, fmt.Errorf("read slot record: copy %d of %d: %w", i+1, copies, err)
+		if n, err := dev.ReadAt(raw, int64(i)*CopyBytes); n < CopyBytes { // a bad sector is one of the things that two copies are for
+			unread = errors.Join(unread, fmt.Errorf("read slot record: copy %d of %d: %w", i+1, copies, err))
+			continue
 		}
 		r, err := Decode(raw)
 		if err != nil {
@@ -76,6 +78,9 @@ func Open(dev Device) (*Journal, error) {
 		if j.newest < 0 || r.Sequence > j.record.Sequence {
 			j.record, j.newest = r, i
 		}
+	}
+	if j.newest < 0 && unread != nil {
+		return nil, unread
 	}
 	if j.newest < 0 {
 		return nil, fmt.Errorf("%w (%w): boot the installer and choose to repair", ErrNoRecord, errors.Join(causes...))

@@ -166,6 +166,42 @@ func TestOneDamagedCopyIsSurvivedTwoAreNamed(t *testing.T) {
 	}
 }
 
+// bad is a disk with a sector that cannot be read until it is written again.
+type bad struct {
+	*disk
+	at int64
+}
+
+func (b *bad) ReadAt(p []byte, off int64) (int, error) {
+	if off == b.at {
+		return 0, errors.New("unrecovered read error")
+	}
+	return b.disk.ReadAt(p, off)
+}
+
+func (b *bad) WriteAt(p []byte, off int64) (int, error) {
+	if off == b.at {
+		b.at = -1
+	}
+	return b.disk.WriteAt(p, off)
+}
+
+func TestABadSectorUnderOneCopyIsSurvived(t *testing.T) {
+	for i := range int64(copies) {
+		d := &bad{formatted(t), i * CopyBytes}
+		j, err := Open(d)
+		if err != nil {
+			t.Fatalf("copy %d: %v", i+1, err)
+		}
+		if err := j.Apply(upgrade[0]); err != nil || d.at >= 0 {
+			t.Errorf("copy %d: %v; the copy that cannot be read is the one to write", i+1, err)
+		}
+		if r := open(t, d.disk).Record(); r.Slots[B].State != Writing {
+			t.Errorf("copy %d: %s", i+1, r)
+		}
+	}
+}
+
 func TestFailedTransitionWritesNothing(t *testing.T) {
 	d := formatted(t)
 	before := bytes.Clone(d.data)

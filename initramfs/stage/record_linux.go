@@ -33,6 +33,7 @@ func (m *Machine) Record(context.Context) (string, error) {
 	}
 	switch v.Do {
 	case slots.Run:
+		m.Trial = j.Record().Slots[m.Slot.Slot()].State == slots.Trial
 		return v.Why, nil
 	case slots.Redirect:
 		if err := bootInto(m.Slot.Part.Disk, v.To); err != nil {

@@ -1,9 +1,9 @@
 // Package stage holds the stages of the first process, from the kernel's start
 // to the root mounted. Host and guest run the same ones.
 //
-//	mounts ─> modules ─> commandline ─> efivars ─> slot ─> record ─> verity ─> root
-//	                                               │        └ host: not the confirmed slot? boot that one instead
-//	                                               └ the partition whose verity tree has the root hash of our command line
+//	mounts ─> kernel ─> commandline ─> modules ─> efivars ─> slot ─> record ─> verity ─> root
+//	          └ its settings                                 │        └ host: not the confirmed slot? boot that one instead
+//	                                                         └ the partition whose verity tree has the root hash of our command line
 //
 // Nothing here trusts the disk: the root hash came in the signed UKI, and what
 // is mounted is checked against it block by block. The slot record only chooses
@@ -22,8 +22,9 @@ import (
 
 // A Machine is what the stages find out, each for those after it.
 type Machine struct {
-	Line cmdline.CommandLine
-	Slot Found
+	Line  cmdline.CommandLine
+	Slot  Found
+	Trial bool // this release has not proved itself: hostd falls back on any failure
 
 	unsaid []phases.Report
 }
@@ -32,6 +33,7 @@ type Machine struct {
 func (m *Machine) All() []phases.Phase {
 	return []phases.Phase{
 		{Name: "mounts", Run: m.Mounts},
+		{Name: "kernel", Run: m.Kernel},
 		{Name: "commandline", Run: m.CommandLine},
 		{Name: "modules", Run: m.Modules},
 		{Name: "efivars", Run: m.EFIVars},

@@ -194,3 +194,40 @@ func TestTheBootEntryOfASlot(t *testing.T) {
 		t.Error("a disk without ESP has a boot entry")
 	}
 }
+
+func TestTheNextProcessIsToldOfATrial(t *testing.T) {
+	m := &Machine{Slot: Found{Part: part("root-b", "/dev/vda6", nil)}}
+	if env := strings.Join(m.environment(), " "); strings.Contains(env, "TRIAL") || !strings.Contains(env, "ASHLAR_SLOT=b ASHLAR_DISK=/dev/vda") {
+		t.Errorf("%s", env)
+	}
+	m.Trial = true
+	if env := strings.Join(m.environment(), " "); !strings.Contains(env, "ASHLAR_TRIAL=1") {
+		t.Errorf("%s", env)
+	}
+}
+
+func TestTheKernelsSettings(t *testing.T) {
+	root := t.TempDir()
+	for _, s := range settings {
+		if s.name == "kernel/sysrq" { // a kernel without it
+			continue
+		}
+		file := filepath.Join(root, s.name)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o755), os.WriteFile(file, nil, 0o644)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	done, err := apply(root)
+	if err != nil || done != len(settings)-1 {
+		t.Fatalf("%d of %d settings, %v", done, len(settings), err)
+	}
+	if b, _ := os.ReadFile(filepath.Join(root, "kernel/panic_on_oops")); string(b) != "1" {
+		t.Errorf("panic_on_oops is %q", b)
+	}
+	if _, err := os.Stat(filepath.Join(root, "kernel/sysrq")); err == nil {
+		t.Error("a setting was made that the kernel does not have")
+	}
+	if done, err := apply(filepath.Join(root, "kernel/panic_on_oops")); done != 0 || err == nil {
+		t.Errorf("what is refused is not told: %d, %v", done, err)
+	}
+}

@@ -19,7 +19,7 @@ func TestDepthLimitComesFirst(t *testing.T) {
 		}
 		return b.String()
 	}
-	for _, n := range []int{5, 50, 1000} {
+	for _, n := range []int{5, 50, 400} {
 		locals := repeat(n, "(local $l# i64)")
 		for name, body := range map[string]string{
 			"one local over many calls": "(local $a i64)" + repeat(n, "(local.set $a (i64.load offset=# (i32.const 0))) (call $g) (call $use (local.get $a))"),
@@ -52,5 +52,42 @@ func TestDepthLimitComesFirst(t *testing.T) {
 			}
 			in.Close()
 		}
+	}
+}
+
+// Every way to recur is bounded: by name, in a ring, through the table, by tail
+// call of another, and from a function far down a chain.
+func TestEveryRecursionIsBounded(t *testing.T) {
+	for name, funcs := range map[string]string{
+		"ring":              `(func $a (call $b) (call $x)) (func $b (call $c) (call $x)) (func $c (call $a) (call $x)) (func $x)`,
+		"through the table": `(table 1 funcref) (elem (i32.const 0) $a) (func $a (call_indirect (i32.const 0)) (global.set $n (i32.const 1)))`,
+		"ring through the table": `(table 2 funcref) (elem (i32.const 0) $b $c) (func $a (call $b)) (func $b (call_indirect (i32.const 1)) (global.set $n (i32.const 1)))
+			(func $c (call $a) (global.set $n (i32.const 2)))`,
+		"by reference":   `(table 2 funcref) (elem declare func $a) (func $a (table.set 0 (i32.const 1) (ref.func $a)) (call_indirect (i32.const 1)) (global.set $n (i32.const 1)))`,
+		"tail call away": `(func $a (call $b) (global.set $n (i32.const 1))) (func $b (return_call $a))`,
+		"down a chain":   `(func $a (call $b)) (func $b (call $c)) (func $c (call $d)) (func $d (call $d) (call $b) (global.set $n (i32.const 1)))`,
+	} {
+		in := install(t, testEngine(t, Config{}), text(t, `(module (global $n (mut i32) (i32.const 0)) `+funcs+` (func (export "canister_update f") (call $a)))`))
+		out := in.Run(machine.Entry{Export: "canister_update f"}, nil, wide)
+		if out.Trap == nil || out.Trap.Kind != machine.TrapStackOverflow || wasm.Cause(in.cause.Get()) != wasm.CauseDepth {
+			t.Errorf("%s: %+v by cause %d", name, out.Trap, in.cause.Get())
+		}
+		// The stack is given back: the next run goes as deep, and a short one passes.
+		in.Rollback()
+		if again := in.Run(machine.Entry{Export: "canister_update f"}, nil, wide); again.Used != out.Used {
+			t.Errorf("%s: %d instructions, then %d", name, out.Used, again.Used)
+		}
+	}
+	// A chain that is not recursive passes, however its frames add up.
+	var chain strings.Builder
+	for i := range 300 {
+		fmt.Fprintf(&chain, "(func $f%d (local i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64) (call $f%d) (call $f%d))", i, i+1, 300)
+	}
+	in := install(t, testEngine(t, Config{}), text(t, `(module `+chain.String()+`(func $f300 (nop)) (func (export "canister_update f") (call $f0) (call $f0)))`))
+	if out := in.Run(machine.Entry{Export: "canister_update f"}, nil, wide); out.Trap != nil {
+		t.Errorf("a chain of calls traps: %+v", out.Trap)
+	}
+	if got := in.depth.Get(); got != wasm.DepthBudget {
+		t.Errorf("depth after the run is %d, want %d", got, wasm.DepthBudget)
 	}
 }

@@ -5,6 +5,8 @@ import (
 	_ "embed"
 	"testing"
 
+	"ashlar/replica/execution/machine"
+	"ashlar/replica/execution/wasm"
 	"ashlar/replica/state/pages"
 )
 
@@ -64,26 +66,66 @@ func TestMotokoCounter(t *testing.T) {
 	}
 }
 
+// BenchmarkMotokoInc is a whole update, Candid and a dozen system calls included:
+// the call alone, then with its changes committed, and rolled back.
 func BenchmarkMotokoInc(b *testing.B) {
+	for name, after := range map[string]func(*Instance){
+		"call":          func(*Instance) {},
+		"call+commit":   func(in *Instance) { in.Commit() },
+		"call+rollback": (*Instance).Rollback,
+	} {
+		b.Run(name, func(b *testing.B) {
+			in := install(b, testEngine(b, Config{}), motokoCounter)
+			if in.module.Info().HasStart {
+				run(b, in, "canister_start", nil)
+			}
+			run(b, in, "canister_init", []byte("DIDL\x00\x00"))
+			in.Commit()
+			var used machine.Instructions
+			for b.Loop() {
+				_, used = run(b, in, "canister_update inc", []byte("DIDL\x00\x00"))
+				after(in)
+			}
+			b.ReportMetric(float64(used), "instr/op")
+			b.ReportMetric(float64(in.HeapBytes()>>20), "heap-MiB")
+		})
+	}
+}
+
+// BenchmarkColdStart makes an instance of an installed canister and calls it once.
+func BenchmarkColdStart(b *testing.B) {
 	e := testEngine(b, Config{})
 	in := install(b, e, motokoCounter)
-	if in.module.Info().HasStart {
-		run(b, in, "canister_start", nil)
-	}
+	run(b, in, "canister_start", nil)
 	run(b, in, "canister_init", []byte("DIDL\x00\x00"))
-	in.Commit()
-	b.Run("call", func(b *testing.B) {
-		var used uint64
-		for b.Loop() {
-			_, u := run(b, in, "canister_update inc", []byte("DIDL\x00\x00"))
-			used = uint64(u)
+	d := in.Commit()
+	heap := pages.Map{}.With(d.HeapBytes, d.Heap)
+	for b.Loop() {
+		again, err := in.module.Instantiate(heap, pages.Map{}, d.Globals)
+		if err != nil {
+			b.Fatal(err)
 		}
-		b.ReportMetric(float64(used), "instr/op")
-	})
-	b.Run("call+commit", func(b *testing.B) {
+		run(b, again, "canister_query get", []byte("DIDL\x00\x00"))
+		again.Close()
+	}
+}
+
+// BenchmarkCompile is what an install costs: check, rewrite, compile.
+func BenchmarkCompile(b *testing.B) {
+	e := testEngine(b, Config{})
+	b.Run("prepare", func(b *testing.B) {
+		b.SetBytes(int64(len(motokoCounter)))
 		for b.Loop() {
-			run(b, in, "canister_update inc", []byte("DIDL\x00\x00"))
-			in.Commit()
+			if _, err := wasm.Prepare(motokoCounter, e.imports); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("all", func(b *testing.B) {
+		for b.Loop() {
+			if _, err := e.compile(motokoCounter); err != nil {
+				b.Fatal(err)
+			}
 		}
 	})
 }

@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"ashlar/replica/execution/machine"
@@ -123,8 +124,8 @@ const recursion = `(module (memory 1) (global $n (mut i32) (i32.const 0))
 // The depth at which a stack overflows is that of the pass: a figure that only a
 // new version of it may change.
 func TestDepthIsOurs(t *testing.T) {
-	const frame, entryFrame = 96 + 16*8, 96 + 16*3 // parameters, locals, results, operands
-	want := uint32((wasm.DepthBudget - entryFrame) / frame)
+	const frame = 96 + 16*8 // parameters, locals, results, operands
+	const want = wasm.DepthBudget / frame
 	in := install(t, testEngine(t, Config{}), text(t, recursion))
 	for range 2 {
 		out := in.Run(machine.Entry{Export: "canister_update f"}, nil, wide)
@@ -360,4 +361,49 @@ func TestModuleCache(t *testing.T) {
 	}
 	first.Rollback()
 	run(t, first, "canister_update f", nil)
+}
+
+// Many goroutines compile the same modules and run instances of their own.
+func TestParallel(t *testing.T) {
+	e := testEngine(t, Config{})
+	var codes [][]byte
+	for _, n := range []string{"3", "5", "7"} {
+		codes = append(codes, text(t, `(module (import "ic0" "msg_reply_data_append" (func $reply (param i32 i32))) (memory 1) (global $n (mut i32) (i32.const 1))
+			(func (export "canister_update f") (global.set $n (i32.mul (global.get $n) (i32.const `+n+`)))
+				(i32.store (i32.const 0) (global.get $n)) (call $reply (i32.const 0) (i32.const 4))))`))
+	}
+	var all sync.WaitGroup
+	for i := range 12 {
+		all.Go(func() {
+			base := uint32([]int{3, 5, 7}[i%3])
+			m, err := e.Compile(codes[i%3])
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			in, err := m.Instantiate(pages.Map{}, pages.Map{}, nil)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer in.Close()
+			want := uint32(1)
+			for k := range 50 {
+				env := &fakeEnv{}
+				out := in.Run(machine.Entry{Export: "canister_update f"}, env, wide)
+				if want *= base; out.Trap != nil || binary.LittleEndian.Uint32(env.reply) != want {
+					t.Errorf("goroutine %d, call %d: %+v %x", i, k, out.Trap, env.reply)
+					return
+				}
+				if d := in.Commit(); len(d.Heap) != 1 {
+					t.Errorf("goroutine %d, call %d: %d pages changed", i, k, len(d.Heap))
+					return
+				}
+			}
+		})
+	}
+	all.Wait()
+	if len(e.modules) != 3 {
+		t.Errorf("%d modules were compiled", len(e.modules))
+	}
 }

@@ -52,6 +52,8 @@ type Config struct {
 	// Capacity is how many bytes all canisters together may take; 0: what the
 	// specification gives a subnet. The same on all nodes.
 	Capacity uint64
+	// HotBytes is how much heap the running instances may have together; 0: 4 GiB.
+	HotBytes uint64
 	// Pool of instances and code for queries; nil: none.
 	Pool canister.Pool
 }
@@ -70,7 +72,10 @@ const subnetCapacity = 2 << 40
 // New makes a machine on an engine whose host functions are sysapi.Functions().
 func New(cfg Config, eng machine.Engine) *Machine {
 	subnet := cfg.Subnet
-	return &Machine{cfg: cfg, engine: eng, tip: canister.NewTip(eng), subnet: &subnet}
+	if cfg.HotBytes == 0 {
+		cfg.HotBytes = 4 << 30
+	}
+	return &Machine{cfg: cfg, engine: eng, tip: canister.NewTip(eng, cfg.HotBytes), subnet: &subnet}
 }
 
 func (m *Machine) management() management.Config {

@@ -11,10 +11,9 @@ import (
 
 // Limits of what queries keep between them.
 const (
-	maxIdle      = 64      // instances
-	maxIdleBytes = 1 << 30 // of their heaps
-	maxPerOne    = 4       // idle instances of one canister: query threads that hit it at a time
-	maxModules   = 128     // the engine bounds the compiled code behind them by bytes
+	maxIdle    = 64  // instances
+	maxPerOne  = 4   // idle instances of one canister: query threads that hit it at a time
+	maxModules = 128 // the engine bounds the compiled code behind them by bytes
 )
 
 // Instances lends compiled code and idle instances to queries: package
@@ -24,6 +23,7 @@ type Instances struct {
 	mu      sync.Mutex
 	idle    []lent // longest idle first
 	bytes   uint64
+	limit   uint64 // of bytes
 	modules map[[32]byte]machine.Module
 	order   [][32]byte // of modules, oldest first
 }
@@ -36,8 +36,11 @@ type lent struct {
 	bytes    uint64
 }
 
-// NewInstances is an empty pool.
-func NewInstances() *Instances { return &Instances{modules: map[[32]byte]machine.Module{}} }
+// NewInstances is an empty pool; the heaps of its idle instances together stay
+// below idleBytes, except that one may stay.
+func NewInstances(idleBytes uint64) *Instances {
+	return &Instances{limit: idleBytes, modules: map[[32]byte]machine.Module{}}
+}
 
 // Module is the code with this hash; compile makes it the first time.
 func (p *Instances) Module(hash [32]byte, compile func() (machine.Module, error)) (machine.Module, error) {
@@ -98,7 +101,7 @@ func (p *Instances) Give(c *state.Canister, inst machine.Instance) {
 	if mine := p.of(c.ID); len(mine) > maxPerOne {
 		old = append(old, p.remove(mine[0]))
 	}
-	for len(p.idle) > maxIdle || p.bytes > maxIdleBytes && len(p.idle) > 1 {
+	for len(p.idle) > maxIdle || p.bytes > p.limit && len(p.idle) > 1 {
 		old = append(old, p.remove(0))
 	}
 	p.mu.Unlock()

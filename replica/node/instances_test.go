@@ -19,7 +19,8 @@ func (i *idleInstance) HeapBytes() uint64 { return i.bytes }
 func (i *idleInstance) Close()            { i.closed++ }
 
 func TestInstances(t *testing.T) {
-	p := NewInstances()
+	const maxIdleBytes = 1 << 20
+	p := NewInstances(maxIdleBytes)
 	canister := func(n uint64) *state.Canister {
 		return &state.Canister{ID: ic.CanisterIDFromUint64(n), Module: &state.Module{Hash: [32]byte{byte(n)}}, Memory: &state.Memory{}}
 	}

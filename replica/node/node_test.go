@@ -382,7 +382,7 @@ func TestRun(t *testing.T) {
 }
 
 func TestInstances(t *testing.T) {
-	p := node.NewInstances()
+	p := node.NewInstances(1 << 30)
 	compiled := 0
 	for range 2 {
 		if _, err := p.Module([32]byte{1}, func() (machine.Module, error) { compiled++; return fakeModule{}, nil }); err != nil {

@@ -28,7 +28,11 @@ const (
 func runCommand(ctx context.Context, w *workshop, args []string) error {
 	f := flag.NewFlagSet("mk run", flag.ContinueOnError)
 	demo := f.Bool("demo", os.Getenv("DEMO") != "0", "run the demo once the node is up")
-	port := f.Int("port", fromEnv("PORT", defaultPort), "where the replica is reached on 127.0.0.1")
+	wanted, err := portFrom(os.Getenv("PORT"))
+	if err != nil {
+		return err
+	}
+	port := f.Int("port", wanted, "where the replica is reached on 127.0.0.1")
 	if err := f.Parse(args); err != nil {
 		return err
 	}
@@ -46,11 +50,16 @@ func runCommand(ctx context.Context, w *workshop, args []string) error {
 	return node.Run(ctx, o, r)
 }
 
-func fromEnv(name string, otherwise int) int {
-	if n, err := strconv.Atoi(os.Getenv(name)); err == nil {
-		return n
+// portFrom reads PORT, which may be left out.
+func portFrom(text string) (int, error) {
+	if text == "" {
+		return defaultPort, nil
 	}
-	return otherwise
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 1 || n > 65535 {
+		return 0, fmt.Errorf("PORT=%s is not a port\n  give a number from 1 to 65535, or leave it out:  PORT=%d", text, defaultPort)
+	}
+	return n, nil
 }
 
 func demoCommand(ctx context.Context, w *workshop, args []string) error {
@@ -103,7 +112,11 @@ func (w *workshop) qemu(ctx context.Context) error {
 
 // testnetCommand is the replica alone: the same execution and API, healthy within a second.
 func testnetCommand(ctx context.Context, w *workshop, _ []string) error {
-	address := fmt.Sprintf("127.0.0.1:%d", fromEnv("PORT", defaultPort))
+	port, err := portFrom(os.Getenv("PORT"))
+	if err != nil {
+		return err
+	}
+	address := fmt.Sprintf("127.0.0.1:%d", port)
 	if err := buildCommand(ctx, w, nil); err != nil {
 		return err
 	}

@@ -23,7 +23,7 @@ import (
 
 // attest asks for evidence over a fresh nonce and judges it by the bundle.
 func attest(ctx context.Context, c *call) error {
-	manifest, err := c.readBundle()
+	manifest, signer, err := c.readBundle()
 	if err != nil {
 		return err
 	}
@@ -50,6 +50,7 @@ func attest(ctx context.Context, c *call) error {
 		return err
 	}
 	verdict := verify.Verify(e, policy)
+	fmt.Fprintf(c.out, "judged by release %s, signed by key %s\n", manifest.Version, signer)
 	fmt.Fprint(c.out, verdict)
 	return verdict.Err()
 }
@@ -80,6 +81,10 @@ func (c *call) enrolMachine(ctx context.Context) (evidence.Identity, error) {
 	if err := c.get(ctx, "/v1/identity", &id); err != nil {
 		return id, err
 	}
+	maker, err := verify.Certificate(id)
+	if err != nil {
+		return id, err
+	}
 	challenge, secret, err := verify.Challenge(rand.Reader, id)
 	if err != nil {
 		return id, err
@@ -92,22 +97,32 @@ func (c *call) enrolMachine(ctx context.Context) (evidence.Identity, error) {
 	if err != nil {
 		return id, err
 	}
-	if err := os.WriteFile(c.enrol, file, 0o644); err != nil {
+	if err := create(c.enrol, file, 0o644); err != nil {
 		return id, err
 	}
 	fmt.Fprintf(c.out, "machine %s enrolled in %s\n", id.Hash(), c.enrol)
+	if maker == nil {
+		fmt.Fprintln(c.out, "  its TPM carries no maker's certificate: that it is a TPM, and of this machine, is your word")
+	} else {
+		fmt.Fprintf(c.out, "  its TPM's certificate is issued by %s, number %x: whether you trust that maker is your word\n", maker.Issuer, maker.SerialNumber)
+	}
 	return id, nil
 }
 
-// readBundle checks the signature and every hash of the bundle.
-func (c *call) readBundle() (bundle.Manifest, error) {
+// readBundle checks the signature and every hash of the bundle. It returns the name of the key as well: a key that lay beside the
+// bundle is worth what the place is worth that both came from.
+func (c *call) readBundle() (bundle.Manifest, string, error) {
 	pub, err := c.release()
 	if err != nil {
-		return bundle.Manifest{}, err
+		return bundle.Manifest{}, "", err
+	}
+	id, err := keys.KeyID(pub)
+	if err != nil {
+		return bundle.Manifest{}, "", err
 	}
 	f, err := os.Open(c.bundle)
 	if err != nil {
-		return bundle.Manifest{}, err
+		return bundle.Manifest{}, "", err
 	}
 	defer f.Close()
 	r, err := bundle.Open(f, pub)
@@ -115,14 +130,17 @@ func (c *call) readBundle() (bundle.Manifest, error) {
 		err = r.Extract(func(bundle.Payload) (io.Writer, error) { return io.Discard, nil })
 	}
 	if err != nil {
-		return bundle.Manifest{}, fmt.Errorf("%s: %w", c.bundle, err)
+		return bundle.Manifest{}, "", fmt.Errorf("%s: %w", c.bundle, err)
 	}
-	return r.Manifest, nil
+	return r.Manifest, fmt.Sprintf("%x", id[:8]), nil
 }
+
+// releasePub is what the build calls it.
+const releasePub = "release.pub"
 
 // release is the key that signs releases: release.pub beside the bundle, if not said otherwise.
 func (c *call) release() (*ecdsa.PublicKey, error) {
-	path := orElse(c.releaseKey, filepath.Join(filepath.Dir(c.bundle), "release.pub"))
+	path := orElse(c.releaseKey, filepath.Join(filepath.Dir(c.bundle), releasePub))
 	raw, err := os.ReadFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("the release's public key: %w\n  say where it is: --release-key FILE", err)

@@ -61,17 +61,26 @@ func keygen(_ context.Context, c *call) error {
 	if err != nil {
 		return err
 	}
-	f, err := os.OpenFile(c.args[0], os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	err = create(c.args[0], pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), 0o600)
 	if errors.Is(err, fs.ErrExist) {
 		return fmt.Errorf("%s is there already, and a key that is lost is lost: choose another name", c.args[0])
 	}
 	if err != nil {
 		return err
 	}
-	err = pem.Encode(f, &pem.Block{Type: "PRIVATE KEY", Bytes: der})
-	if err := errors.Join(err, f.Close()); err != nil {
-		return err
-	}
 	fmt.Fprintf(c.out, "the key is in %s: keep it. This line goes into node.conf:\nadmin_key = %s\n", c.args[0], config.FormatAdminKey(pub))
 	return nil
+}
+
+// create writes a file that must not be there yet: whole and synced, or not at all.
+func create(path string, content []byte, mode fs.FileMode) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(content)
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		os.Remove(path)
+	}
+	return err
 }

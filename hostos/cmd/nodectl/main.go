@@ -34,7 +34,7 @@ func init() { // in a function: help lists commands
 		{"slots", "--url URL", "the two slots, and why a release failed", slotTable},
 		{"log", "--url URL", "the last lines of the node's log", logLines},
 		{"attest", "--url URL --bundle FILE (--enrol FILE | --identity FILE) [--release-key FILE] [--config FILE]", "prove what the node runs", attest},
-		{"upgrade", "--url URL --bundle FILE --key FILE [--no-wait]", "install a release, and see it through its trial", upgradeNode},
+		{"upgrade", "--url URL --bundle FILE --key FILE [--release-key FILE] [--no-wait]", "install a release, and see it through its trial", upgradeNode},
 		{"reboot", "--url URL --key FILE", "restart the node", order("reboot")},
 		{"shutdown", "--url URL --key FILE", "power the node off", order("shutdown")},
 		{"config", "check FILE | explain FILE | keys", "check a node.conf, say what it means, list the settings", configCommand},
@@ -58,9 +58,9 @@ type asked struct{ error }
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	err := run(ctx, os.Args[1:], os.Stdout)
+	err := run(ctx, os.Args[1:], plain{os.Stdout})
 	if err != nil {
-		fmt.Fprintf(os.Stderr, "nodectl: %v\n", err)
+		fmt.Fprintf(plain{os.Stderr}, "nodectl: %v\n", err)
 	}
 	os.Exit(exitCode(err))
 }

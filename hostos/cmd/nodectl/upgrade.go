@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"time"
 
 	"ashlar/hostos/api"
@@ -23,6 +24,9 @@ const (
 func upgradeNode(ctx context.Context, c *call) error {
 	key, err := readKey(c.key)
 	if err != nil {
+		return err
+	}
+	if err := c.lookFirst(); err != nil {
 		return err
 	}
 	f, err := os.Open(c.bundle)
@@ -60,6 +64,16 @@ func upgradeNode(ctx context.Context, c *call) error {
 		return nil
 	}
 	return c.waitTrial(ctx, up)
+}
+
+// lookFirst checks the bundle here, where the release's key is known: a payload that is damaged shows itself to the node only
+// when the idle slot, and the old release in it, is overwritten. What is believed is the node's to say, not ours.
+func (c *call) lookFirst() error {
+	if _, err := os.Stat(filepath.Join(filepath.Dir(c.bundle), releasePub)); err != nil && c.releaseKey == "" {
+		return nil
+	}
+	_, _, err := c.readBundle()
+	return err
 }
 
 // waitTrial watches until the release is confirmed or given up.

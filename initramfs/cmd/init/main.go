@@ -19,8 +19,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// readingTime is how long a failure stays on the console before the restart.
-const readingTime = 5 * time.Second
+const (
+	readingTime = 5 * time.Second  // a failure stays on the console before the restart
+	limit       = 10 * time.Minute // a driver that hangs must not hold up a fallback; the stages' own deadlines are far shorter
+)
 
 func main() {
 	if os.Getpid() != 1 {
@@ -28,10 +30,15 @@ func main() {
 		os.Exit(2)
 	}
 	m := &stage.Machine{}
+	hangs := time.AfterFunc(limit, func() {
+		fmt.Println(phases.Report{Who: "init", Seconds: phases.Uptime().Seconds(), Name: "end", Text: fmt.Sprintf("failed nothing more happened within %v; restarting", limit)}.Line())
+		_ = unix.Reboot(unix.LINUX_REBOOT_CMD_RESTART)
+	})
 	err := phases.Run(context.Background(), "init", phases.Uptime, m.All(), m.Say)
 	if err == nil {
 		err = m.Exec()
 	}
+	hangs.Stop()
 	end := "restarting"
 	if errors.Is(err, stage.ErrHalt) {
 		end = "halted: a restart would not help"

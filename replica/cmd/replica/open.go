@@ -75,7 +75,8 @@ func (r *replica) join(f flags, log func(string, ...any)) error {
 		return err
 	}
 	subnet := subnetOf(view)
-	machine := messaging.New(messaging.Config{Subnet: subnet, Provisional: f.dev, Version: Version, Pool: node.NewInstances()}, eng)
+	mem := shareMemory(log)
+	machine := messaging.New(messaging.Config{Subnet: subnet, Provisional: f.dev, Version: Version, HotBytes: mem.hot, Pool: node.NewInstances(mem.idle)}, eng)
 	r.node, err = node.New(node.Config{
 		Subnet: subnet, Members: members(view), Group: view.Group, Registry: view.Version, Genesis: view.Genesis,
 		Keys: r.keys, Machine: machine, Store: r.store, Clock: node.WallClock{}, Pace: consensus.DefaultPace,

@@ -49,6 +49,7 @@ type Room struct {
 // goroutine.
 type Tip struct {
 	engine  machine.Engine
+	limit   uint64 // bytes of heap that instances may have together; one may exceed it
 	modules map[[32]byte]machine.Module
 	hot     map[ic.CanisterID]*hot
 }
@@ -59,9 +60,10 @@ type hot struct {
 	inst   machine.Instance
 }
 
-// NewTip begins without instances.
-func NewTip(e machine.Engine) *Tip {
-	return &Tip{engine: e, modules: map[[32]byte]machine.Module{}, hot: map[ic.CanisterID]*hot{}}
+// NewTip begins without instances; their heaps together stay below hotBytes,
+// except that one canister always runs.
+func NewTip(e machine.Engine, hotBytes uint64) *Tip {
+	return &Tip{engine: e, limit: hotBytes, modules: map[[32]byte]machine.Module{}, hot: map[ic.CanisterID]*hot{}}
 }
 
 // Compile checks uploaded code, zipped or not.
@@ -100,14 +102,7 @@ func (r *Room) instance(c *state.Canister) *hot {
 		return h
 	}
 	r.Cool(c.ID)
-	if len(r.Tip.hot) >= maxHot {
-		for id := range r.Tip.hot { // any: which instances are hot is not part of the state
-			r.Cool(id)
-			if len(r.Tip.hot) < maxHot/2 {
-				break
-			}
-		}
-	}
+	r.Tip.room(c.HeapBytes)
 	inst, err := r.module(c.Module.Hash).Instantiate(c.Memory.Heap, c.Memory.Stable, engineGlobals(c.Memory.Globals))
 	if err != nil {
 		panic(fmt.Sprintf("canister %s: its instance does not start: %v", c.ID, err))
@@ -115,6 +110,25 @@ func (r *Room) instance(c *state.Canister) *hot {
 	h = &hot{c.Memory, c.Module, inst}
 	r.Tip.hot[c.ID] = h
 	return h
+}
+
+// room ends instances until another one with a heap of bytes may be made.
+func (t *Tip) room(bytes uint64) {
+	for _, h := range t.hot {
+		bytes += h.inst.HeapBytes()
+	}
+	most := maxHot
+	if len(t.hot) >= maxHot {
+		most = maxHot / 2
+	}
+	for id, h := range t.hot { // any: which instances are hot is not part of the state
+		if bytes <= t.limit && len(t.hot) < most {
+			return
+		}
+		bytes -= h.inst.HeapBytes()
+		h.inst.Close()
+		delete(t.hot, id)
+	}
 }
 
 // Cool ends a canister's running instance.

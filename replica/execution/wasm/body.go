@@ -13,10 +13,11 @@ import (
 //
 // Code that cannot be reached is checked but not written.
 type bodyPass struct {
-	m   *module
-	rw  *rewriter
-	r   *reader
-	typ funcType
+	m     *module
+	rw    *rewriter
+	r     *reader
+	index int // of the body
+	typ   funcType
 
 	locals []ValType
 	stack  []value
@@ -36,14 +37,25 @@ type bodyPass struct {
 
 	charge    charge
 	entryCost uint64
-	callee    bool  // calls a function of the module: needs the depth check
-	restores  []int // positions in out where a tail call gives the depth back
+	allCost   uint64 // of all instructions
+	restores  []int  // positions in out where a tail call gives the depth back
+
+	// For the depth limit.
+	calls, refs []uint32 // defined functions called; functions named by ref.func
+	indirect    bool     // calls through a table
+	loops, bulk bool     // has a loop, calls a helper
+	hostCalls   bool
+	guard       bool // checks the depth
+	frame       uint64
 
 	ops       uint64
 	weight    uint64
 	maxHeight int
 	spills    spills
 	floats    floats
+	alive     liveness
+	values    uint64 // alive at branches: see live.go
+	squares   uint64
 }
 
 // A value on the operand stack. Type 0 is unknown: below a branch that is always taken.
@@ -64,6 +76,7 @@ type frame struct {
 	unreachable     bool // the rest of the frame cannot be reached
 	live            bool // the frame itself is written
 	label           int  // of the branch target in out
+	table           int  // the last br_table that named it
 	wrapped         bool // a loop with its slow path outlined
 	cost            uint64
 	sets            uint64 // assignments to locals before it
@@ -74,7 +87,11 @@ type insert struct {
 	code []byte
 }
 
-const counterTemp = -1 // of the metering's own i64
+// Temps of the metering's own, i64.
+const (
+	counterTemp = -1
+	depthTemp   = -2
+)
 
 type tempKey struct {
 	t ValType
@@ -122,6 +139,7 @@ const (
 	opI32Add      = 0x6a
 	opI64Add      = 0x7c
 	opI64Sub      = 0x7d
+	opI64Or       = 0x84
 	opI64Eqz      = 0x50
 	opI64LtS      = 0x53
 	opI64LtU      = 0x54
@@ -138,7 +156,8 @@ const (
 // block that a body out of instructions leaves by, the body.
 const bodyLabel = 3
 
-func (p *bodyPass) run(index int) ([]byte, error) {
+func (p *bodyPass) run(index int) error {
+	p.index = index
 	b := p.m.bodies[index]
 	p.typ = p.m.types[p.m.funcs[index]]
 	p.r = &reader{b: p.rw.code, pos: b.at, end: b.end}
@@ -151,6 +170,7 @@ func (p *bodyPass) run(index int) ([]byte, error) {
 	p.versions = make([]uint32, len(p.locals))
 	p.checked = make([]fact, len(p.locals))
 	p.spills.lastSet = make([]uint32, len(p.locals))
+	p.alive = newLiveness(len(p.locals))
 	p.floats.shape = make([]nanSet, len(p.locals))
 	p.floats.other = make([]bool, len(p.locals))
 	for i := range p.typ.params {
@@ -172,39 +192,38 @@ func (p *bodyPass) run(index int) ([]byte, error) {
 		if p.weight > maxBodyWeight {
 			p.r.fail("function is too complex: its weight is above %d", maxBodyWeight)
 		}
+		if p.rw.moved > maxMoved {
+			p.r.fail("module is too complex: its calls and branches carry more than %d values", maxMoved)
+		}
 	}
 	if p.r.more() {
 		p.r.fail("operators remaining after the end of the function")
 	}
-	if p.r.err != nil {
-		return nil, p.r.err
+	if p.values, p.squares = p.alive.sums(); p.values > maxLiveValues || p.squares > maxLiveSquares {
+		p.r.fail("function is too complex: too many values are alive across its branches")
 	}
-	return p.assemble(b), nil
+	// What the second step does not need goes: all bodies wait for it.
+	p.stack, p.frames, p.versions, p.checked, p.alive = nil, nil, nil, nil, liveness{}
+	return p.r.err
 }
 
-// assemble puts locals, prologue, body and epilogue together.
-func (p *bodyPass) assemble(b body) []byte {
-	head := p.check([]byte{opLoop, typeEmpty, opBlock, typeEmpty}, p.entryCost, 0)
-	frameCost := p.frameCost()
-	guard := p.callee || frameCost > leafFrame
-	var code []byte
-	code = appendU32(code, uint32(len(b.locals)+len(p.tempList)))
+// assemble puts locals, prologue, body and epilogue together: the shape is in metering.go.
+func (p *bodyPass) assemble() []byte {
+	b := p.m.bodies[p.index]
+	leaf := p.isLeaf()
+	head := p.head(leaf)
+	code := appendU32(nil, uint32(len(b.locals)+len(p.tempList)))
 	for _, g := range b.locals {
 		code = append(appendU32(code, g.n), byte(g.typ))
 	}
 	for _, t := range p.tempList {
 		code = append(code, 1, byte(t))
 	}
-	code = append(code, head...)
-	if guard {
-		code = p.rw.enterFrame(code, frameCost)
-	}
-	code = append(code, opBlock)
+	code = append(append(code, head...), opBlock)
 	code = p.rw.resultType(code, p.typ.results)
-
-	if guard {
+	if p.guard {
 		for _, at := range p.restores {
-			p.inserts = append(p.inserts, insert{at, p.rw.leaveFrame(nil, frameCost)})
+			p.inserts = append(p.inserts, insert{at, p.rw.leaveFrame(nil, p.frame)})
 		}
 	}
 	sort.SliceStable(p.inserts, func(i, j int) bool { return p.inserts[i].at < p.inserts[j].at })
@@ -215,12 +234,14 @@ func (p *bodyPass) assemble(b body) []byte {
 		from = i.at
 	}
 	code = append(code, p.out[from:]...) // ends with the end of the body block
-	if guard {
-		code = p.rw.leaveFrame(code, frameCost)
+	if p.guard {
+		code = p.rw.leaveFrame(code, p.frame)
 	}
 	code = append(code, opReturn, opEnd)
-	code = p.rw.slowPath(code, p.entryCost)
-	return append(code, opBr, 0, opEnd, opUnreachable, opEnd)
+	if !leaf {
+		code = p.tailOfRetry(code)
+	}
+	return append(code, opEnd, opUnreachable, opEnd)
 }
 
 func (p *bodyPass) emit(b ...byte) {
@@ -266,6 +287,7 @@ func (p *bodyPass) push(t ValType) *value {
 }
 
 func (p *bodyPass) pushAll(ts []ValType) {
+	p.rw.moved += uint64(len(ts))
 	for i, t := range ts {
 		v := p.push(t)
 		if i < len(ts)-1 {
@@ -304,6 +326,7 @@ func (p *bodyPass) pop(t ValType) value {
 }
 
 func (p *bodyPass) popAll(ts []ValType) {
+	p.rw.moved += uint64(len(ts))
 	for i := len(ts) - 1; i >= 0; i-- {
 		p.pop(ts[i])
 	}
@@ -440,6 +463,7 @@ func (p *bodyPass) local(code byte) {
 	}
 	t := p.locals[i]
 	if code == opLocalGet {
+		p.alive.get(i)
 		p.emitU32(code, i)
 		v := p.push(t)
 		v.local, v.version = i+1, p.versions[i]
@@ -459,6 +483,7 @@ func (p *bodyPass) local(code byte) {
 	p.emitU32(code, i)
 	p.versions[i]++
 	p.spills.set(i)
+	p.alive.assign(i)
 	if from.small {
 		p.markChecked(i)
 	}
@@ -541,6 +566,7 @@ func (p *bodyPass) reference(code byte) {
 		} else if p.r.err == nil && !p.m.declared[i] {
 			p.r.fail("undeclared function reference %d", i)
 		}
+		p.refs = append(p.refs, i)
 		p.emitU32(code, p.rw.funcIndex(i))
 		p.push(FuncRef)
 	}

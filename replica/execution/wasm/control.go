@@ -80,6 +80,9 @@ func (p *bodyPass) open(code byte) {
 	p.popAll(t.params)
 	f := frame{op: code, params: t.params, results: t.results, height: len(p.stack), live: p.live, sets: p.spills.sets}
 	if code == opLoop {
+		p.loops = true
+		p.alive.branch(len(p.stack), loopWeight)
+		p.alive.enterLoop()
 		p.spills.call(len(p.stack)) // its slow path
 		p.closeCharge()
 		p.forget()
@@ -102,6 +105,7 @@ func (p *bodyPass) open(code byte) {
 		p.openCharge(true)
 		p.charge.loop = len(p.frames) - 1
 	case opIf:
+		p.alive.branch(len(p.stack), 1)
 		p.closeCharge()
 		p.openCharge(false)
 	}
@@ -169,6 +173,10 @@ func (p *bodyPass) end() {
 		p.emit(opBr, 0, opEnd, opUnreachable, opEnd)
 	}
 	p.forget()
+	p.alive.branch(len(p.stack), 1)
+	if f.op == opLoop {
+		p.alive.leaveLoop()
+	}
 	p.spills.join(p.spills.sets-f.sets, f.op == opLoop)
 	if len(p.frames) == 0 {
 		return
@@ -198,6 +206,7 @@ func (p *bodyPass) emitBranch(code byte, frameIndex int) {
 
 func (p *bodyPass) branch(code byte) {
 	p.cost(2, 50)
+	p.alive.branch(len(p.stack), 1)
 	to, types := p.target(p.r.u32())
 	if p.r.err != nil {
 		return
@@ -218,6 +227,7 @@ func (p *bodyPass) branch(code byte) {
 
 func (p *bodyPass) branchTable() {
 	p.cost(2, 50)
+	from := p.r.pos
 	n := p.r.count("branch targets", maxBranchTable)
 	p.pop(I32)
 	arity := -1
@@ -234,12 +244,16 @@ func (p *bodyPass) branchTable() {
 		if arity < 0 || i == n {
 			arity = len(types)
 		}
-		p.peekAll(types)
+		if p.frames[to].table != from { // once per target, of maybe thousands that are equal
+			p.frames[to].table = from
+			p.peekAll(types)
+		}
 		code = appendU32(code, uint32(p.depth-1-p.frames[to].label))
 		if i == n {
 			p.popAll(types)
 		}
 	}
+	p.alive.branch(len(p.stack), n)
 	p.emitU32(opBrTable, uint32(n))
 	p.emit(code...)
 	p.closeCharge()
@@ -248,6 +262,7 @@ func (p *bodyPass) branchTable() {
 
 // peekAll checks the top of the stack against ts and leaves it.
 func (p *bodyPass) peekAll(ts []ValType) {
+	p.rw.moved += uint64(len(ts))
 	f := p.top()
 	for i := range ts {
 		at := len(p.stack) - 1 - i
@@ -273,8 +288,10 @@ func (p *bodyPass) call(code byte) {
 	if p.r.err != nil {
 		return
 	}
-	if int(i) >= p.m.importedFuncs {
-		p.callee = true
+	if own := int(i) - p.m.importedFuncs; own >= 0 {
+		p.calls = append(p.calls, uint32(own))
+	} else {
+		p.hostCalls = true
 	}
 	t := p.m.typeOf(i)
 	if code == opCall {
@@ -314,7 +331,7 @@ func (p *bodyPass) callIndirect(code byte) {
 	if p.r.err != nil {
 		return
 	}
-	p.callee = true
+	p.indirect = true
 	ft := p.m.types[typ]
 	index := p.pop(t.indexType())
 	if t.is64 {

@@ -4,18 +4,19 @@ package wasm
 // limits; the others are the implementation limits of wasmparser, which mainnet
 // validates with, so that a module is accepted here if and only if it is there.
 const (
-	MaxModuleBytes  = 100 << 20 // whole module, unzipped
-	maxCodeBytes    = 10 << 20  // code section
-	maxFunctions    = 50_000    // defined functions
-	maxGlobals      = 1_000     // defined globals
-	maxMethods      = 1_000     // exported canister_update/query/composite_query
-	maxMethodChars  = 20_000    // sum of the lengths of their names
-	maxCustomBytes  = 1 << 20   // icp: sections, names and contents
-	maxCustom       = 16        // icp: sections
-	maxBodyOps      = 1_000_000 // instructions of one function
-	maxBodyWeight   = 1_000_000 // complexity of one function: bounds compile time
-	maxTables       = 1         // tables of a canister
-	maxTableEntries = 1_000_000 // elements of a table: 8 MB of host memory each
+	MaxModuleBytes  = 100 << 20   // whole module, unzipped
+	maxCodeBytes    = 10 << 20    // code section
+	maxFunctions    = 50_000      // defined functions
+	maxGlobals      = 1_000       // defined globals
+	maxMethods      = 1_000       // exported canister_update/query/composite_query
+	maxMethodChars  = 20_000      // sum of the lengths of their names
+	maxCustomBytes  = 1 << 20     // icp: sections, names and contents
+	maxCustom       = 16          // icp: sections
+	maxBodyOps      = 1_000_000   // instructions of one function
+	maxBodyWeight   = 1_000_000   // complexity of one function: bounds compile time
+	maxMoved        = 200_000_000 // values that calls, blocks and branches of a module carry, counted where they stand
+	maxTables       = 1           // tables of a canister
+	maxTableEntries = 1_000_000   // elements of a table: 8 MB of host memory each
 
 	maxTypes        = 1_000_000
 	maxParams       = 1_000
@@ -40,4 +41,4 @@ const DepthBudget = 40_000_000
 
 // The version of the rewriting: part of the key of every cache of compiled code.
 // Change it with any change of what the pass emits.
-const Version = 1
+const Version = 3

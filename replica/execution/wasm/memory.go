@@ -242,6 +242,7 @@ func (p *bodyPass) memorySize(code byte) {
 	if m.is64 {
 		p.saturate(1 << 16)
 	}
+	p.bulk = true
 	p.emitU32(opCall, p.rw.growFunc())
 	if m.is64 {
 		p.emit(opExtendS)

@@ -22,8 +22,10 @@ package wasm
 //	  unreachable
 //	end
 //
-// A function body has the same shape without L; its S also ends by return.
-// Loops with parameters, which no compiler makes, check in place.
+// A function body has the same shape without L; its S also ends by return, and it
+// takes its frame from the depth at the same place. Loops with parameters, which
+// no compiler makes, check in place. A small leaf, without loops and calls, charges
+// but does not check: the next check is near.
 
 // charge is the basic block being read.
 type charge struct {
@@ -38,6 +40,7 @@ type charge struct {
 // cost adds an instruction to the block.
 func (p *bodyPass) cost(instructions, weight uint64) {
 	p.charge.cost += instructions
+	p.allCost += instructions
 	p.weight += weight
 }
 
@@ -55,7 +58,9 @@ func (p *bodyPass) closeCharge() {
 		p.entryCost = c.cost
 	case c.head && p.frames[c.loop].wrapped:
 		p.frames[c.loop].cost = c.cost
-		p.insertAt(c.at, p.check(nil, c.cost, 1))
+		code := p.subtractKeep(nil, c.cost)
+		code = append(code, opI64Const, 0, opI64LtS, opBrIf, 1)
+		p.insertAt(c.at, code)
 	case c.head:
 		code := p.rw.subtract(nil, c.cost)
 		code = appendU32(append(code, opGlobalGet), p.rw.counter)
@@ -74,17 +79,53 @@ func (rw *rewriter) subtract(b []byte, cost uint64) []byte {
 	return appendU32(append(b, opGlobalSet), rw.counter)
 }
 
-// check charges cost and leaves by label where the counter falls below zero. The
-// counter is read once: the compiler does not see that a global was just written.
-func (p *bodyPass) check(b []byte, cost uint64, label uint32) []byte {
+// subtractKeep charges cost and leaves the counter on the stack, for a check: the
+// compiler does not see that a global read was just written.
+func (p *bodyPass) subtractKeep(b []byte, cost uint64) []byte {
 	tmp := p.temp(I64, counterTemp)
 	b = appendU32(append(b, opGlobalGet), p.rw.counter)
 	b = appendI64(append(b, opI64Const), int64(cost))
 	b = appendU32(append(b, opI64Sub, opLocalTee), tmp)
 	b = appendU32(append(b, opGlobalSet), p.rw.counter)
-	b = appendU32(append(b, opLocalGet), tmp)
-	b = append(b, opI64Const, 0, opI64LtS)
-	return appendU32(append(b, opBrIf), label)
+	return appendU32(append(b, opLocalGet), tmp)
+}
+
+// leafCost is the largest cost of a function that does not check.
+const leafCost = 1000
+
+func (p *bodyPass) isLeaf() bool {
+	return !p.guard && !p.loops && !p.bulk && !p.hostCalls && !p.indirect && len(p.calls) == 0 && p.allCost <= leafCost
+}
+
+// head is the start of a function: it charges the first block and takes the frame
+// from the depth; one branch serves both, as either below zero makes the union so.
+func (p *bodyPass) head(leaf bool) []byte {
+	if leaf {
+		return p.rw.subtract([]byte{opBlock, typeEmpty, opBlock, typeEmpty}, p.entryCost)
+	}
+	b := p.subtractKeep([]byte{opLoop, typeEmpty, opBlock, typeEmpty}, p.entryCost)
+	if p.guard {
+		tmp := p.temp(I64, depthTemp)
+		b = appendU32(append(b, opGlobalGet), p.rw.depth)
+		b = appendI64(append(b, opI64Const), int64(p.frame))
+		b = appendU32(append(b, opI64Sub, opLocalTee), tmp)
+		b = appendU32(append(b, opGlobalSet), p.rw.depth)
+		b = appendU32(append(b, opLocalGet), tmp)
+		b = append(b, opI64Or)
+	}
+	return append(b, opI64Const, 0, opI64LtS, opBrIf, 0)
+}
+
+// tailOfRetry is the end of a function: it is reached where head branched.
+func (p *bodyPass) tailOfRetry(b []byte) []byte {
+	if !p.guard {
+		return append(p.rw.slowPath(b, p.entryCost), opBr, 0)
+	}
+	b = p.rw.leaveFrame(b, p.frame)
+	b = appendU32(append(b, opGlobalGet), p.rw.counter)
+	b = append(b, opI64Const, 0, opI64LtS, opIf, typeEmpty)
+	b = append(p.rw.slowPath(b, p.entryCost), opBr, 1, opEnd)
+	return p.rw.trap(b, causeDepth)
 }
 
 func (rw *rewriter) slowPath(b []byte, cost uint64) []byte {
@@ -111,6 +152,7 @@ func (rw *rewriter) trap(b []byte, cause byte) []byte {
 
 // chargeTop charges the length on top of the stack, of type t, and leaves it there.
 func (p *bodyPass) chargeTop(t ValType) {
+	p.bulk = true
 	tmp := p.temp(t, 0)
 	p.emitU32(opLocalTee, tmp)
 	if t == I32 {

@@ -18,7 +18,7 @@ const (
 	ImportGrow = "may_grow"
 
 	ExportCounter  = "ashlar counter"  // global i64: instructions left
-	ExportDepth    = "ashlar depth"    // global i32: stack left; set DepthBudget before each run
+	ExportDepth    = "ashlar depth"    // global i64: stack left; set DepthBudget before each run
 	ExportCause    = "ashlar cause"    // global i32: why unreachable was reached; set 0 before each run
 	ExportMemory   = "ashlar memory"   // where there is a memory
 	ExportCallback = "ashlar callback" // (index i64, argument i64) -> (): where there is a function table
@@ -107,20 +107,21 @@ func prepare(code []byte, opt options) (*Prepared, error) {
 		}
 	}
 	rw := newRewriter(m, code, opt)
+	bodies := make([]*bodyPass, len(m.bodies))
+	var values, squares uint64
 	for i := range m.bodies {
-		b := &bodyPass{m: m, rw: rw}
-		out, err := b.run(i)
-		if err != nil {
+		if bodies[i], err = rw.walk(i); err != nil {
 			return nil, m.inFunction(uint32(m.importedFuncs+i), err)
 		}
-		if raw := b.floats.result(); raw != nil { // see nan.go
-			b = &bodyPass{m: m, rw: rw, floats: floats{raw: raw}}
-			if out, err = b.run(i); err != nil {
-				return nil, m.inFunction(uint32(m.importedFuncs+i), err)
-			}
+		p.Info.Instructions += bodies[i].ops
+		if values, squares = values+bodies[i].values, squares+bodies[i].squares; values > maxLiveValuesTotal || squares > maxLiveSquaresTotal {
+			return nil, fmt.Errorf("module is too complex: too many values are alive across the branches of its functions")
 		}
-		rw.bodies = append(rw.bodies, out)
-		p.Info.Instructions += b.ops
+	}
+	rw.planDepth(bodies)
+	for i, b := range bodies {
+		rw.bodies = append(rw.bodies, b.assemble())
+		bodies[i] = nil
 	}
 	p.Info.Instructions += 2 * uint64(len(m.globals)) // an initialiser and its end
 	p.Info.Hash = sha256.Sum256(code)
@@ -133,6 +134,20 @@ func prepare(code []byte, opt options) (*Prepared, error) {
 	}
 	rw.build(p)
 	return p, nil
+}
+
+// walk checks a body, twice where its floats gain by it: see nan.go.
+func (rw *rewriter) walk(index int) (*bodyPass, error) {
+	b := &bodyPass{m: rw.m, rw: rw}
+	err := b.run(index)
+	if err != nil {
+		return nil, err
+	}
+	if raw := b.floats.result(); raw != nil {
+		b = &bodyPass{m: rw.m, rw: rw, floats: floats{raw: raw}}
+		err = b.run(index)
+	}
+	return b, err
 }
 
 func (m *module) inFunction(i uint32, err error) error {

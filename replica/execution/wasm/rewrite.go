@@ -25,6 +25,7 @@ type rewriter struct {
 
 	mutates  bool // tables or segments can change
 	usesData bool // memory.init or data.drop occur
+	moved    uint64
 	exports  []export
 }
 
@@ -308,7 +309,7 @@ func (rw *rewriter) globalSection() []byte {
 		b = append(appendGlobalType(b, g.globalType), rw.constExpr(g.init)...)
 	}
 	b = append(b, byte(I64), 1, opI64Const, 0, opEnd)
-	b = append(b, byte(I32), 1, opI32Const, 0, opEnd)
+	b = append(b, byte(I64), 1, opI64Const, 0, opEnd)
 	return append(b, byte(I32), 1, opI32Const, 0, opEnd)
 }
 

@@ -192,3 +192,46 @@ func TestInfo(t *testing.T) {
 		t.Errorf("%+v %+v", i, p)
 	}
 }
+
+// Code made to be slow to compile, or to check, is refused in no time; what is as
+// large but plain is not.
+func TestComplexityIsBounded(t *testing.T) {
+	repeat := func(n int, f string) string {
+		var b strings.Builder
+		for i := range n {
+			b.WriteString(strings.ReplaceAll(f, "#", fmt.Sprint(i)))
+		}
+		return b.String()
+	}
+	locals := func(n int) string { return repeat(n, "(local i64)") }
+	use := func(n int) string { return repeat(n, "(i64.store (i32.const 0) (local.get #))") }
+	for _, c := range []struct{ name, body, want string }{
+		{"many locals over many ifs", locals(1000) + repeat(1000, "(if (i32.load (i32.const 0)) (then (local.set # (i64.load (i32.const 0)))))") + use(1000), "too many values are alive"},
+		{"many locals over few ifs", locals(20000) + repeat(10, "(if (i32.load (i32.const 0)) (then))") + use(20000), "too many values are alive"},
+		{"locals over loops", locals(400) + repeat(5000, "(loop (br_if 0 (i32.load (i32.const 0))))") + use(400), "too many values are alive"},
+		{"a loop that carries", locals(1000) + "(loop $l " + repeat(1000, "(if (i32.load (i32.const 0)) (then (local.set # (i64.add (local.get #) (local.get 0)))))") + "(br_if $l (i32.load (i32.const 0))))", "too many values are alive"},
+		{"operands over ifs", repeat(3000, "(i64.load (i32.const 0))") + repeat(100, "(if (i32.load (i32.const 0)) (then))") + repeat(3000, "(drop)"), "too many values are alive"},
+		{"branches to one place", locals(1500) + "(block $b " + repeat(1500, "(local.set # (i64.load (i32.const 0))) (br_if $b (i32.load (i32.const 0)))") + ")" + use(1500), "too many values are alive"},
+		{"many locals in a row", locals(20000) + repeat(20000, "(local.set # (i64.const 1))") + use(20000), ""},
+		{"many ifs", locals(20) + repeat(9000, "(if (i32.load (i32.const 0)) (then (local.set 3 (i64.const 1))))") + use(20), ""},
+		{"a large table of branches", "(block (block (br_table " + repeat(60000, "0 1 ")[:120000] + "(i32.load (i32.const 0)))))", ""},
+	} {
+		_, err := Prepare(compileText(t, "(module (memory 1) (func "+c.body+"))"), nil)
+		if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
+			t.Errorf("%s: error %v, want %q", c.name, err, c.want)
+		}
+	}
+	// Calls with a thousand parameters each, in code that is never reached.
+	call := draft{params: make([]ValType, 1000), code: append([]byte{opUnreachable}, bytes.Repeat([]byte{opCall, 0}, 19_000)...)}
+	for i := range call.params {
+		call.params[i] = I64
+	}
+	body := appendU32(nil, uint32(len(call.code)+2))
+	body = append(append(append(body, 0), call.code...), opEnd)
+	code := appendSection([]byte(header), secType, append(appendTypes([]byte{1, 0x60}, call.params), 0))
+	code = appendSection(code, secFunction, append([]byte{20}, make([]byte, 20)...))
+	code = appendSection(code, secCode, append([]byte{20}, bytes.Repeat(body, 20)...))
+	if _, err := Prepare(code, nil); err == nil || !strings.Contains(err.Error(), "carry more than") {
+		t.Errorf("calls that carry much: error %v", err)
+	}
+}

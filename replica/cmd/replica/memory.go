@@ -1,0 +1,49 @@
+package main
+
+import (
+	"fmt"
+	"math"
+	"os"
+	"runtime/debug"
+	"strings"
+)
+
+// What the replica makes of the machine's memory. Canister pages lie on the Go
+// heap once, the heaps of running instances beside it. The rest is for pebble's
+// cache, compiled code and the kernel.
+const (
+	goShare     = 50 // percent: the collector works harder before it takes more
+	hotShare    = 20 // percent: heaps of the newest state's instances
+	idleShare   = 10 // percent: heaps of instances kept for queries
+	hotAnyway   = 4 << 30
+	idleAnyway  = 1 << 30
+	meminfoFile = "/proc/meminfo"
+)
+
+type memory struct{ hot, idle uint64 } // bytes
+
+// shareMemory sets the collector's limit, unless GOMEMLIMIT does, and says how
+// much heap instances may have.
+func shareMemory(log func(string, ...any)) memory {
+	b, err := os.ReadFile(meminfoFile)
+	total, ok := memTotal(string(b))
+	if err != nil || !ok {
+		log("%s does not tell the machine's memory: no limit is set", meminfoFile)
+		return memory{hotAnyway, idleAnyway}
+	}
+	if debug.SetMemoryLimit(-1) == math.MaxInt64 {
+		debug.SetMemoryLimit(int64(total / 100 * goShare))
+	}
+	return memory{min(hotAnyway, total/100*hotShare), min(idleAnyway, total/100*idleShare)}
+}
+
+// memTotal reads the line MemTotal, in bytes.
+func memTotal(meminfo string) (bytes uint64, ok bool) {
+	for line := range strings.Lines(meminfo) {
+		var kib uint64
+		if n, _ := fmt.Sscanf(line, "MemTotal: %d kB", &kib); n == 1 && kib > 0 && kib < math.MaxInt64>>10 {
+			return kib << 10, true
+		}
+	}
+	return 0, false
+}
