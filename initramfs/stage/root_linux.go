@@ -66,20 +66,11 @@ func (m *Machine) Verity(ctx context.Context) (string, error) {
 	if err := os.WriteFile("/sys/block/dm-0/queue/read_ahead_kb", []byte(readAheadKiB), 0); err != nil {
 		return "", fmt.Errorf("set the read-ahead of the root: %w", err)
 	}
-	readAhead()
 	if err := unix.Mount("/dev/dm-0", newRoot, "erofs", unix.MS_RDONLY|unix.MS_NODEV|unix.MS_NOSUID, ""); err != nil {
 		return "", fmt.Errorf("mount root: %w", err)
 	}
 	return "root hash " + m.Line.RootHex()[:16], nil
 }
-
-// aheadKiB is read around a page of the root that is missing. The kernel's 128
-// makes a request of each 128 KiB of a program: in a VM a request is two exits,
-// and the guest's replica alone is 25 MB.
-const aheadKiB = "2048"
-
-// readAhead is for speed alone: where it cannot be set, the default will do.
-func readAhead() { _ = os.WriteFile("/sys/block/dm-0/queue/read_ahead_kb", []byte(aheadKiB), 0) }
 
 // verityParams is the table line of the kernel's verity target.
 func verityParams(line cmdline.CommandLine, slot Found) (string, error) {
