@@ -157,3 +157,19 @@ func TestFramesWaitForTheLink(t *testing.T) {
 		t.Errorf("%d frames kept", len(g.early))
 	}
 }
+
+func TestProcesses(t *testing.T) {
+	proc := t.TempDir()
+	for pid, exe := range map[string]string{"1": "/sbin/guestd", "2": "", "30": "/bin/replica"} {
+		dir := filepath.Join(proc, pid)
+		if err := os.Mkdir(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if exe != "" {
+			os.Symlink(exe, filepath.Join(dir, "exe"))
+		}
+	}
+	if n := processes(proc); n != 2 {
+		t.Errorf("%d processes, want 2", n)
+	}
+}

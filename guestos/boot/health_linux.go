@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -60,7 +61,7 @@ func (g *Guest) probe(ctx context.Context, client *http.Client) hostlink.Health 
 		}
 	}
 	h.Message = oneLine(h.Message)
-	h.Restarts, h.MemoryKiB = c.Crashes, memoryUsedKiB()
+	h.Restarts, h.MemoryKiB, h.Processes = c.Crashes, memoryUsedKiB(), processes("/proc")
 	return h
 }
 
@@ -104,6 +105,17 @@ func parseStatus(body []byte) (hostlink.Health, error) {
 func oneLine(s string) string {
 	s = strings.Join(strings.Fields(s), " ")
 	return strings.ToValidUTF8(s[:min(len(s), 500)], "")
+}
+
+// processes counts those outside the kernel: a kernel thread runs no file.
+func processes(proc string) (n int) {
+	links, _ := filepath.Glob(filepath.Join(proc, "[0-9]*", "exe"))
+	for _, l := range links {
+		if _, err := os.Readlink(l); err == nil {
+			n++
+		}
+	}
+	return n
 }
 
 // memoryUsedKiB is what the whole guest uses, from /proc/meminfo.

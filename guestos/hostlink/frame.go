@@ -62,6 +62,7 @@ type Health struct {
 	Message   string `json:"message,omitempty"`
 	Restarts  int    `json:"restarts"` // of the replica since the guest started
 	MemoryKiB uint64 `json:"memory_kib,omitempty"`
+	Processes int    `json:"processes,omitempty"` // outside the kernel
 }
 
 // Config is what the host tells the guest. The guest takes nothing from the

@@ -45,4 +45,5 @@ type Memory struct {
 	VM        uint64 `json:"vm_kib"` // resident in QEMU
 	Guest     uint64 `json:"guest_kib"`
 	Processes int    `json:"processes"` // outside the kernel
+	InGuest   int    `json:"guest_processes"`
 }

@@ -69,7 +69,7 @@ func (h *Host) memory() api.Memory {
 	m := memory()
 	all, vm := processes("/proc")
 	used := m["MemTotal"] - min(m["MemAvailable"], m["MemTotal"])
-	return api.Memory{Total: m["MemTotal"], VM: vm, Host: used - min(vm, used), Guest: h.health.MemoryKiB, Processes: all}
+	return api.Memory{Total: m["MemTotal"], VM: vm, Host: used - min(vm, used), Guest: h.health.MemoryKiB, Processes: all, InGuest: h.health.Processes}
 }
 
 // memory reads /proc/meminfo, in KiB.
