@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"time"
 
+	"ashlar/build/accept"
 	"ashlar/build/bench"
 	"ashlar/build/check"
 	"ashlar/build/images"
@@ -86,13 +87,30 @@ func testCommand(ctx context.Context, w *workshop, _ []string) error {
 	if err := w.setup("run", "test"); err != nil {
 		return err
 	}
-	for _, do := range []func(context.Context) error{w.tree().Quick, w.tree().Unit, w.releases, w.reproduce, w.qemu} {
+	for _, do := range []func(context.Context) error{w.tree().Quick, w.tree().Unit, w.acceptAll, w.releases, w.reproduce, w.qemu} {
 		if err := do(ctx); err != nil {
 			return err
 		}
 	}
 	w.print.Say("all tests passed in %s", progress.Seconds(time.Since(start)))
 	return nil
+}
+
+// acceptCommand runs the clients that we did not write, or the suites that args name.
+func acceptCommand(ctx context.Context, w *workshop, args []string) error {
+	if err := w.setup("run", "test"); err != nil {
+		return err
+	}
+	return w.accept(ctx, args...)
+}
+
+func (w *workshop) acceptAll(ctx context.Context) error { return w.accept(ctx) }
+
+func (w *workshop) accept(ctx context.Context, suites ...string) error {
+	if err := buildCommand(ctx, w, nil); err != nil {
+		return err
+	}
+	return accept.Run(ctx, accept.Options{Root: w.root, Replica: w.out("bin", "replica"), Dir: w.out("accept"), Print: w.print}, suites...)
 }
 
 // releases builds the two releases that the QEMU tests boot.
