@@ -130,7 +130,7 @@ func accept(r *canister.Room, msg *ic.Ingress, m *state.Message) *ic.UserError {
 	if msg.Canister.Principal == ic.Management {
 		payer, pays, err := management.Payer(msg.Method, msg.Arg)
 		if err == nil && pays {
-			err = r.PayIngress(payer, msg, msg.Method == "update_settings")
+			err = r.PayIngress(payer, msg, management.Thaws(msg.Method, msg.Arg))
 		}
 		if err == nil {
 			r.Enqueue(m)
@@ -207,7 +207,7 @@ func (m *Machine) Inspect(s *state.State, msg *ic.Ingress, now ic.Time) *ic.User
 		if err := cfg.Admit(s, msg); err != nil {
 			return err
 		}
-		if id, pays, err := management.Payer(msg.Method, msg.Arg); err == nil && pays && msg.Method != "update_settings" {
+		if id, pays, err := management.Payer(msg.Method, msg.Arg); err == nil && pays && !management.Thaws(msg.Method, msg.Arg) {
 			return r.CanPay(s.Canister(id), msg)
 		}
 		return nil
