@@ -166,8 +166,8 @@ func New(cfg Config) (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	n.floor = n.core.Finalized()
-	if behind := n.core.Finalized() - n.tip.Height(); behind > 0 {
+	n.floor = n.core.Whole()
+	if behind := n.floor - n.tip.Height(); behind > 0 {
 		n.Log(fmt.Sprintf("state of height %d is saved, %d rounds are executed again", n.tip.Height(), behind))
 	}
 	n.latest.Store(n.tip)
