@@ -9,7 +9,7 @@ import (
 // did. One that cannot pay loses its code and memories.
 func (r *Room) Charge(id ic.CanisterID) {
 	c := *r.Canister(id)
-	if r.Now <= c.Charged {
+	if r.Now <= c.Charged || c.Long != nil { // in the middle of an execution the balance is not its own
 		return
 	}
 	ns := uint64(r.Now - c.Charged)
