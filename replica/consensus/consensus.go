@@ -92,6 +92,7 @@ type Config struct {
 	Random   *bls.Group
 	State    *bls.Group
 	Keys     Keys
+	Scheme   Scheme // nil: Real
 	Payload  Payload
 	Pace     Pace
 	Registry uint64  // version that new blocks name
@@ -203,6 +204,9 @@ func New(cfg Config) (*Core, error) {
 	}
 	c := &Core{Config: cfg, rounds: map[ic.Height]*round{}, delivered: cfg.Saved, executed: cfg.Saved, busy: true}
 	c.Restored = nil
+	if c.Scheme == nil {
+		c.Scheme = Real{}
+	}
 	if err := c.restore(cfg.Restored); err != nil {
 		return nil, err
 	}

@@ -1,7 +1,6 @@
 package consensus
 
 import (
-	"crypto/ed25519"
 	"fmt"
 	"slices"
 
@@ -53,9 +52,9 @@ func (c *Core) check(a *block.Artifact) error {
 			return fmt.Errorf("%s of member %d of %d", a.Kind, a.Signer, n)
 		}
 	case block.Beacon, block.Tape:
-		return c.Random.Key.Verify(message, a.Signature)
+		return c.Scheme.Verify(c.Random.Key, message, a.Signature)
 	case block.Certification:
-		return c.State.Key.Verify(message, a.Signature)
+		return c.Scheme.Verify(c.State.Key, message, a.Signature)
 	default:
 		return fmt.Errorf("%s", a.Kind)
 	}
@@ -66,8 +65,8 @@ func (c *Core) checkVote(signer uint64, message, sig []byte) error {
 	if signer >= uint64(len(c.Members)) {
 		return fmt.Errorf("a signature of member %d of %d", signer, len(c.Members))
 	}
-	if !ed25519.Verify(c.Members[signer].Key, message, sig) {
-		return fmt.Errorf("the signature of member %d does not match", signer)
+	if err := c.Scheme.Vote(c.Members[signer].Key, message, sig); err != nil {
+		return fmt.Errorf("member %d: %w", signer, err)
 	}
 	return nil
 }
@@ -195,7 +194,7 @@ func (c *Core) combine(g *bls.Group, a *block.Artifact, s shares) ([]byte, bool)
 	if sig, ok := c.alone(g, list); ok {
 		return sig, true
 	}
-	sig, bad, err := g.Combine(a.Message(c.Subnet), list)
+	sig, bad, err := c.Scheme.Combine(g, a.Message(c.Subnet), list)
 	for _, i := range bad {
 		delete(s, uint64(i))
 		c.emit(Refused{a, fmt.Errorf("the share of member %d does not match", i)})

@@ -41,6 +41,7 @@ const (
 	CanisterRejectedMessage          ErrorCode = 406
 	UnknownManagementMessage         ErrorCode = 407
 	InvalidManagementPayload         ErrorCode = 408
+	CanisterSnapshotImmutable        ErrorCode = 409
 	CanisterTrapped                  ErrorCode = 502
 	CanisterCalledTrap               ErrorCode = 503
 	CanisterContractViolation        ErrorCode = 504

@@ -393,7 +393,7 @@ func TestSnapshotTransfer(t *testing.T) {
 		t.Errorf("heap has %q", got)
 	}
 	w.checkReload()
-	w.rejected(w.call(alice, aaaaa, "upload_canister_snapshot_data", candid.Marshal(data{id, s.ID, kind{Heap: &piece{}}, []byte("x")})), ic.CanisterRejectedMessage, "created by metadata upload")
+	w.rejected(w.call(alice, aaaaa, "upload_canister_snapshot_data", candid.Marshal(data{id, s.ID, kind{Heap: &piece{}}, []byte("x")})), ic.CanisterSnapshotImmutable, "created by metadata upload")
 	w.rejected(w.call(alice, aaaaa, "upload_canister_snapshot_data", candid.Marshal(data{other, made.ID, kind{Heap: &piece{Offset: meta.Heap}}, []byte("x")})), ic.InvalidManagementPayload, "Invalid subslice")
 	w.rejected(w.call(bob, aaaaa, "read_canister_snapshot_data", candid.Marshal(read{id, s.ID, kind{Heap: &piece{0, 1}}})), ic.CanisterInvalidController, "")
 }

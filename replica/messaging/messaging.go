@@ -59,6 +59,8 @@ type Config struct {
 	// Parallel runs n functions, which do not depend on each other, and returns when
 	// all have ended; nil: one after the other. What a round does is the same either way.
 	Parallel func(n int, run func(i int))
+	// Limits of a round; zero: mainnet's. The same on all nodes.
+	Limits scheduler.Limits
 }
 
 // Machine applies batches.
@@ -77,6 +79,9 @@ func New(cfg Config, eng machine.Engine) *Machine {
 	subnet := cfg.Subnet
 	if cfg.HotBytes == 0 {
 		cfg.HotBytes = 4 << 30
+	}
+	if cfg.Limits == (scheduler.Limits{}) {
+		cfg.Limits = scheduler.Mainnet
 	}
 	return &Machine{cfg: cfg, engine: eng, tip: canister.NewTip(eng, cfg.HotBytes), subnet: &subnet}
 }
@@ -111,7 +116,7 @@ func (m *Machine) Apply(s *state.State, b *Batch) *state.State {
 	for i := range b.Ingress {
 		induct(room, &b.Ingress[i])
 	}
-	round := &scheduler.Round{Room: room, Management: &management.Management{Room: room, Config: m.management(), Randomness: b.Randomness}, Parallel: m.cfg.Parallel}
+	round := &scheduler.Round{Room: room, Management: &management.Management{Room: room, Config: m.management(), Randomness: b.Randomness}, Parallel: m.cfg.Parallel, Limits: m.cfg.Limits}
 	round.Run()
 	return d.Seal()
 }
@@ -136,7 +141,7 @@ func accept(r *canister.Room, msg *ic.Ingress, m *state.Message) *ic.UserError {
 	if msg.Canister.Principal == ic.Management {
 		payer, pays, err := management.Payer(msg.Method, msg.Arg)
 		if err == nil && pays {
-			err = r.PayIngress(payer, msg, msg.Method == "update_settings")
+			err = r.PayIngress(payer, msg, management.Thaws(msg.Method, msg.Arg))
 		}
 		if err == nil {
 			r.Enqueue(m)
@@ -213,7 +218,7 @@ func (m *Machine) Inspect(s *state.State, msg *ic.Ingress, now ic.Time) *ic.User
 		if err := cfg.Admit(s, msg); err != nil {
 			return err
 		}
-		if id, pays, err := management.Payer(msg.Method, msg.Arg); err == nil && pays && msg.Method != "update_settings" {
+		if id, pays, err := management.Payer(msg.Method, msg.Arg); err == nil && pays && !management.Thaws(msg.Method, msg.Arg) {
 			return r.CanPay(s.Canister(id), msg)
 		}
 		return nil

@@ -86,6 +86,7 @@ type Config struct {
 	Registry uint64
 	Genesis  ic.Time
 	Keys     Keys
+	Scheme   consensus.Scheme // nil: the real one
 	Machine  Machine
 	Store    Store
 	Net      Net
@@ -159,7 +160,7 @@ func New(cfg Config) (*Node, error) {
 	}
 	n.core, err = consensus.New(consensus.Config{
 		Subnet: cfg.Subnet.ID, Self: index, Members: cfg.Members, Random: cfg.Group, State: cfg.Group,
-		Keys: cfg.Keys, Payload: (*payload)(n), Pace: cfg.Pace, Registry: cfg.Registry, Genesis: cfg.Genesis,
+		Keys: cfg.Keys, Scheme: cfg.Scheme, Payload: (*payload)(n), Pace: cfg.Pace, Registry: cfg.Registry, Genesis: cfg.Genesis,
 		Saved: n.tip.Height(), Restored: artifacts,
 	})
 	if err != nil {

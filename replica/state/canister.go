@@ -45,9 +45,10 @@ type Canister struct {
 	Logs      trie.Map[*LogRecord]
 	History   []*Change // the newest ones
 
-	pending trie.Map[int] // open callbacks by callee
-	tree    *hashtree.Tree
-	shown   shown
+	pending    trie.Map[int] // open callbacks by callee
+	guaranteed int           // open callbacks whose response is guaranteed
+	tree       *hashtree.Tree
+	shown      shown
 }
 
 // Record is the small part of a canister that nearly every message changes.
@@ -334,9 +335,25 @@ func (c *Canister) AddCallback(cb *Callback) uint64 {
 	id := c.NextCallback
 	c.NextCallback++
 	c.Callbacks = c.Callbacks.With(ID(id), cb)
-	c.pending = c.pending.With(string(cb.Callee), c.Pending(cb.Callee)+1)
+	c.open(cb)
 	return id
 }
+
+// open counts a callback that was added.
+func (c *Canister) open(cb *Callback) {
+	c.pending = c.pending.With(string(cb.Callee), c.Pending(cb.Callee)+1)
+	if cb.Deadline == 0 {
+		c.guaranteed++
+	}
+}
+
+// ResponseBytes is the room kept for the response to a call that is sure to come:
+// as much as the largest one takes.
+const ResponseBytes = 2 << 20
+
+// MessageBytes is the memory that c's calls take besides its own: the room kept
+// for guaranteed responses.
+func (c *Canister) MessageBytes() uint64 { return uint64(c.guaranteed) * ResponseBytes }
 
 // RemoveCallback forgets a callback.
 func (c *Canister) RemoveCallback(id uint64) {
@@ -345,6 +362,9 @@ func (c *Canister) RemoveCallback(id uint64) {
 		return
 	}
 	c.Callbacks = c.Callbacks.Without(ID(id))
+	if cb.Deadline == 0 {
+		c.guaranteed--
+	}
 	if n := c.Pending(cb.Callee) - 1; n > 0 {
 		c.pending = c.pending.With(string(cb.Callee), n)
 	} else {
@@ -358,6 +378,7 @@ func (c *Canister) Log(now ic.Time, content []byte) {
 	size := logBytes(content)
 	if size > limit {
 		if limit <= logOverhead {
+			c.NextLog++
 			return
 		}
 		content = content[:limit-logOverhead]
@@ -373,7 +394,23 @@ func (c *Canister) Log(now ic.Time, content []byte) {
 	}
 }
 
-const logOverhead = 16 // bytes of a record's index and time, counted against the limit
+const (
+	// DefaultLogLimit of a new canister, in bytes (spec: log_memory_limit).
+	DefaultLogLimit = 4096
+	logOverhead     = 20   // bytes of a record's index, time and length, counted against the limit
+	logStore        = 8192 // bytes that the store takes beside its records: a header and an index
+)
+
+// LogStoreBytes is what the log takes, however much is in it.
+func (c *Canister) LogStoreBytes() uint64 {
+	if c.Settings.LogLimit == 0 || c.Module == nil {
+		return 0
+	}
+	return logStore + c.Settings.LogLimit
+}
+
+// ClearLog drops all records; the numbers of those to come go on.
+func (c *Canister) ClearLog() { c.Logs, c.LogBytes = trie.Map[*LogRecord]{}, 0 }
 
 func logBytes(content []byte) uint64 { return uint64(len(content)) + logOverhead }
 

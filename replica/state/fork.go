@@ -12,7 +12,7 @@ import (
 // is put: only versions of this canister, and code. start is the version to begin
 // with. Burned and Updates of its Head count what the fork adds.
 func (d *Draft) Fork(start *Canister) *Draft {
-	f := &Draft{Head: d.Head, s: d.s, parent: d, own: start, bytes: d.bytes}
+	f := &Draft{Head: d.Head, s: d.s, parent: d, own: start}
 	f.Head.Burned, f.Head.Updates = ic.Cycles{}, 0
 	return f
 }
@@ -23,13 +23,6 @@ func (d *Draft) Rebase(parent *Draft) { d.s, d.parent = parent.s, parent }
 // Codes are the modules that were put into a fork.
 func (d *Draft) Codes() [][]byte { return d.codes }
 
-// Collect returns what the fork's counters gained since it was last asked.
-func (d *Draft) Collect() (burned ic.Cycles, updates uint64) {
-	burned, updates = d.Head.Burned, d.Head.Updates
-	d.Head.Burned, d.Head.Updates = ic.Cycles{}, 0
-	return burned, updates
-}
-
 func (d *Draft) mine(id ic.CanisterID) {
 	if d.own == nil || d.own.ID != id {
 		panic(fmt.Sprintf("state: canister %s is put into a fork for another one", id))
@@ -38,7 +31,7 @@ func (d *Draft) mine(id ic.CanisterID) {
 
 func (d *Draft) putFork(c *Canister) {
 	d.mine(c.ID)
-	d.bytes += int64(c.MemoryUsage()) - int64(d.own.MemoryUsage())
+	d.Head.Taken += c.MemoryTaken() - d.own.MemoryTaken()
 	d.own = c
 }
 

@@ -74,10 +74,14 @@ func (d *Draft) recount(old, now *Canister) {
 	if old != nil {
 		a = old.Module
 		d.bytes -= int64(old.MemoryUsage())
+		d.Head.Taken -= old.MemoryTaken()
+		d.Head.Compute -= old.Settings.ComputeAllocation
 	}
 	if now != nil {
 		b = now.Module
 		d.bytes += int64(now.MemoryUsage())
+		d.Head.Taken += now.MemoryTaken()
+		d.Head.Compute += now.Settings.ComputeAllocation
 	}
 	if a != b {
 		if b != nil {
@@ -118,12 +122,15 @@ const ChunkBytes = 1 << 20
 
 // MemoryUsage is the canister's memory in bytes, all kinds together.
 func (c *Canister) MemoryUsage() uint64 {
-	n := c.HeapBytes + c.StableBytes + c.HistoryBytes() + uint64(c.Chunks.Len())*ChunkBytes + c.SnapshotBytes() + c.LogBytes
+	n := c.HeapBytes + c.StableBytes + c.HistoryBytes() + uint64(c.Chunks.Len())*ChunkBytes + c.SnapshotBytes() + c.LogStoreBytes()
 	if c.Module != nil {
 		n += c.Module.Bytes + c.Module.SectionBytes() + 8*uint64(len(c.Memory.Globals))
 	}
 	return n
 }
+
+// MemoryTaken is the memory that nobody else can have: what is used, or allocated.
+func (c *Canister) MemoryTaken() uint64 { return max(c.MemoryUsage(), c.Settings.MemoryAllocation) }
 
 // SnapshotBytes is the memory of all snapshots.
 func (c *Canister) SnapshotBytes() (n uint64) {

@@ -218,7 +218,7 @@ func (l *loader) finish() (*State, error) {
 		return nil, errors.New("state: the store holds no state: its head or its subnet is missing")
 	}
 	d := l.s.Draft()
-	d.Head.MemoryBytes = 0
+	d.Head.MemoryBytes, d.Head.Taken, d.Head.Compute = 0, 0, 0 // counted again as the canisters come
 	for _, id := range l.ids {
 		c, err := l.canisters[id].finish()
 		if err == nil {
@@ -275,7 +275,7 @@ func (x *loading) finish() (*Canister, error) {
 		Globals: c.Memory.Globals,
 	}
 	c.Callbacks.Each(func(_ string, cb *Callback) bool {
-		c.pending = c.pending.With(string(cb.Callee), c.Pending(cb.Callee)+1)
+		c.open(cb)
 		return true
 	})
 	for id, s := range x.snapshots { // the order does not matter: a map is a function of its entries

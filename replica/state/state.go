@@ -60,6 +60,10 @@ type Head struct {
 	Metrics []DayMetrics `cbor:"10,keyasint,omitempty"`
 	// Nodes of the subnet at the last batch: costs grow with it.
 	Nodes int `cbor:"11,keyasint,omitempty"`
+	// Taken is the memory that all canisters use or are allocated, in bytes, and
+	// Compute the sum of their compute allocations, in percent.
+	Taken   uint64 `cbor:"20,keyasint,omitempty"`
+	Compute uint64 `cbor:"21,keyasint,omitempty"`
 }
 
 // DayMetrics is one sample of node_metrics_history.
@@ -234,6 +238,9 @@ func (d *Draft) note(key string, c *Canister) {
 
 // MemoryInUse by all canisters, with the edits of this round.
 func (d *Draft) MemoryInUse() uint64 { return uint64(int64(d.Head.MemoryBytes) + d.bytes) }
+
+// Before is the small record of the state that the draft began with.
+func (d *Draft) Before() *Head { return &d.s.head }
 
 // NumCanisters with the edits of this round.
 func (d *Draft) NumCanisters() int {

@@ -3,25 +3,29 @@ package canister
 import (
 	"ashlar/replica/ic"
 	"ashlar/replica/state"
+	"ashlar/replica/state/trie"
 )
 
 // Charge lets a canister pay for its memory and compute allocation since it last
 // did. One that cannot pay loses its code and memories.
 func (r *Room) Charge(id ic.CanisterID) {
 	c := *r.Canister(id)
-	if r.Now <= c.Charged || c.Long != nil { // in the middle of an execution the balance is not its own
+	if r.Now < c.Charged+second || c.Long != nil { // in the middle of an execution the balance is not its own
 		return
 	}
-	ns := uint64(r.Now - c.Charged)
-	c.Charged = r.Now
-	memory := r.Subnet.Costs.Storage(max(c.MemoryUsage(), c.Settings.MemoryAllocation), ns)
-	compute := r.Subnet.Costs.Compute(c.Settings.ComputeAllocation, ns)
+	seconds := uint64(r.Now-c.Charged) / second
+	c.Charged += ic.Time(seconds * second) // what is left of a second is charged next time
+	idle, costs := Idle(&c), r.Subnet.Costs
+	memory := costs.Storage(idle.Memory, seconds).Add(costs.Storage(idle.Messages, seconds))
+	compute := costs.Compute(idle.Compute, seconds)
 	if r.take(&c, memory, &c.Consumed.Memory) && r.take(&c, compute, &c.Consumed.Compute) {
 		r.Put(&c)
 		return
 	}
 	r.starve(&c)
 }
+
+const second = 1e9 // ns
 
 // take withdraws from the reserve first, then from the balance.
 func (r *Room) take(c *state.Canister, cost ic.Cycles, use *ic.Cycles) bool {
@@ -46,11 +50,11 @@ func (r *Room) starve(c *state.Canister) {
 	c.Consumed.Uninstall = c.Consumed.Uninstall.Add(c.Cycles)
 	r.Head.Burned = r.Head.Burned.Add(c.Cycles)
 	c.Cycles, c.Reserved = ic.Cycles{}, ic.Cycles{}
-	c.Settings.ComputeAllocation, c.Settings.MemoryAllocation = 0, 0
-	c.History = nil
+	c.Settings.ComputeAllocation, c.Settings.MemoryAllocation, c.Settings.LogLimit = 0, 0, state.DefaultLogLimit
 	c.ClearChunks()
+	c.Snapshots = trie.Map[*state.Snapshot]{}
 	r.Empty(c, "Canister has been uninstalled.")
-	c.Remember(&state.Change{Time: r.Now, Version: c.Version, Origin: ic.Management, FromCanister: true, Kind: state.CodeUninstall})
+	c.History = nil // of all that happened only the number is left
 	r.Put(c)
 }
 

@@ -53,12 +53,18 @@ func (r *Room) Deploy(c *state.Canister, in *Installation) (machine.Instructions
 	}
 	cost := r.Subnet.Costs.Run(cycles.InstallInstructions, module.Info().Memory64)
 	if err := r.withdraw(c, cost, in.Caller); err != nil {
-		return 0, ic.Errorf(ic.CanisterOutOfCycles, "Canister installation failed with `%s`.\nTop up the canister with more cycles. See documentation: %sinstall-code-not-enough-cycles", err.Message, docs)
+		return 0, notInstalled(err)
 	}
 	next := *c
 	d := &deployment{room: r, in: in, module: module, used: compileCost * machine.Instructions(module.Info().Instructions)}
 	r.turn.spend(d.used)
 	fault := d.run(&next)
+	if fault == nil {
+		fault = r.Grow(&next, Growth{Before: c.MemoryTaken(), ByUser: true, Caller: in.Caller})
+	}
+	if fault == nil {
+		fault = r.stillAfloat(&next, in.Caller)
+	}
 	if fault != nil {
 		r.Cool(c.ID)
 		c.TakeLog(&next)
@@ -68,6 +74,18 @@ func (r *Room) Deploy(c *state.Canister, in *Installation) (machine.Instructions
 	*c = next
 	r.settle(c, cost, d.used)
 	return d.used, nil
+}
+
+// stillAfloat holds that a canister must not be frozen by what was installed on it.
+func (r *Room) stillAfloat(c *state.Canister, caller ic.Principal) *ic.UserError {
+	if need := Freezing(r.Subnet.Costs, c); c.Cycles.Less(need) {
+		return notInstalled(outOfCycles(c, need, caller))
+	}
+	return nil
+}
+
+func notInstalled(err *ic.UserError) *ic.UserError {
+	return ic.Errorf(ic.CanisterOutOfCycles, "Canister installation failed with `%s`.\nTop up the canister with more cycles. See documentation: %sinstall-code-not-enough-cycles", err.Message, docs)
 }
 
 // compileCost is what each Wasm instruction of new code costs, in instructions.
@@ -122,6 +140,7 @@ func (d *deployment) run(c *state.Canister) *ic.UserError {
 		}
 	} else {
 		c.Certified = nil
+		c.ClearLog()
 	}
 	c.Memory, c.Module = memory, describe(r.PutCode(in.Code), uint64(len(in.Code)), d.module.Info())
 	c.HeapBytes, c.StableBytes = memory.Heap.Bytes(), memory.Stable.Bytes()
@@ -201,6 +220,7 @@ func describe(hash [32]byte, bytes uint64, info *wasm.Info) *state.Module {
 func (r *Room) Empty(c *state.Canister, reason string) {
 	r.Cool(c.ID)
 	c.Module, c.Memory = nil, &state.Memory{}
+	c.ClearLog()
 	c.HeapBytes, c.StableBytes, c.Certified, c.Timer, c.LowMemory = 0, 0, nil, 0, state.HookIdle
 	c.Version++
 	type owed struct {

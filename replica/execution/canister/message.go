@@ -86,7 +86,10 @@ func (r *Room) method(c *state.Canister, name string) (sysapi.Context, machine.E
 func (r *Room) begin(c *state.Canister, m *state.Message, ctx sysapi.Context, entry machine.Entry, limit machine.Instructions, paid ic.Cycles) machine.Instructions {
 	call := &state.CallContext{Origin: m.Origin, Available: m.Cycles, Started: r.Now}
 	env := r.env(c, ctx)
-	env.Caller, env.Info, env.Arg, env.Deadline = m.Origin.Caller, m.Origin.Info, m.Arg, m.Origin.Deadline
+	env.Caller, env.Info, env.Arg = m.Origin.Caller, m.Origin.Info, m.Arg
+	if ctx == sysapi.Update { // queries are told of no deadline
+		env.Deadline = m.Origin.Deadline
+	}
 	env.Available, env.Answers = m.Cycles, m.Origin.Kind != state.Task
 	next := *c
 	used, err := r.run(&next, entry, env, limit, ctx != sysapi.ReplicatedQuery)

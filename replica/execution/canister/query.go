@@ -197,15 +197,17 @@ func (g *graph) composite(c *state.Canister, method string, arg []byte, caller i
 	if first && r.Certificate != nil {
 		env.Certificate = r.Certificate(c.ID)
 	}
+	before := g.left
 	if err := g.run(c, inst, machine.Entry{Export: "canister_composite_query " + method}, env); err != nil {
 		return failed(err)
 	}
-	return g.calls(c, inst, env, caller, info)
+	return g.calls(c, inst, env, caller, info, before-g.left)
 }
 
 // calls makes the calls of a composite query one after the other, and runs their
 // callbacks, which may make more.
-func (g *graph) calls(c *state.Canister, inst machine.Instance, env *sysapi.Env, caller ic.Principal, info *ic.SenderInfo) ic.Reply {
+// ran counts the instructions of the query and its callbacks so far.
+func (g *graph) calls(c *state.Canister, inst machine.Instance, env *sysapi.Env, caller ic.Principal, info *ic.SenderInfo, ran machine.Instructions) ic.Reply {
 	inst.Commit()
 	answer, waiting := env.Answer, env.Calls
 	var failure *ic.UserError
@@ -217,7 +219,9 @@ func (g *graph) calls(c *state.Canister, inst machine.Instance, env *sysapi.Env,
 		}
 		g.left -= queryCallPenalty
 		reply := g.call(c, &call)
-		back, err := g.callback(c, inst, &call, reply, caller, info, answer != nil)
+		before := g.left
+		back, err := g.callback(c, inst, &call, reply, caller, info, answer != nil, ran)
+		ran += before - g.left
 		if err != nil {
 			failure = err
 			continue
@@ -263,13 +267,15 @@ func (g *graph) call(from *state.Canister, call *sysapi.Call) ic.Reply {
 	return failed(noMethod(id, "query", call.Method))
 }
 
-func (g *graph) callback(c *state.Canister, inst machine.Instance, call *sysapi.Call, reply ic.Reply, caller ic.Principal, info *ic.SenderInfo, answered bool) (*sysapi.Env, *ic.UserError) {
+func (g *graph) callback(c *state.Canister, inst machine.Instance, call *sysapi.Call, reply ic.Reply, caller ic.Principal, info *ic.SenderInfo, answered bool, ran machine.Instructions) (*sysapi.Env, *ic.UserError) {
 	ctx, entry := sysapi.CompositeReply, machine.Entry{Func: call.ReplyFunc, Arg: call.ReplyEnv}
 	if reply.Reject != nil {
 		ctx, entry = sysapi.CompositeReject, machine.Entry{Func: call.RejectFunc, Arg: call.RejectEnv}
 	}
 	env := g.reader.env(c, ctx)
 	env.Caller, env.Info, env.Arg, env.Reject, env.Answers = caller, info, reply.Data, reply.Reject, !answered
+	env.Earlier = ran
+	before := g.left
 	err := g.run(c, inst, entry, env)
 	if err == nil {
 		inst.Commit()
@@ -279,6 +285,7 @@ func (g *graph) callback(c *state.Canister, inst machine.Instance, call *sysapi.
 	if call.HasCleanup {
 		clean := g.reader.env(c, sysapi.CompositeClean)
 		clean.Caller, clean.Info, clean.Reject = caller, info, reply.Reject
+		clean.Earlier = ran + before - g.left
 		if again := g.run(c, inst, machine.Entry{Func: call.CleanupFunc, Arg: call.CleanupEnv}, clean); again != nil {
 			inst.Rollback()
 			err = &ic.UserError{Code: err.Code, Message: err.Message + "\n\ncall_on_cleanup also failed:\n\n" + again.Message}

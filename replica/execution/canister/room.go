@@ -118,9 +118,14 @@ func limits(n machine.Instructions) machine.Limits {
 	return machine.Limits{Instructions: n, HeapBytes: maxHeap, StableBytes: MaxStable}
 }
 
+// Idle is what c pays for without doing anything.
+func Idle(c *state.Canister) cycles.Idle {
+	return cycles.Idle{Memory: c.MemoryTaken(), Messages: c.MessageBytes(), Compute: c.Settings.ComputeAllocation}
+}
+
 // Freezing is the balance that c must keep.
 func Freezing(s cycles.Schedule, c *state.Canister) ic.Cycles {
-	return s.Freezing(max(c.MemoryUsage(), c.Settings.MemoryAllocation), c.Settings.ComputeAllocation, c.Settings.FreezingThreshold, c.Reserved)
+	return s.Freezing(Idle(c), c.Settings.FreezingThreshold, c.Reserved)
 }
 
 // env is what all kinds of run share.
@@ -189,6 +194,7 @@ func (r *Room) run(c *state.Canister, e machine.Entry, env *sysapi.Env, limit ma
 		env.Finish()
 		err = r.grown(c, h.inst, env)
 	}
+	c.NextLog += env.Unlogged
 	for _, line := range env.Log {
 		c.Log(r.Now, line)
 	}
@@ -205,28 +211,26 @@ func (r *Room) run(c *state.Canister, e machine.Entry, env *sysapi.Env, limit ma
 }
 
 // grown checks what may only be known at the end of a run: that the memory is
-// within the canister's own limit, and that it can be paid for.
+// within the canister's own limit, and that it can be paid for. It leaves the
+// new lengths and the reserve in c.
 func (r *Room) grown(c *state.Canister, inst machine.Instance, env *sysapi.Env) *ic.UserError {
 	heap, stable := inst.HeapBytes(), inst.StableBytes()
 	const limited = sysapi.Update | sysapi.Init
 	if limit := c.Settings.MemoryLimit; env.Context&limited != 0 && limit != 0 && heap > limit && heap > c.HeapBytes {
 		return memoryLimitExceeded(c, limit, heap)
 	}
-	more := heap + stable - min(heap+stable, c.HeapBytes+c.StableBytes)
-	if more == 0 {
-		return nil
+	if env.Context&deploying != 0 {
+		return nil // checked once for the deployment as a whole
 	}
-	if used := r.MemoryInUse(); more > r.Capacity-min(used, r.Capacity) {
-		return canisterError(c.ID, ic.CanisterOutOfMemory, "Canister cannot grow its memory usage.",
-			"Check the canister's memory usage against its allocation and the system wide limits to determine why more memory cannot be allocated.", "out-of-memory")
+	before := c.MemoryTaken()
+	c.HeapBytes, c.StableBytes = heap, stable
+	c.Cycles = env.Balance
+	if err := r.Grow(c, Growth{Before: before, Caller: env.Caller}); err != nil {
+		return err
 	}
-	bigger := *c
-	bigger.HeapBytes, bigger.StableBytes = heap, stable
-	if need := Freezing(r.Subnet.Costs, &bigger); env.Balance.Less(need) {
-		missing, _ := need.Sub(env.Balance)
-		return canisterError(c.ID, ic.InsufficientCyclesInMemoryGrow,
-			fmt.Sprintf("Canister cannot grow memory by %d bytes due to insufficient cycles. At least %s additional cycles are required.", more, missing),
-			"Try topping up the canister.", "insufficient-cycles-in-memory-grow")
-	}
+	env.Balance = c.Cycles
 	return nil
 }
+
+// deploying are the contexts of an installation or upgrade.
+const deploying = sysapi.Init | sysapi.PreUpgrade | sysapi.Start

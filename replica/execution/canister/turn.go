@@ -69,22 +69,20 @@ func (c *Core) work(yield func(*Turn) bool) {
 		t := c.Turns[c.next]
 		c.next++
 		c.take(t)
-		t.Room.Capacity = t.Room.MemoryInUse() + c.Free
-		if t.long != nil {
-			t.Room.Capacity = t.Room.MemoryInUse() + t.long.Room
+		if t.long == nil {
+			t.free, t.taken = c.Free, t.Room.Head.Taken
 		}
 		t.yield = yield
 		t.work(t)
 		if t.paused {
 			return // in another round, perhaps of another core
 		}
-		c.Free -= min(c.Free, t.Room.MemoryInUse()-min(t.Room.MemoryInUse(), t.began))
+		c.Free = min(c.Free, t.Room.Free())
 	}
 }
 
 func (c *Core) take(t *Turn) {
 	t.Begun, t.core = true, c
-	t.began = t.Room.MemoryInUse()
 }
 
 // Turn is one canister's turn at a core.
@@ -109,11 +107,18 @@ type Turn struct {
 	start                          *state.Canister // version before it
 	before, total, counted, target machine.Instructions
 	paid                           ic.Cycles
-	began                          uint64 // bytes in use
+	counters                       counters
+	free, taken                    uint64 // bytes: by how many it may grow beyond what all took when the turn began
 
 	long   *state.Long // what the state says of it since it rested
 	paused bool        // it rested at least once
 	broken bool        // it was ended in the middle
+}
+
+// counters of a fork before the present message.
+type counters struct {
+	burned  ic.Cycles
+	updates uint64
 }
 
 // effect is what a turn does to others: an answer, a request, or word that a user's
@@ -134,7 +139,7 @@ func (r *Room) Turn(c *state.Canister, work func(*Turn)) *Turn {
 }
 
 func (r *Room) fork(t *Turn, c *state.Canister) *Room {
-	return &Room{Draft: r.Draft.Fork(c), Subnet: r.Subnet, Now: r.Now, Tip: r.Tip, turn: t}
+	return &Room{Draft: r.Draft.Fork(c), Subnet: r.Subnet, Now: r.Now, Tip: r.Tip, Capacity: r.Capacity, turn: t}
 }
 
 // Resume is a turn that goes on with c's long execution: with the one that rests, or
@@ -155,6 +160,7 @@ func (r *Room) Resume(c *state.Canister, install func(t *Turn, m *state.Message)
 	t := &Turn{Canister: c.ID, hot: r.Tip.take(c.ID), long: l, counted: machine.Instructions(l.Done)}
 	t.Room = r.fork(t, &start)
 	t.Room.Now, t.Room.Subnet.Costs.Nodes = l.Now, l.Nodes
+	t.Room.Head.Taken, t.free, t.taken = l.Taken, l.Free, l.Taken
 	t.work = func(t *Turn) {
 		switch l.Kind {
 		case state.LongMessage:
@@ -206,8 +212,8 @@ func (t *Turn) begin(m state.Long) {
 	}
 	r := t.Room
 	m.Now, m.Nodes, m.Pass, m.Since = r.Now, r.Subnet.Costs.Nodes, wasm.Version, r.Head.Height
-	m.Room = r.Capacity - min(r.Capacity, r.MemoryInUse())
-	t.message, t.start = m, r.Canister(t.Canister)
+	m.Free, m.Taken = r.Free(), r.Head.Taken
+	t.message, t.start, t.counters = m, r.Canister(t.Canister), counters{r.Head.Burned, r.Head.Updates}
 	t.before, t.total, t.paid = 0, 0, ic.Cycles{}
 	t.target = t.counted + t.core.Slice
 }
@@ -276,9 +282,7 @@ func (r *Room) Finish(t *Turn) bool {
 		}
 		return false
 	}
-	burned, updates := t.Room.Collect()
-	r.Head.Burned = r.Head.Burned.Add(burned)
-	r.Head.Updates += updates
+	r.count(t)
 	for _, code := range t.Room.Codes() {
 		r.PutCode(code)
 	}
@@ -300,6 +304,19 @@ func (r *Room) Finish(t *Turn) bool {
 	}
 	t.out = nil
 	return true
+}
+
+// count takes over the counters of what the turn has finished.
+func (r *Room) count(t *Turn) {
+	done, all := &t.counters, &t.Room.Head
+	if t.resume == nil {
+		*done = counters{all.Burned, all.Updates}
+	}
+	r.Head.Burned = r.Head.Burned.Add(done.burned)
+	r.Head.Updates += done.updates
+	all.Burned, _ = all.Burned.Sub(done.burned)
+	all.Updates -= done.updates
+	*done = counters{}
 }
 
 func (r *Room) apply(e *effect) {

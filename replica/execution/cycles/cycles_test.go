@@ -22,20 +22,30 @@ func TestPrices(t *testing.T) {
 		{"the same with a 64-bit memory", s13.Run(1000, true), 5_002_000},
 		{"a call of 100 bytes", s13.Call(100), 360_000},
 		{"ingress of 100 bytes", s13.Ingress(100), 1_400_000},
-		{"1 GiB for a second", s13.Storage(gib, 1e9), 127_000},
-		{"1 GiB for a day", s13.Storage(gib, secondsDay*1e9), 127_000 * secondsDay},
-		{"1 % of a core for a second", s13.Compute(1, 1e9), 10_000_000},
-		{"freezing threshold of 1 GiB, 30 days", s13.Freezing(gib, 0, 30*secondsDay, ic.Cycles{}), 127_000 * 30 * secondsDay},
-		{"the same, with a reserve", s13.Freezing(gib, 0, 1, ic.NewCycles(27_000)), 100_000},
-		{"the same, with more reserve than that", s13.Freezing(gib, 0, 1, ic.NewCycles(1<<60)), 0},
+		{"1 GiB for a second", s13.Storage(gib, 1), 127_000},
+		{"1 GiB for a day", s13.Storage(gib, secondsDay), 127_000 * secondsDay},
+		{"1 % of a core for a second", s13.Compute(1, 1), 10_000_000},
+		{"freezing threshold of 1 GiB, 30 days", s13.Freezing(Idle{Memory: gib}, 30*secondsDay, ic.Cycles{}), 127_000 * 30 * secondsDay},
+		{"the same, with a reserve", s13.Freezing(Idle{Memory: gib}, 1, ic.NewCycles(27_000)), 100_000},
+		{"the same, with more reserve than that", s13.Freezing(Idle{Memory: gib}, 1, ic.NewCycles(1<<60)), 0},
 		{"an outcall of 100 and 1000 bytes", s13.Outcall(100, 1000), (3_000_000 + 60_000*13 + 40_000 + 800_000) * 13},
-		{"logs of 1000 bytes", s13.Logs(1000), 1_800_000},
+		{"ingress of 100 bytes, 34 nodes: each rounded for itself", s34.Ingress(100), 3_138_461 + 100*5_230},
+		{"no reservation below the threshold", s13.Reservation(gib, 0, 750*gib, 2048*gib), 0},
+		{"the last GiB of a subnet, for nearly 300,000,000 s", s13.Reservation(gib, 2047*gib, 750*gib, 2048*gib), 38_085_421_797_000},
+		{"no room is left to reserve for", s13.Reservation(gib, 2048*gib, 750*gib, 2048*gib), 0},
+		{"a fully replicated outcall, version 2: the base", s13.OutcallV2(Outcall2{}), 38_417_600},
+		{"the same, 34 nodes", s34.OutcallV2(Outcall2{}), 227_283_200},
+		{"and 10 bytes of request", s13.OutcallV2(Outcall2{Request: 10}), 38_417_600 + 6_500},
+		{"and 1 delivered byte", s13.OutcallV2(Outcall2{Transformed: 1}), 38_417_600 + 9_490},
+		{"and a second, 1000 bytes and 13,000 instructions on 13 nodes", s13.OutcallV2(Outcall2{Milliseconds: 1000, Raw: 1000, Instructions: 13_000}), 38_417_600 + 13*(300_000+50_000+1_000)},
+		{"one node asks", s13.OutcallV2(Outcall2{Kind: NonReplicated, Raw: 100, Transformed: 10}), 13*(1_000_000+90_000*13+126_000) + 5_000 + 6_500 + 94_900},
+		{"five nodes of thirteen ask, two to four answers", s13.OutcallV2(Outcall2{Kind: Flexible, Least: 2, Most: 4, Requests: 5}), 13*(1_000_000+90_000*13+2*126_000) + 4*181*9_490 + 2*126_000*13},
 	} {
 		if c.got != ic.NewCycles(c.want) {
 			t.Errorf("%s: %s, want %d", c.name, c.got, c.want)
 		}
 	}
-	year := s13.Storage(gib, 365*secondsDay*1e9)
+	year := s13.Storage(gib, 365*secondsDay)
 	if year.Less(ic.NewCycles(gibYear)) || ic.NewCycles(gibYear+gibYear/1000).Less(year) {
 		t.Errorf("1 GiB costs %s a year, published is about %d", year, uint64(gibYear))
 	}

@@ -21,6 +21,14 @@ func Payer(method string, arg []byte) (id ic.CanisterID, ok bool, err *ic.UserEr
 	return id, err == nil, err
 }
 
+// maxThaw is the size of an argument that may thaw a canister, in bytes: enough to
+// name a freezing threshold, not enough to fill blocks for nothing.
+const maxThaw = 366
+
+// Thaws tells whether a user's call is taken although the canister is frozen: its
+// settings may be what froze it.
+func Thaws(method string, arg []byte) bool { return method == "update_settings" && len(arg) <= maxThaw }
+
 // Target is the canister that a call is about: what the argument names.
 func Target(method string, arg []byte) (ic.CanisterID, *ic.UserError) {
 	if method == "install_chunked_code" {

@@ -118,11 +118,10 @@ func (x *call) create(id ic.CanisterID, in *settings, cycles, fee ic.Cycles, ver
 		Run: state.Running, Settings: s, Cycles: cycles, Created: x.Now, Charged: x.Now,
 	}}
 	c.Consumed.Creation = fee
-	x.Head.Burned = x.Head.Burned.Add(fee)
-	if need := canister.Freezing(x.Subnet.Costs, c); c.Cycles.Less(need) {
-		missing, _ := need.Sub(c.Cycles)
-		return ic.Errorf(ic.InsufficientCyclesInMemoryAlloc, "Cannot increase memory allocation to %d due to insufficient cycles. At least %s additional cycles are required.", s.MemoryAllocation, missing)
+	if err := x.allocate(c, &state.Settings{FreezingThreshold: s.FreezingThreshold}); err != nil {
+		return err
 	}
+	x.Head.Burned = x.Head.Burned.Add(fee)
 	ch := state.Change{Kind: state.Creation, Controllers: s.Controllers}
 	if in != nil && in.Environment != nil {
 		ch.Environment = environmentHash(s.Environment)
@@ -341,7 +340,10 @@ func (x *call) deploy(c *state.Canister, mode installMode, code, arg []byte, ver
 }
 
 // Limits of the chunk store.
-const maxChunks = 100 // 100 MiB, the size of the largest module
+const (
+	maxChunks = 100         // 100 MiB, the size of the largest module
+	chunkWork = 200_000_000 // instructions that storing a chunk costs
+)
 
 func chunkError(format string, args ...any) *ic.UserError {
 	return ic.Errorf(ic.CanisterContractViolation, "Error from Wasm chunk store: %s.\nUse the `stored_chunks` API to check which hashes are present or top up the canister if it is low on cycles. See documentation: %swasm-chunk-store-error", fmt.Sprintf(format, args...), docs)
@@ -384,8 +386,12 @@ func (x *call) gather(c *state.Canister, in *installChunkedArgs) ([]byte, *ic.Us
 	if len(in.Chunks) > maxChunks {
 		return nil, chunkError("The number of chunks %d exceeds the limit of %d", len(in.Chunks), maxChunks)
 	}
+	x.used += instructionsOf(uint64(len(in.Chunks)) * state.ChunkBytes)
 	var code []byte
 	for _, h := range in.Chunks {
+		if len(h.Hash) != sha256.Size {
+			return nil, chunkError("Chunk hash is invalid. The length is not 32")
+		}
 		part, ok := store.Chunks.Get(string(h.Hash))
 		if !ok {
 			return nil, chunkError("Chunk hash %x was not found", h.Hash)
@@ -416,9 +422,11 @@ func uploadChunk(x *call) ([]byte, *ic.UserError) {
 			return nil, chunkError("Wasm chunk store has already reached maximum capacity of %d bytes", maxChunks*state.ChunkBytes)
 		}
 		c.Chunks = c.Chunks.With(string(hash[:]), in.Chunk)
-		if need := canister.Freezing(x.Subnet.Costs, c); c.Cycles.Less(need) {
-			missing, _ := need.Sub(c.Cycles)
-			return nil, ic.Errorf(ic.InsufficientCyclesInMemoryGrow, "Canister cannot grow memory by %d bytes due to insufficient cycles. At least %s additional cycles are required.", state.ChunkBytes, missing)
+		if err := x.fits(c); err != nil {
+			return nil, err
+		}
+		if missing := x.withdraw(c, chunkWork); !missing.IsZero() {
+			return nil, chunkError("Cannot upload chunk. At least %s additional cycles are required", missing)
 		}
 		x.Put(c)
 	}

@@ -102,6 +102,7 @@ func init() {
 		"fetch_canister_logs":                     {byCanister | byQuery | byComposite, fetchLogs},
 		"node_metrics_history":                    {byCanister, metricsHistory},
 		"subnet_info":                             {byCanister, subnetInfo},
+		"subnet_metrics":                          {byCanister, subnetMetrics},
 		"list_canisters":                          {byQuery | byComposite, listCanisters},
 	}
 }

@@ -33,7 +33,7 @@ const (
 func defaults(caller ic.Principal) state.Settings {
 	return state.Settings{
 		Controllers: []ic.Principal{caller}, FreezingThreshold: defaultFreezing, ReservedLimit: ic.NewCycles(defaultReserved),
-		MemoryLimit: defaultMemoryLimit, LogLimit: minLogLimit,
+		MemoryLimit: defaultMemoryLimit, LogLimit: state.DefaultLogLimit,
 	}
 }
 
@@ -166,10 +166,11 @@ func updateSettings(x *call) ([]byte, *ic.UserError) {
 	if next.ReservedLimit.Less(c.Reserved) {
 		return nil, ic.Errorf(ic.ReservedCyclesLimitIsTooLow, "Cannot set the reserved cycles limit %s below the reserved cycles balance of the canister %s.", next.ReservedLimit, c.Reserved)
 	}
-	if err := x.affordable(c, &next); err != nil {
+	old := c.Settings
+	c.Settings = next
+	if err := x.allocate(c, &old); err != nil {
 		return nil, err
 	}
-	c.Settings = next
 	c.Version++
 	if in.Settings.Controllers != nil {
 		x.remember(c, in.Version, state.Change{Kind: state.ControllersChange, Controllers: next.Controllers})
@@ -180,24 +181,36 @@ func updateSettings(x *call) ([]byte, *ic.UserError) {
 	return nothing, nil
 }
 
-// affordable checks that a canister can pay for larger allocations.
-func (x *call) affordable(c *state.Canister, next *state.Settings) *ic.UserError {
-	bigger := *c
-	bigger.Settings = *next
-	bigger.Settings.FreezingThreshold = c.Settings.FreezingThreshold
-	need := canister.Freezing(x.Subnet.Costs, &bigger)
-	if !c.Cycles.Less(need) {
-		return nil
-	}
-	missing, _ := need.Sub(c.Cycles)
+// maxSubnetCompute is what all canisters' compute allocations may sum up to, in
+// percent: of four cores one is kept for those without (cycle-costs.md).
+const maxSubnetCompute = 299
+
+// allocate checks that c, a private copy with its new settings, may have what they
+// allocate: the subnet has it, and the canister can pay for it.
+func (x *call) allocate(c *state.Canister, old *state.Settings) *ic.UserError {
 	const topUp = "Top up the canister with more cycles."
-	switch {
-	case next.ComputeAllocation > c.Settings.ComputeAllocation:
-		return ic.Errorf(ic.InsufficientCyclesInComputeAlloc, "Cannot increase compute allocation to %d%% due to insufficient cycles. At least %s additional cycles are required.\n%s See documentation: %sinsufficient-cycles-in-compute-allocation", next.ComputeAllocation, missing, topUp, docs)
-	case next.MemoryAllocation > max(c.Settings.MemoryAllocation, c.MemoryUsage()):
-		return ic.Errorf(ic.InsufficientCyclesInMemoryAlloc, "Cannot increase memory allocation to %d due to insufficient cycles. At least %s additional cycles are required.\n%s See documentation: %sinsufficient-cycles-in-memory-allocation", next.MemoryAllocation, missing, topUp, docs)
+	if now := c.Settings.ComputeAllocation; now > old.ComputeAllocation {
+		if left := maxSubnetCompute - min(maxSubnetCompute, x.Head.Compute); now-old.ComputeAllocation > left {
+			return ic.Errorf(ic.SubnetOversubscribed, "Canister requested a compute allocation of %d%% which cannot be satisfied because the Subnet's remaining compute capacity is %d%%.\nTry moving to another subnet. See documentation: %ssubnet-compute-capacity-oversubscribed", now, left, docs)
+		}
+		bigger := *c
+		bigger.Settings.FreezingThreshold = max(old.FreezingThreshold, 1)
+		if need := canister.Freezing(x.Subnet.Costs, &bigger); c.Cycles.Less(need) {
+			missing, _ := need.Sub(c.Cycles)
+			return ic.Errorf(ic.InsufficientCyclesInComputeAlloc, "Cannot increase compute allocation to %d%% due to insufficient cycles. At least %s additional cycles are required.\n%s See documentation: %sinsufficient-cycles-in-compute-allocation", now, missing, topUp, docs)
+		}
 	}
-	return nil
+	before := *c
+	before.Settings.MemoryAllocation, before.Settings.LogLimit = old.MemoryAllocation, old.LogLimit
+	g := canister.Growth{Before: before.MemoryTaken(), ByUser: true, Caller: x.caller, Allocation: c.Settings.MemoryAllocation > old.MemoryAllocation}
+	if x.Canister(c.ID) == nil {
+		g.Before = 0
+	}
+	threshold := c.Settings.FreezingThreshold
+	c.Settings.FreezingThreshold = old.FreezingThreshold // a threshold set too high can be lowered again: it is no reason to refuse
+	err := x.Grow(c, g)
+	c.Settings.FreezingThreshold = threshold
+	return err
 }
 
 func visibilityOf(v state.Visibility) visibility {

@@ -106,6 +106,9 @@ func (x *call) store(c *state.Canister, s *state.Snapshot) (string, *ic.UserErro
 	key := state.ID(c.NextSnapshot)
 	c.NextSnapshot++
 	c.Snapshots = c.Snapshots.With(key, s)
+	if err := x.fits(c); err != nil {
+		return "", err
+	}
 	if err := x.charge(c, snapshotWork+s.Size); err != nil {
 		return "", err
 	}
@@ -114,17 +117,34 @@ func (x *call) store(c *state.Canister, s *state.Snapshot) (string, *ic.UserErro
 
 // charge lets c pay for instructions that the system spent on it.
 func (x *call) charge(c *state.Canister, instructions uint64) *ic.UserError {
-	cost := x.Subnet.Costs.Run(instructionsOf(instructions), false)
-	left, ok := c.Cycles.Sub(cost)
-	if need := canister.Freezing(x.Subnet.Costs, c); !ok || left.Less(need) {
-		missing, _ := need.Add(cost).Sub(c.Cycles)
-		return ic.Errorf(ic.CanisterOutOfCycles, "Canister snapshotting failed with: `Canister %s is out of cycles: please top up the canister with at least %s additional cycles`", c.ID, missing)
+	if missing := x.withdraw(c, instructions); !missing.IsZero() {
+		return ic.Errorf(ic.CanisterOutOfCycles, "Canister snapshotting failed with: `Canister %s is out of cycles: please top up the canister with at least %s additional cycles`\nTry sending more cycles with the request. See documentation: canister-snapshot-not-enough-cycles", c.ID, missing)
 	}
-	c.Cycles = left
+	return nil
+}
+
+// withdraw takes the price of instructions, or tells how many cycles are missing.
+func (x *call) withdraw(c *state.Canister, instructions uint64) (missing ic.Cycles) {
+	cost := x.Subnet.Costs.Instructions(instructionsOf(instructions), false)
+	need := canister.Freezing(x.Subnet.Costs, c).Add(cost)
+	if missing, short := need.Sub(c.Cycles); short && !missing.IsZero() {
+		return missing
+	}
+	c.Cycles, _ = c.Cycles.Sub(cost)
 	c.Consumed.Instructions = c.Consumed.Instructions.Add(cost)
 	x.Head.Burned = x.Head.Burned.Add(cost)
 	x.used += instructionsOf(instructions)
-	return nil
+	return ic.Cycles{}
+}
+
+// fits checks that there is room for what c, a private copy, now takes, and that
+// it can pay for it.
+func (x *call) fits(c *state.Canister) *ic.UserError {
+	g := canister.Growth{ByUser: true, Caller: x.caller}
+	if old := x.Canister(c.ID); old != nil {
+		g.Before = old.MemoryTaken()
+	}
+	return x.Grow(c, g)
 }
 
 func loadSnapshot(x *call) ([]byte, *ic.UserError) {
@@ -152,7 +172,6 @@ func loadSnapshot(x *call) ([]byte, *ic.UserError) {
 	x.Cool(c.ID)
 	c.Module, c.Memory = module, &state.Memory{Heap: memory.Heap, Stable: memory.Stable, Globals: memory.Globals}
 	c.HeapBytes, c.StableBytes, c.Certified, c.Chunks = s.HeapBytes, s.StableBytes, s.Certified, s.Chunks
-	c.Timer, c.LowMemory = 0, state.HookIdle
 	if s.Timer != nil {
 		c.Timer = *s.Timer
 	}

@@ -4,9 +4,12 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
+	"slices"
 	"sort"
 
+	"ashlar/replica/execution/canister"
 	"ashlar/replica/execution/cycles"
+	"ashlar/replica/execution/machine"
 	"ashlar/replica/ic"
 	"ashlar/replica/state"
 	"ashlar/replica/wire/candid"
@@ -63,10 +66,10 @@ func statusOf(c *state.Canister, costs cycles.Schedule) statusResult {
 		Settings: definite(&c.Settings), Hash: moduleHash(c), Memory: n(c.MemoryUsage()),
 		Metrics: memoryMetrics{
 			Heap: n(c.HeapBytes), Stable: n(c.StableBytes), Globals: n(8 * uint64(len(c.Memory.Globals))), Code: n(code), Sections: n(sections),
-			History: n(c.HistoryBytes()), Chunks: n(uint64(c.Chunks.Len()) * state.ChunkBytes), Snapshots: n(c.SnapshotBytes()), Logs: n(c.LogBytes),
+			History: n(c.HistoryBytes()), Chunks: n(uint64(c.Chunks.Len()) * state.ChunkBytes), Snapshots: n(c.SnapshotBytes()), Logs: n(c.LogStoreBytes()),
 		},
 		Cycles: candid.NatOfCycles(c.Cycles), Reserved: candid.NatOfCycles(c.Reserved),
-		Idle: candid.NatOfCycles(costs.IdlePerDay(max(c.MemoryUsage(), c.Settings.MemoryAllocation), c.Settings.ComputeAllocation)),
+		Idle: candid.NatOfCycles(costs.IdlePerDay(canister.Idle(c))),
 		Stats: queryStats{
 			Calls: n(c.Stats.Calls), Instructions: n(c.Stats.Instructions), Request: n(c.Stats.RequestBytes), Response: n(c.Stats.ResponseBytes),
 		},
@@ -205,19 +208,23 @@ func fetchLogs(x *call) ([]byte, *ic.UserError) {
 	if err != nil {
 		return nil, err
 	}
-	reply := candid.Marshal(out)
-	fee := x.Subnet.Costs.Logs(uint64(len(reply)))
-	if x.msg.Cycles.Less(fee) {
-		return nil, ic.Errorf(ic.CanisterRejectedMessage, "fetch_canister_logs request sent with %s cycles, but %s cycles are required.", x.msg.Cycles, fee)
-	}
-	x.accepted = fee
-	x.Head.Burned = x.Head.Burned.Add(fee)
-	return reply, nil
+	// The work counts towards the round; the caller has paid for message and
+	// response already, so there is no fee.
+	x.used += logsWork + logsWorkRecord*machine.Instructions(len(out.Records))
+	return candid.Marshal(out), nil
 }
 
-// maxLogsReply bounds the answer: the newest records are told.
+// What reading logs costs a round, in instructions, as mainnet counts it.
+const (
+	logsWork       = 150_000
+	logsWorkRecord = 900
+)
+
+// maxLogsReply bounds the records of an answer, in bytes, so that it fits into a response.
 const maxLogsReply = 2_000_000
 
+// logsOf are the records that fit into one answer: of a filtered read the oldest
+// ones, so that a reader can page forward, else the newest ones.
 func logsOf(c *state.Canister, caller ic.Principal, f *logFilter) (logsResult, *ic.UserError) {
 	out := logsResult{Records: []logRecord{}}
 	if !c.Settings.Controls(caller) && !c.Settings.LogVisibility.Allows(caller) {
@@ -227,17 +234,23 @@ func logsOf(c *state.Canister, caller ic.Principal, f *logFilter) (logsResult, *
 	c.Logs.Each(func(key string, l *state.LogRecord) bool {
 		r := logRecord{state.Number(key), uint64(l.Time), l.Content}
 		if f == nil || f.Index != nil && f.Index.holds(r.Index) || f.Time != nil && f.Time.holds(r.Time) {
+			bytes += len(l.Content) + logRecordBytes
+			if f != nil && bytes > maxLogsReply {
+				return false
+			}
 			out.Records = append(out.Records, r)
-			bytes += len(l.Content)
 		}
 		return true
 	})
-	for bytes > maxLogsReply {
-		bytes -= len(out.Records[0].Content)
+	for f == nil && bytes > maxLogsReply {
+		bytes -= len(out.Records[0].Content) + logRecordBytes
 		out.Records = out.Records[1:]
 	}
 	return out, nil
 }
+
+// logRecordBytes of an answer are each record's index and time.
+const logRecordBytes = 16
 
 // holds tells whether n lies in the range; its end is excluded.
 func (r *timeRange) holds(n uint64) bool { return r.Start <= n && n < r.End }
@@ -281,17 +294,35 @@ func metricsHistory(x *call) ([]byte, *ic.UserError) {
 		return nil, err
 	}
 	out := []dayMetrics{}
-	for _, d := range x.Head.Metrics {
+	for i, d := range x.Head.Metrics {
 		if uint64(d.Time) < in.Start {
 			continue
 		}
-		day := dayMetrics{Time: uint64(d.Time)}
-		for _, n := range d.Nodes {
-			day.Nodes = append(day.Nodes, nodeMetrics{n.Node.Principal, n.Proposed, n.Failed})
+		day := dayMetrics{Time: uint64(d.Time), Nodes: []nodeMetrics{}}
+		for _, n := range d.Nodes { // of those that did something since the sample before
+			if i == 0 || !slices.Contains(x.Head.Metrics[i-1].Nodes, n) {
+				day.Nodes = append(day.Nodes, nodeMetrics{n.Node.Principal, n.Proposed, n.Failed})
+			}
 		}
 		out = append(out, day)
 	}
 	return candid.Marshal(out), nil
+}
+
+// subnetMetrics tells the height of this round; all else is as of the round before.
+func subnetMetrics(x *call) ([]byte, *ic.UserError) {
+	var in subnetArgs
+	if err := decode(x.msg.Arg, &in); err != nil {
+		return nil, err
+	}
+	if err := x.ownSubnet(in.Subnet); err != nil {
+		return nil, err
+	}
+	n := candid.Nat64Of
+	return candid.Marshal(subnetMetricsResult{
+		Height: n(uint64(x.Head.Height)), Canisters: n(uint64(x.NumCanisters())), Bytes: n(x.Head.MemoryBytes),
+		Consumed: candid.NatOfCycles(x.Before().Burned), Updates: n(x.Before().Updates),
+	}), nil
 }
 
 func listCanisters(*call) ([]byte, *ic.UserError) {

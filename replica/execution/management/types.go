@@ -241,8 +241,23 @@ type controllersChange struct {
 	Controllers []ic.Principal `candid:"controllers"`
 }
 
+type renamedTo struct {
+	Canister ic.CanisterID `candid:"canister_id"`
+	Version  uint64        `candid:"version"`
+	Changes  uint64        `candid:"total_num_changes"`
+}
+
+// renaming is part of the interface; only a migration between subnets makes one.
+type renaming struct {
+	Canister ic.CanisterID `candid:"canister_id"`
+	Changes  uint64        `candid:"total_num_changes"`
+	To       renamedTo     `candid:"rename_to"`
+	By       ic.Principal  `candid:"requested_by"`
+}
+
 type changeDetails struct {
 	candid.OneOf
+	Rename      *renaming          `candid:"rename_canister"`
 	Creation    *creation          `candid:"creation"`
 	Uninstall   *candid.Unit       `candid:"code_uninstall"`
 	Deployment  *codeDeployment    `candid:"code_deployment"`
@@ -325,6 +340,14 @@ type subnetArgs struct {
 type subnetInfoResult struct {
 	Version  string `candid:"replica_version"`
 	Registry uint64 `candid:"registry_version"`
+}
+
+type subnetMetricsResult struct {
+	Height    candid.Natural `candid:"block_height"`
+	Canisters candid.Natural `candid:"num_canisters"`
+	Bytes     candid.Natural `candid:"canister_state_bytes"`
+	Consumed  candid.Natural `candid:"consumed_cycles_total"`
+	Updates   candid.Natural `candid:"update_transactions_total"`
 }
 
 type metricsHistoryArgs struct {

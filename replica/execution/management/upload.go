@@ -330,7 +330,7 @@ func uploadData(x *call) ([]byte, *ic.UserError) {
 		return nil, err
 	}
 	if !old.Uploaded {
-		return nil, ic.Errorf(ic.CanisterRejectedMessage, "Only canister snapshots created by metadata upload can be mutated.")
+		return nil, ic.Errorf(ic.CanisterSnapshotImmutable, "Only canister snapshots created by metadata upload can be mutated.")
 	}
 	s := *old
 	memory := *old.Memory

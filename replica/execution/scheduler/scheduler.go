@@ -26,16 +26,23 @@ import (
 	"ashlar/replica/state"
 )
 
-// Limits of a round, in instructions.
+// Limits of a round, in instructions, the same on all nodes of a subnet.
+type Limits struct {
+	Slice machine.Instructions // of one message in one round
+	// Core is where nothing more begins on a core, so that it may use up to a slice
+	// more; the management canister has one for itself.
+	Core machine.Instructions
+}
+
+// Mainnet's limits: 4 B instructions per core and round.
+var Mainnet = Limits{Slice: 2_000_000_000, Core: 2_000_000_000}
+
 const (
 	cores                              = 4
-	slice         machine.Instructions = 2_000_000_000 // of one message in one round
-	coreLimit     machine.Instructions = 2_000_000_000 // nothing begins above it: with a slice 4 B per core and round
-	subnetLimit   machine.Instructions = 2_000_000_000 // the same for the management canister, beside the cores
-	perCanister   machine.Instructions = 8_000_000     // what each turn costs beyond what it executes
-	longCores                          = 2             // cores that go on with long executions while others wait
-	maxPaused                          = 4             // executions kept in the middle: each holds its memory
-	allocated                          = 100           // credit that a turn ahead of others costs: percent x rounds
+	perCanister   machine.Instructions = 8_000_000 // what each turn costs beyond what it executes
+	longCores                          = 2         // cores that go on with long executions while others wait
+	maxPaused                          = 4         // executions kept in the middle: each holds its memory
+	allocated                          = 100       // credit that a turn ahead of others costs: percent x rounds
 	maxCredit                          = 3 * allocated
 	chargeSeconds                      = 10 // how often storage is paid for
 )
@@ -46,6 +53,7 @@ type Round struct {
 	Management *management.Management
 	// Parallel runs n functions and returns when all have ended; nil: one by one.
 	Parallel func(n int, run func(i int))
+	Limits   Limits
 
 	cores  [cores]canister.Core
 	subnet canister.Core
@@ -71,9 +79,9 @@ func (r *Round) Run() {
 
 func (r *Round) begin() {
 	for i := range r.cores {
-		r.cores[i] = canister.Core{Limit: coreLimit, Slice: slice}
+		r.cores[i] = canister.Core{Limit: r.Limits.Core, Slice: r.Limits.Slice}
 	}
-	r.subnet = canister.Core{Limit: subnetLimit, Slice: slice}
+	r.subnet = canister.Core{Limit: r.Limits.Core, Slice: r.Limits.Slice}
 }
 
 func (r *Round) full() bool {
@@ -125,7 +133,7 @@ func (r *Round) execute(turns [][]*canister.Turn) (moved bool) {
 		}
 	}
 	for _, c := range busy {
-		c.Free = r.free() / uint64(len(busy))
+		c.Free = r.Room.Free() / uint64(len(busy))
 	}
 	if r.Parallel != nil && len(busy) > 1 {
 		r.Parallel(len(busy), func(i int) { busy[i].Run() })
@@ -140,11 +148,6 @@ func (r *Round) execute(turns [][]*canister.Turn) (moved bool) {
 		}
 	}
 	return moved
-}
-
-// free is by how many bytes all canisters together may grow.
-func (r *Round) free() uint64 {
-	return r.Room.Capacity - min(r.Room.MemoryInUse(), r.Room.Capacity)
 }
 
 // ready are the canisters that have something to do and are not in the middle of

@@ -110,6 +110,7 @@ type Env struct {
 	Effects
 	building *Call
 	reply    []byte
+	logBytes int
 }
 
 // Effects are what a run did, besides writing to its memories.
@@ -120,8 +121,9 @@ type Effects struct {
 	Burned    ic.Cycles
 	Certified []byte // nil: unchanged
 	Timer     *ic.Time
-	Log       [][]byte
-	Admit     bool // inspect_message accepted
+	Log       [][]byte // the newest lines
+	Unlogged  uint64   // lines before them
+	Admit     bool     // inspect_message accepted
 	// ReadCertificate is set once the data certificate was read: the answer of a
 	// query then ages with it.
 	ReadCertificate bool

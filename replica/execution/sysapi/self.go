@@ -269,10 +269,25 @@ func debugPrint(e *Env, c machine.Caller, a []uint64) error {
 		text = append([]byte{}, src[:min(len(src), maxLogRecord)]...)
 	}
 	if e.Replicated {
-		e.Log = append(e.Log, text)
+		e.log(text)
 	}
 	return nil
 }
+
+// log keeps the newest lines, no more than the canister's log can hold; of older
+// ones it counts that they were.
+func (e *Env) log(text []byte) {
+	e.Log = append(e.Log, text)
+	e.logBytes += len(text) + logLine
+	for e.logBytes > int(e.Settings.LogLimit)+maxLogRecord {
+		e.logBytes -= len(e.Log[0]) + logLine
+		e.Log = e.Log[1:]
+		e.Unlogged++
+	}
+}
+
+// logLine is what a line takes at least, in bytes: an empty one must not be free.
+const logLine = 20
 
 func trap(_ *Env, c machine.Caller, a []uint64) error {
 	if err := c.Charge(machine.Instructions(a[1])); err != nil {

@@ -113,6 +113,7 @@ var table = []entry{
 	{"cost_call", everywhere, "llp", "", usual, false, costCall},
 	{"cost_create_canister", everywhere, "p", "", usual, false, costCreate},
 	{"cost_http_request", everywhere, "llp", "", usual, false, costOutcall},
+	{"cost_http_request_v2", everywhere, "ppp", "", outcallV2, false, costOutcall2},
 	{"cost_sign_with_ecdsa", everywhere, "ppip", "i", usual, false, costECDSA},
 	{"cost_sign_with_schnorr", everywhere, "ppip", "i", usual, false, costSchnorr},
 	{"cost_vetkd_derive_key", everywhere, "ppip", "i", usual, false, costVetKD},
