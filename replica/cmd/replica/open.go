@@ -148,7 +148,7 @@ func (r *replica) announce(ctx context.Context, f flags, at net.Addr, began time
 	}
 	ready := r.node.Ready()
 	log("root key %x", r.node.RootKey())
-	log("node %s of subnet %s, canisters from %s", r.node.NodeID(), r.node.SubnetID(), r.node.Ranges()[0].First)
+	log("node %s of subnet %s, canisters from %s", r.node.NodeID(), r.node.SubnetID(), r.node.Ranges()[len(r.node.Ranges())-1].First)
 	select {
 	case <-ready:
 	case <-r.store.Failed():

@@ -76,15 +76,13 @@ func provisionalCreate(x *call) ([]byte, *ic.UserError) {
 	return candid.Marshal(idArgs{id}), nil
 }
 
-// nextID is the next canister id of the subnet's ranges that is free.
+// nextID is the next free canister id of the subnet's last range: ids of the
+// earlier ones came with canisters that moved here, or are given by name.
 func (x *call) nextID() (ic.CanisterID, *ic.UserError) {
-	for _, r := range x.Draft.Subnet().Ranges {
-		first, ok1 := r.First.Uint64()
-		last, ok2 := r.Last.Uint64()
-		if !ok1 || !ok2 {
-			continue
-		}
-		for n := max(first, x.Head.NextCanister); n <= last; n++ {
+	if ranges := x.Draft.Subnet().Ranges; len(ranges) > 0 {
+		first, ok1 := ranges[len(ranges)-1].First.Uint64()
+		last, ok2 := ranges[len(ranges)-1].Last.Uint64()
+		for n := max(first, x.Head.NextCanister); ok1 && ok2 && n <= last; n++ {
 			id := ic.CanisterIDFromUint64(n)
 			if x.Canister(id) == nil {
 				x.Head.NextCanister = n + 1
