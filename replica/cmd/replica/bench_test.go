@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"crypto/rand"
+	"encoding/binary"
 	"fmt"
 	"io"
 	"net"
@@ -157,18 +158,23 @@ func BenchmarkUpdates(b *testing.B) {
 		b.Run(fmt.Sprintf("users=%d", n), l.run)
 	}
 	l.users, l.pause = 10, 100*time.Millisecond
-	b.Run("100/s", l.run)
+	b.Run("steady=100", l.run)
 }
 
-// BenchmarkQueries: answered with a node's signature.
+// BenchmarkQueries: answered with a node's signature. Each asks something else,
+// except for the repeated ones.
 func BenchmarkQueries(b *testing.B) {
 	url, id := network(b)
-	for _, signed := range []bool{false, true} {
-		l := load{url: url, path: "/api/v3/canister/" + id.String() + "/query", kind: "query", method: "get", id: id, signed: signed}
-		name := map[bool]string{false: "anonymous", true: "signed"}[signed]
+	l := load{url: url, path: "/api/v3/canister/" + id.String() + "/query", kind: "query", method: "get", id: id}
+	fresh := func(i int) []byte { return binary.LittleEndian.AppendUint64(nil, uint64(i)+uint64(b.N)<<32) }
+	for _, c := range []struct {
+		name   string
+		signed bool
+		arg    func(int) []byte
+	}{{"anonymous", false, fresh}, {"repeated", false, nil}, {"signed", true, fresh}} {
 		for _, n := range []int{1, 16, 64} {
-			l.users = n
-			b.Run(fmt.Sprintf("%s/users=%d", name, n), l.run)
+			l.users, l.signed, l.arg = n, c.signed, c.arg
+			b.Run(fmt.Sprintf("%s/users=%d", c.name, n), l.run)
 		}
 	}
 }
