@@ -17,5 +17,5 @@ pins:    ; @$(mk) pins update
 soak:    ; @$(mk) soak
 clean:   ; @$(mk) clean
 
-export DEMO PORT
+export DEMO PORT ONLY SEED NODES N
 .PHONY: help setup build image run check test sim testnet repro bench release pins soak clean

@@ -2,8 +2,10 @@
 //
 //	figures.txt ── image, boot, go test -bench ──> NAME: ours X, peer Y (who), ratio R, target T, met|short
 //
-// A figure that could not be measured is printed as such and fails the run: a
-// missing number is not a good one.
+// A peer is a published number, or a benchmark of its own that runs right beside
+// ours: then the target may be a ratio. Peers that we do not ship live in
+// modules of their own below this folder. A figure that could not be measured is
+// printed as such and fails the run: a missing number is not a good one.
 package bench
 
 import (
@@ -26,9 +28,11 @@ type Figure struct {
 	Name, Unit string
 	AtMost     bool    // the target is a ceiling, else a floor
 	Target     float64 // 0: none
-	Peer       float64 // 0: none
+	Times      bool    // the target is a multiple of the peer's value
+	Peer       float64 // 0: none, or measured
 	Who        string
 	Source     []string
+	PeerSource []string // measures the peer in the same run
 }
 
 // Tree is what is measured.
@@ -36,6 +40,8 @@ type Tree struct {
 	Root  string
 	Image func() (*images.Release, error)
 	Print *progress.Printer
+	// Only measures the figures whose name contains it; "" measures all.
+	Only string
 }
 
 // Run measures everything and fails if a figure is missing. A figure that is
@@ -45,24 +51,40 @@ func Run(ctx context.Context, t Tree) error {
 	if err != nil {
 		return err
 	}
+	if figures = only(figures, t.Only); len(figures) == 0 {
+		return fmt.Errorf("no figure is named %q\n  the names are in build/bench/figures.txt", t.Only)
+	}
 	sources := map[string]func(context.Context, []string) (float64, error){
-		"image": (&imageSource{tree: t}).measure, "boot": (&bootSource{tree: t}).measure, "bench": goBench{t.Root}.measure,
+		"image": (&imageSource{tree: t}).measure, "boot": (&bootSource{tree: t}).measure, "bench": (&goBench{tree: t}).measure,
 	}
 	var lines []string
 	var errs []error
 	for _, f := range figures {
 		got, err := sources[f.Source[0]](ctx, f.Source[1:])
+		if err == nil && f.PeerSource != nil {
+			f.Peer, err = sources[f.PeerSource[0]](ctx, f.PeerSource[1:])
+		}
+		line := f.Line(got)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", f.Name, err))
-			lines = append(lines, f.Name+": not measured")
-			continue
+			line = f.Name + ": not measured"
 		}
-		lines = append(lines, f.Line(got))
+		lines = append(lines, line)
+		t.Print.Say("%s", line)
 	}
-	for _, l := range lines {
-		t.Print.Say("%s", l)
+	if len(lines) > 1 {
+		t.Print.Say("\nall figures of this run:\n%s", strings.Join(lines, "\n"))
 	}
 	return errors.Join(errs...)
+}
+
+func only(figures []Figure, name string) (out []Figure) {
+	for _, f := range figures {
+		if strings.Contains(strings.ToLower(f.Name), strings.ToLower(name)) {
+			out = append(out, f)
+		}
+	}
+	return out
 }
 
 // Parse reads the table.
@@ -90,29 +112,56 @@ func parse(line string) (Figure, error) {
 	for i := range cols {
 		cols[i] = strings.TrimSpace(cols[i])
 	}
-	f := Figure{Name: cols[0], Unit: cols[1], Source: strings.Fields(cols[4])}
-	if len(f.Source) < 2 || (f.Source[0] != "image" && f.Source[0] != "boot" && f.Source[0] != "bench") {
-		return f, errors.New("the source is not image, boot or bench with its arguments")
-	}
+	f := Figure{Name: cols[0], Unit: cols[1]}
 	var err error
-	if cols[2] != "-" {
-		op, n, _ := strings.Cut(cols[2], " ")
-		if op != "<=" && op != ">=" {
-			return f, errors.New("the target is not <= N, >= N or -")
-		}
-		f.AtMost = op == "<="
-		if f.Target, err = strconv.ParseFloat(n, 64); err != nil {
-			return f, err
-		}
+	if f.Source, err = source(cols[4]); err != nil {
+		return f, err
 	}
-	if cols[3] != "-" {
-		n, who, _ := strings.Cut(cols[3], " ")
-		f.Who = who
-		if f.Peer, err = strconv.ParseFloat(n, 64); err != nil || who == "" {
-			return f, errors.New("the peer is not a number and who, or -")
-		}
+	if err = f.peer(cols[3]); err != nil {
+		return f, err
 	}
-	return f, nil
+	return f, f.target(cols[2])
+}
+
+func source(text string) ([]string, error) {
+	words := strings.Fields(text)
+	if len(words) < 2 || (words[0] != "image" && words[0] != "boot" && words[0] != "bench") {
+		return nil, errors.New("the source is not image, boot or bench with its arguments")
+	}
+	return words, nil
+}
+
+func (f *Figure) target(text string) (err error) {
+	if text == "-" {
+		return nil
+	}
+	op, n, _ := strings.Cut(text, " ")
+	if op != "<=" && op != ">=" {
+		return errors.New("the target is not <= N, >= N or -")
+	}
+	f.AtMost = op == "<="
+	if n, f.Times = strings.CutSuffix(n, "x"); f.Times && f.Who == "" {
+		return errors.New("the target is a multiple of a peer that is not there")
+	}
+	f.Target, err = strconv.ParseFloat(n, 64)
+	return err
+}
+
+func (f *Figure) peer(text string) (err error) {
+	if text == "-" {
+		return nil
+	}
+	if who, from, measured := strings.Cut(text, "<-"); measured {
+		f.Who = strings.TrimSpace(who)
+		f.PeerSource, err = source(from)
+		return err
+	}
+	n, who, _ := strings.Cut(text, " ")
+	f.Who = who
+	if f.Peer, err = strconv.ParseFloat(n, 64); err != nil || who == "" {
+		return errors.New("the peer is not a number and who, who <- source, or -")
+	}
+	return nil
 }
 
 // Line is the figure as it is printed.
@@ -123,12 +172,17 @@ func (f Figure) Line(ours float64) string {
 		ratio = fmt.Sprintf("%.3g", ours/f.Peer)
 	}
 	if f.Target != 0 {
-		sign := ">="
-		short := ours < f.Target
-		if f.AtMost {
-			sign, short = "<=", ours > f.Target
+		got := ours
+		target = f.value(f.Target)
+		if f.Times {
+			got, target = ours/f.Peer, strconv.FormatFloat(f.Target, 'f', -1, 64)+"x"
 		}
-		target = sign + " " + f.value(f.Target)
+		sign := ">="
+		short := got < f.Target
+		if f.AtMost {
+			sign, short = "<=", got > f.Target
+		}
+		target = sign + " " + target
 		if short {
 			verdict = "short"
 		}

@@ -93,7 +93,7 @@ func (c *Core) beacon() bool {
 // sign makes this node's share or proposal and takes it.
 func (c *Core) sign(a *block.Artifact, with func([]byte) []byte) {
 	a.Signer = uint64(c.Self)
-	a.Signature = with(a.Message(c.Subnet))
+	a.Signature = with(c.message(a))
 	c.take(a, true)
 	c.emit(Persist{a})
 	c.emit(Send{a})

@@ -186,7 +186,8 @@ type Core struct {
 	delivered ic.Height
 	executed  ic.Height
 	certified ic.Height // and executed here, with the same root
-	busy      bool      // also at the start: the first block comes at once, and with it a certified state
+	era       block.Hash
+	busy      bool // also at the start: the first block comes at once, and with it a certified state
 
 	now  ic.Time
 	wake ic.Time // 0: none
@@ -267,5 +268,8 @@ func (c *Core) wakeAt(t ic.Time) {
 func (c *Core) genesisHash() block.Hash {
 	return (&block.Block{Time: c.Genesis, Maker: ic.NodeID{Principal: c.Subnet.Principal}}).Hash()
 }
+
+// message is what the signatures of a cover.
+func (c *Core) message(a *block.Artifact) []byte { return a.Message(c.Subnet, c.era) }
 
 func hashOf(b []byte) block.Hash { return sha256.Sum256(b) }

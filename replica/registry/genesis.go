@@ -10,12 +10,19 @@ import (
 	"ashlar/replica/wire/cbor"
 )
 
-// LastCanister of the root subnet of a new network: the first 2^20 ids, as on
-// mainnet, from rwlgt-iiaaa-aaaaa-aaaaa-cai on.
-const LastCanister = 1<<20 - 1
+// The canister ids of a new network's root subnet, two ranges. The ids that
+// mainnet gives out, from rwlgt-iiaaa-aaaaa-aaaaa-cai on, are made only when
+// asked for by name, so that a developer's network can hold a ledger, or a cycles
+// ledger, where clients look for it. New canisters get ids from FirstNew on,
+// bnz7o-iuaaa-aaaaa-qaaaa-cai, where local networks have always begun.
+const (
+	LastNamed = 1<<63 - 1
+	FirstNew  = 1<<63 + 1<<20
+	LastNew   = 1<<63 + 1<<32 - 1
+)
 
 // Genesis is the first version of a network: one subnet, its own root, that
-// hosts the first range of canister ids.
+// hosts all canister ids of both ranges.
 func Genesis(group *bls.Group, nodes []Node, ids []ic.NodeID, version string, now ic.Time) (*Store, ic.SubnetID, error) {
 	subnet := ic.SubnetID{Principal: ic.SelfAuthenticating(group.Key.DER())}
 	threshold := Threshold{Threshold: group.Threshold, Key: group.Key.Bytes()}
@@ -31,10 +38,10 @@ func Genesis(group *bls.Group, nodes []Node, ids []ic.NodeID, version string, no
 		{KeySubnet(subnet), cbor.Marshal(Subnet{Type: "application", Members: ids, Version: version})},
 		{KeyThreshold(subnet), cbor.Marshal(threshold)},
 		{KeyCUP(subnet), cbor.Marshal(CUP{Time: now})},
-		{KeyRoutingTable, cbor.Marshal([]Route{{
-			Range:  ic.CanisterRange{First: ic.CanisterIDFromUint64(0), Last: ic.CanisterIDFromUint64(LastCanister)},
-			Subnet: subnet,
-		}})},
+		{KeyRoutingTable, cbor.Marshal([]Route{
+			{Range: ic.CanisterRange{First: ic.CanisterIDFromUint64(0), Last: ic.CanisterIDFromUint64(LastNamed)}, Subnet: subnet},
+			{Range: ic.CanisterRange{First: ic.CanisterIDFromUint64(FirstNew), Last: ic.CanisterIDFromUint64(LastNew)}, Subnet: subnet},
+		})},
 	}
 	for i, n := range nodes {
 		first = append(first, Change{KeyNode(ids[i]), cbor.Marshal(n)})

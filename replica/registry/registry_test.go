@@ -49,8 +49,9 @@ func TestGenesis(t *testing.T) {
 		t.Errorf("view %+v", v)
 	}
 	first, _ := ic.ParsePrincipal("rwlgt-iiaaa-aaaaa-aaaaa-cai")
-	if len(v.Ranges) != 1 || !v.Ranges[0].Contains(ic.CanisterID{Principal: first}) || !v.Ranges[0].Contains(ic.CanisterIDFromUint64(0xfffff)) ||
-		v.Ranges[0].Contains(ic.CanisterIDFromUint64(0x100000)) {
+	begin, _ := ic.ParsePrincipal("bnz7o-iuaaa-aaaaa-qaaaa-cai")
+	if len(v.Ranges) != 2 || v.Ranges[0].First.Principal != first || v.Ranges[1].First.Principal != begin ||
+		!v.Ranges[0].Contains(ic.CanisterIDFromUint64(0x2100001)) || v.Ranges[0].Contains(ic.CanisterIDFromUint64(FirstNew)) || v.Ranges[1].Contains(ic.CanisterIDFromUint64(LastNew+1)) {
 		t.Errorf("ranges %v", v.Ranges)
 	}
 	if !v.ID.IsSelfAuthenticating() || v.ID.Principal != ic.SelfAuthenticating(v.Group.Key.DER()) {

@@ -184,7 +184,7 @@ func benchCommand(ctx context.Context, w *workshop, _ []string) error {
 	if err := w.setup("run", "test"); err != nil {
 		return err
 	}
-	return bench.Run(ctx, bench.Tree{Root: w.root, Image: func() (*images.Release, error) { return w.image("") }, Print: w.print})
+	return bench.Run(ctx, bench.Tree{Root: w.root, Image: func() (*images.Release, error) { return w.image("") }, Print: w.print, Only: os.Getenv("ONLY")})
 }
 
 func simCommand(ctx context.Context, w *workshop, args []string) error {

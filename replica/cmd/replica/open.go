@@ -76,7 +76,7 @@ func (r *replica) join(f flags, log func(string, ...any)) error {
 	}
 	subnet := subnetOf(view)
 	mem := shareMemory(log)
-	machine := messaging.New(messaging.Config{Subnet: subnet, Provisional: f.dev, Version: Version, HotBytes: mem.hot, Pool: node.NewInstances(mem.idle)}, eng)
+	machine := messaging.New(messaging.Config{Subnet: subnet, Provisional: f.dev, Version: Version, HotBytes: mem.hot, Pool: node.NewInstances(mem.idle), Parallel: engine.Parallel}, eng)
 	r.node, err = node.New(node.Config{
 		Subnet: subnet, Members: members(view), Group: view.Group, Registry: view.Version, Genesis: view.Genesis,
 		Keys: r.keys, Machine: machine, Store: r.store, Clock: node.WallClock{}, Pace: consensus.DefaultPace,
@@ -148,7 +148,7 @@ func (r *replica) announce(ctx context.Context, f flags, at net.Addr, began time
 	}
 	ready := r.node.Ready()
 	log("root key %x", r.node.RootKey())
-	log("node %s of subnet %s, canisters from %s", r.node.NodeID(), r.node.SubnetID(), r.node.Ranges()[0].First)
+	log("node %s of subnet %s, canisters from %s", r.node.NodeID(), r.node.SubnetID(), r.node.Ranges()[len(r.node.Ranges())-1].First)
 	select {
 	case <-ready:
 	case <-r.store.Failed():

@@ -76,15 +76,13 @@ func provisionalCreate(x *call) ([]byte, *ic.UserError) {
 	return candid.Marshal(idArgs{id}), nil
 }
 
-// nextID is the next canister id of the subnet's ranges that is free.
+// nextID is the next free canister id of the subnet's last range: ids of the
+// earlier ones came with canisters that moved here, or are given by name.
 func (x *call) nextID() (ic.CanisterID, *ic.UserError) {
-	for _, r := range x.Draft.Subnet().Ranges {
-		first, ok1 := r.First.Uint64()
-		last, ok2 := r.Last.Uint64()
-		if !ok1 || !ok2 {
-			continue
-		}
-		for n := max(first, x.Head.NextCanister); n <= last; n++ {
+	if ranges := x.Draft.Subnet().Ranges; len(ranges) > 0 {
+		first, ok1 := ranges[len(ranges)-1].First.Uint64()
+		last, ok2 := ranges[len(ranges)-1].Last.Uint64()
+		for n := max(first, x.Head.NextCanister); ok1 && ok2 && n <= last; n++ {
 			id := ic.CanisterIDFromUint64(n)
 			if x.Canister(id) == nil {
 				x.Head.NextCanister = n + 1
@@ -241,7 +239,7 @@ func (m *Management) FinishStops() {
 	for _, id := range m.Stopping() {
 		c := *m.Canister(id)
 		calls := c.StopCalls
-		if c.Contexts.Len() == 0 && c.Callbacks.Len() == 0 && c.Queue.Len() == 0 {
+		if c.Contexts.Len() == 0 && c.Callbacks.Len() == 0 && c.Queue.Len() == 0 && c.Long == nil {
 			c.Run, c.StopCalls = state.Stopped, nil
 			c.Version++
 			m.Put(&c)
@@ -366,7 +364,18 @@ func installChunked(x *call) ([]byte, *ic.UserError) {
 	if err != nil {
 		return nil, err
 	}
-	store := c
+	code := x.ResumedCode() // the chunks may be others by now
+	if code == nil {
+		if code, err = x.gather(c, &in); err != nil {
+			return nil, err
+		}
+	}
+	return x.deploy(c, in.Mode, code, in.Arg, in.Version)
+}
+
+// gather joins the chunks that a call of install_chunked_code on c names.
+func (x *call) gather(c *state.Canister, in *installChunkedArgs) ([]byte, *ic.UserError) {
+	store, err := c, (*ic.UserError)(nil)
 	if in.Store != nil {
 		if store, err = x.storeOwner(*in.Store); err != nil {
 			return nil, err
@@ -390,7 +399,7 @@ func installChunked(x *call) ([]byte, *ic.UserError) {
 	if got := sha256.Sum256(code); string(got[:]) != string(in.CodeHash) {
 		return nil, chunkError("Wasm module hash %x does not match given hash %x", got, in.CodeHash)
 	}
-	return x.deploy(c, in.Mode, code, in.Arg, in.Version)
+	return code, nil
 }
 
 func uploadChunk(x *call) ([]byte, *ic.UserError) {
