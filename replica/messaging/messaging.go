@@ -57,6 +57,11 @@ type Config struct {
 	// Pool of instances and code for queries, Cache of their answers; nil: none.
 	Pool  canister.Pool
 	Cache canister.Cache
+	// Parallel runs n functions, which do not depend on each other, and returns when
+	// all have ended; nil: one after the other. What a round does is the same either way.
+	Parallel func(n int, run func(i int))
+	// Limits of a round; zero: mainnet's. The same on all nodes.
+	Limits scheduler.Limits
 }
 
 // Machine applies batches.
@@ -76,8 +81,14 @@ func New(cfg Config, eng machine.Engine) *Machine {
 	if cfg.HotBytes == 0 {
 		cfg.HotBytes = 4 << 30
 	}
+	if cfg.Limits == (scheduler.Limits{}) {
+		cfg.Limits = scheduler.Mainnet
+	}
 	return &Machine{cfg: cfg, engine: eng, tip: canister.NewTip(eng, cfg.HotBytes), subnet: &subnet}
 }
+
+// Close ends all that runs. The machine is not to be used afterwards.
+func (m *Machine) Close() { m.tip.Close() }
 
 func (m *Machine) management() management.Config {
 	return management.Config{Provisional: m.cfg.Provisional, Version: m.cfg.Version, Admins: m.cfg.Admins}
@@ -106,7 +117,7 @@ func (m *Machine) Apply(s *state.State, b *Batch) *state.State {
 	for i := range b.Ingress {
 		induct(room, &b.Ingress[i])
 	}
-	round := &scheduler.Round{Room: room, Management: &management.Management{Room: room, Config: m.management(), Randomness: b.Randomness}}
+	round := &scheduler.Round{Room: room, Management: &management.Management{Room: room, Config: m.management(), Randomness: b.Randomness}, Parallel: m.cfg.Parallel, Limits: m.cfg.Limits}
 	round.Run()
 	return d.Seal()
 }

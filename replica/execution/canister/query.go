@@ -39,7 +39,7 @@ type Reader struct {
 func (r *Reader) module(hash [32]byte) (machine.Module, *ic.UserError) {
 	compile := func() (machine.Module, error) {
 		code, _ := r.State.Code(hash)
-		return Compile(r.Engine, code)
+		return r.Engine.Compile(code)
 	}
 	var m machine.Module
 	var err error

@@ -41,8 +41,8 @@ const (
 )
 
 const (
-	all        = 1<<16 - 1&^Start // the specification's *
-	everywhere = 1<<16 - 1        // * s
+	all        = (1<<16 - 1) &^ Start // the specification's *
+	everywhere = 1<<16 - 1            // * s
 )
 
 var contextNames = map[Context]string{

@@ -44,7 +44,7 @@ func spec(t *testing.T) map[string]Context {
 			}
 			switch l {
 			case "*":
-				bit = all
+				bit = everywhere - Start
 			case "Q":
 				bit = ReplicatedQuery | Query
 			}
