@@ -9,6 +9,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"ashlar/replica/execution/canister"
 	"ashlar/replica/ic"
 	"ashlar/replica/messaging"
 	"ashlar/replica/node"
@@ -62,8 +63,13 @@ func (t *truth) compare(m map[ic.Height][32]byte, h ic.Height, now [32]byte, wha
 	m[h] = now
 }
 
-// Query and Inspect are not played yet.
-func (t *truth) Query(*state.State, *ic.Query, ic.Time, []byte) ic.Reply { return ic.Reply{} }
+// Query, Recall and Inspect are not played yet.
+func (t *truth) Query(*state.State, *ic.Query, ic.Time, func() []byte, func() bool) *canister.Answer {
+	return &canister.Answer{}
+}
+
+// Recall remembers nothing.
+func (t *truth) Recall(*state.State, *ic.Query, ic.Time) *canister.Answer { return nil }
 
 // Inspect lets all calls pass.
 func (t *truth) Inspect(*state.State, *ic.Ingress, ic.Time) *ic.UserError { return nil }
