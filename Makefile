@@ -17,5 +17,5 @@ pins:    ; @$(mk) pins update
 soak:    ; @$(mk) soak
 clean:   ; @$(mk) clean
 
-export DEMO PORT ONLY SEED NODES N
+export DEMO PORT ONLY SEED NODES N COUNT STORY FOR
 .PHONY: help setup build image run check test sim testnet repro bench release pins soak clean

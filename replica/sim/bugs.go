@@ -50,14 +50,15 @@ func (b Bug) plant(p *peer, cfg *node.Config) {
 	}
 }
 
-// forgetful does not write the node's own votes.
+// forgetful does not write the node's own votes, nor what they are about.
 type forgetful struct{ *guarded }
 
-// Persist leaves votes out.
+// Persist leaves votes out, and blocks of others.
 func (f *forgetful) Persist(artifacts []*block.Artifact, sync bool) error {
 	var kept []*block.Artifact
 	for _, a := range artifacts {
-		if a.Kind != block.NotarizationShare && a.Kind != block.FinalizationShare {
+		vote := a.Kind == block.NotarizationShare || a.Kind == block.FinalizationShare
+		if !vote && (a.Kind != block.Proposal || a.Signer == uint64(f.p.index)) {
 			kept = append(kept, a)
 		}
 	}

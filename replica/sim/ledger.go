@@ -8,6 +8,7 @@ import (
 
 	"ashlar/replica/ic"
 	"ashlar/replica/messaging"
+	"ashlar/replica/node"
 	"ashlar/replica/state"
 )
 
@@ -21,7 +22,8 @@ func account(n byte) ic.CanisterID { return ic.CanisterIDFromUint64(uint64(n % a
 
 // ledger is a state machine that is fast: each call moves cycles from one
 // account to another, and is answered with the count of all calls before it.
-type ledger struct{}
+// Queries are not played: nothing asks.
+type ledger struct{ node.Machine }
 
 // Apply is deterministic.
 func (ledger) Apply(s *state.State, b *messaging.Batch) *state.State {
@@ -55,9 +57,6 @@ func transfer(d *state.Draft, msg *ic.Ingress) {
 	d.SetCall(msg.ID, &state.Call{State: state.Replied, Reply: fmt.Appendf(nil, "%d", d.Head.Updates),
 		Sender: msg.Sender, Effective: msg.Effective, Expiry: msg.Expiry, Updated: d.Head.Time, Callee: msg.Canister})
 }
-
-// Query is not played.
-func (ledger) Query(*state.State, *ic.Query, ic.Time, []byte) ic.Reply { return ic.Reply{} }
 
 // Inspect lets all calls pass.
 func (ledger) Inspect(*state.State, *ic.Ingress, ic.Time) *ic.UserError { return nil }
