@@ -18,5 +18,5 @@ pins:    ; @$(mk) pins update
 soak:    ; @$(mk) soak
 clean:   ; @$(mk) clean
 
-export DEMO PORT ONLY SEED NODES N
 .PHONY: help setup build image run check test accept sim testnet repro bench release pins soak clean
+export DEMO PORT ONLY SEED NODES N COUNT STORY FOR

@@ -186,7 +186,10 @@ type Core struct {
 	delivered ic.Height
 	executed  ic.Height
 	certified ic.Height // and executed here, with the same root
-	busy      bool      // also at the start: the first block comes at once, and with it a certified state
+	era       block.Hash
+	busy      bool // also at the start: the first block comes at once, and with it a certified state
+
+	again []*block.Artifact // restored and not yet sent: what this node said may have reached nobody
 
 	now  ic.Time
 	wake ic.Time // 0: none
@@ -230,6 +233,10 @@ func (c *Core) Step(now ic.Time, ev Event) []Effect {
 	case Saved:
 		c.purge(ev.Height)
 	}
+	for _, a := range c.again {
+		c.emit(Send{a})
+	}
+	c.again = nil
 	c.advance()
 	if c.wake != 0 {
 		c.emit(Wake{c.wake})
@@ -267,5 +274,8 @@ func (c *Core) wakeAt(t ic.Time) {
 func (c *Core) genesisHash() block.Hash {
 	return (&block.Block{Time: c.Genesis, Maker: ic.NodeID{Principal: c.Subnet.Principal}}).Hash()
 }
+
+// message is what the signatures of a cover.
+func (c *Core) message(a *block.Artifact) []byte { return a.Message(c.Subnet, c.era) }
 
 func hashOf(b []byte) block.Hash { return sha256.Sum256(b) }

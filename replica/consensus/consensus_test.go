@@ -364,7 +364,7 @@ func TestEquivocation(t *testing.T) {
 	for i := range 2 {
 		b := &block.Block{Height: 1, Parent: genesis, Maker: m.Members[maker].Node, Time: ic.Time(10 + i), Registry: 1}
 		a := &block.Artifact{Kind: block.Proposal, Height: 1, Hash: b.Hash(), Signer: uint64(maker), Block: b}
-		a.Signature = m.Keys.Vote(a.Message(m.Subnet))
+		a.Signature = m.Keys.Vote(m.message(a))
 		n.take(a, false)
 	}
 	n.step(Tick{})
@@ -386,7 +386,7 @@ func TestRefusedArtifacts(t *testing.T) {
 		b := &block.Block{Height: 1, Parent: genesis, Maker: m.Members[maker].Node, Time: 10, Registry: 1}
 		change(b)
 		a := &block.Artifact{Kind: block.Proposal, Height: 1, Hash: b.Hash(), Signer: uint64(maker), Block: b}
-		a.Signature = m.Keys.Vote(a.Message(m.Subnet))
+		a.Signature = m.Keys.Vote(m.message(a))
 		return a
 	}
 	good := proposal(func(*block.Block) {})
@@ -395,7 +395,7 @@ func TestRefusedArtifacts(t *testing.T) {
 	forged.Signature[5]++
 	few := &block.Artifact{Kind: block.Notarization, Height: 1, Hash: good.Hash}
 	for i := range uint64(2) {
-		few.Votes = append(few.Votes, block.Vote{Signer: i, Signature: l.nodes[i].Keys.Vote(few.Message(n.Subnet))})
+		few.Votes = append(few.Votes, block.Vote{Signer: i, Signature: l.nodes[i].Keys.Vote(n.message(few))})
 	}
 	for name, a := range map[string]*block.Artifact{
 		"a forged signature":   &forged,

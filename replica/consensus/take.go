@@ -29,7 +29,7 @@ func (c *Core) receive(a *block.Artifact) {
 // check the signatures of a, except for shares of BLS: those are combined first.
 func (c *Core) check(a *block.Artifact) error {
 	n := uint64(len(c.Members))
-	message := a.Message(c.Subnet)
+	message := c.message(a)
 	switch a.Kind {
 	case block.Proposal:
 		if a.Signer >= n || c.Members[a.Signer].Node != a.Block.Maker {
@@ -194,7 +194,7 @@ func (c *Core) combine(g *bls.Group, a *block.Artifact, s shares) ([]byte, bool)
 	if sig, ok := c.alone(g, list); ok {
 		return sig, true
 	}
-	sig, bad, err := c.Scheme.Combine(g, a.Message(c.Subnet), list)
+	sig, bad, err := c.Scheme.Combine(g, c.message(a), list)
 	for _, i := range bad {
 		delete(s, uint64(i))
 		c.emit(Refused{a, fmt.Errorf("the share of member %d does not match", i)})

@@ -138,7 +138,11 @@ func (e *Engine) Close() {
 
 // Compile implements machine.Engine.
 func (e *Engine) Compile(code []byte) (machine.Module, error) {
-	hash := sha256.Sum256(code)
+	return e.Load(sha256.Sum256(code), func() []byte { return code })
+}
+
+// Load implements machine.Engine.
+func (e *Engine) Load(hash [32]byte, code func() []byte) (machine.Module, error) {
 	e.mu.Lock()
 	en, ok := e.modules[hash]
 	if ok {
@@ -158,13 +162,18 @@ func (e *Engine) Compile(code []byte) (machine.Module, error) {
 	return en.mod, nil
 }
 
-func (e *Engine) fill(en *entry, code []byte) {
+func (e *Engine) fill(en *entry, code func() []byte) {
 	defer close(en.ready)
 	en.err = errors.New("compilation did not finish") // should it panic
 	defer e.account(en)
 	e.slots <- struct{}{}
 	defer func() { <-e.slots }()
-	en.mod, en.err = e.compile(code)
+	plain, err := wasm.Unzip(code(), wasm.MaxModuleBytes)
+	if err != nil {
+		en.err = err
+		return
+	}
+	en.mod, en.err = e.compile(plain)
 }
 
 // account adds a compiled module to the bytes of the cache and drops the oldest

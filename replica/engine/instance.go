@@ -51,8 +51,11 @@ func (in *Instance) Run(e machine.Entry, env any, lim machine.Limits) machine.Ou
 		return machine.Outcome{Trap: trap}
 	}
 	in.env, in.limits, in.hostErr = env, lim, nil
-	in.granted = min(uint64(lim.Instructions), sliceInstructions)
-	in.counter.Set(in.granted)
+	if lim.Slice == nil {
+		in.limits.SliceAt = lim.Instructions
+	}
+	in.granted = 0
+	in.grant(0)
 	in.depth.Set(wasm.DepthBudget)
 	in.cause.Set(0)
 	err := fn.CallWithStack(in.ctx, args)
@@ -112,12 +115,23 @@ func (in *Instance) outOfInstructions() {
 		in.hostErr = errInstructions
 		panic(stop{})
 	}
-	if in.limits.Slice != nil {
-		in.limits.Slice(used)
+	for used > in.limits.SliceAt && in.limits.Slice != nil {
+		next, ok := in.limits.Slice(used)
+		if !ok {
+			in.hostErr = errStopped
+			panic(stop{})
+		}
+		in.limits.SliceAt = next
 	}
-	grant := min(uint64(in.limits.Instructions-used), sliceInstructions)
-	in.granted = uint64(used) + grant
-	in.counter.Set(grant)
+	in.grant(used)
+}
+
+// grant gives the run its next instructions: up to the limit, up to where it is to
+// rest, and not more than garbage collection can wait for.
+func (in *Instance) grant(used machine.Instructions) {
+	to := min(in.limits.Instructions, used+sliceInstructions, max(in.limits.SliceAt, used))
+	in.granted = uint64(to)
+	in.counter.Set(uint64(to - used))
 }
 
 // Charge implements machine.Caller.

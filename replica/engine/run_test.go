@@ -139,25 +139,47 @@ func TestDepthIsOurs(t *testing.T) {
 	}
 }
 
-// Slice is called every few million instructions with the number used so far.
+// Slice is called at the first point after SliceAt where a run may rest, and that
+// point does not depend on where it has rested before.
 func TestSlices(t *testing.T) {
 	in := install(t, testEngine(t, Config{}), text(t, `(module (func (export "canister_update f") (local $i i32)
 		(loop $l (br_if $l (i32.lt_u (local.tee $i (i32.add (local.get $i) (i32.const 1))) (i32.const 2000000))))))`))
-	var seen []machine.Instructions
-	lim := wide
-	lim.Slice = func(used machine.Instructions) { seen = append(seen, used) }
-	out := in.Run(machine.Entry{Export: "canister_update f"}, nil, lim)
-	if want := machine.Instructions(1 + 2_000_000*8); out.Trap != nil || out.Used != want {
-		t.Fatalf("outcome %+v, want %d instructions", out, want)
+	const all = machine.Instructions(1 + 2_000_000*8)
+	rests := func(at ...machine.Instructions) (seen []machine.Instructions) {
+		lim := wide
+		lim.SliceAt = at[0]
+		lim.Slice = func(used machine.Instructions) (machine.Instructions, bool) {
+			seen = append(seen, used)
+			if at = at[1:]; len(at) == 0 {
+				return all, true
+			}
+			return at[0], true
+		}
+		if out := in.Run(machine.Entry{Export: "canister_update f"}, nil, lim); out.Trap != nil || out.Used != all {
+			t.Fatalf("outcome %+v, want %d instructions", out, all)
+		}
+		return seen
 	}
+	seen := rests(0, 1_000_003, 1_000_011, 9_999_999, all-8)
 	if len(seen) != 5 {
-		t.Fatalf("slices at %v", seen)
+		t.Fatalf("rests at %v", seen)
 	}
-	for i, u := range seen {
-		if at := machine.Instructions(i+1) * sliceInstructions; u <= at || u > at+100 {
-			t.Errorf("slice %d at %d", i, u)
+	for i, want := range []machine.Instructions{1, 1_000_004, 1_000_012, 10_000_000, all - 7} {
+		if seen[i] < want || seen[i] > want+8 {
+			t.Errorf("rest %d at %d, want just after %d", i, seen[i], want)
+		}
+		if alone := rests(seen[i] - 1); alone[0] != seen[i] {
+			t.Errorf("rest %d at %d, and at %d where it is the first", i, seen[i], alone[0])
 		}
 	}
+	lim := wide
+	lim.SliceAt, lim.Slice = 5_000_000, func(machine.Instructions) (machine.Instructions, bool) { return 0, false }
+	out := in.Run(machine.Entry{Export: "canister_update f"}, nil, lim)
+	if out.Trap == nil || out.Trap.Kind != machine.TrapStopped {
+		t.Errorf("outcome %+v of a run that was ended", out)
+	}
+	lim = wide
+	out.Used = all
 	lim.Instructions = out.Used // exactly enough
 	if out := in.Run(machine.Entry{Export: "canister_update f"}, nil, lim); out.Trap != nil {
 		t.Errorf("trap %+v with exactly enough instructions", out.Trap)

@@ -20,6 +20,7 @@ func (e *limitError) Error() string { return e.text }
 
 var (
 	errInstructions = &limitError{machine.TrapInstructionLimit, "instruction limit exceeded"}
+	errStopped      = &limitError{machine.TrapStopped, "run stopped"}
 	errStable       = &limitError{machine.TrapStableBounds, "stable memory out of bounds"}
 )
 

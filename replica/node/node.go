@@ -25,6 +25,7 @@ import (
 
 	"ashlar/replica/consensus"
 	"ashlar/replica/crypto/bls"
+	"ashlar/replica/execution/canister"
 	"ashlar/replica/ic"
 	"ashlar/replica/ingress"
 	"ashlar/replica/messaging"
@@ -36,8 +37,8 @@ import (
 const (
 	maxUnsaved   = 500 // rounds that a crash makes us execute again, at most
 	maxInspects  = 4   // calls that are inspected at once, for each processor
-	maxQueries   = 2   // queries that run at once, for each processor
-	maxWaiting   = 512 // queries that wait for their turn
+	maxQueries   = 2   // queries that run at once, for each processor; half as many of one canister
+	maxWaiting   = 512 // queries that run or wait for their turn; half as many of one canister
 	maxWatchers  = 50_000
 	inboxBacklog = 1024 // artifacts from peers that wait for consensus
 )
@@ -48,7 +49,8 @@ var ErrBusy = errors.New("the node is busy: try again in a second")
 // Machine is the replicated state machine: replica/messaging.
 type Machine interface {
 	Apply(s *state.State, b *messaging.Batch) *state.State
-	Query(s *state.State, q *ic.Query, now ic.Time, certificate []byte) ic.Reply
+	Query(s *state.State, q *ic.Query, now ic.Time, certificate func() []byte, late func() bool) *canister.Answer
+	Recall(s *state.State, q *ic.Query, now ic.Time) *canister.Answer
 	Inspect(s *state.State, msg *ic.Ingress, now ic.Time) *ic.UserError
 }
 
@@ -122,8 +124,7 @@ type Node struct {
 	ready    chan struct{}
 	watchers *watchers
 	inspects chan struct{}
-	queries  chan struct{}
-	waiting  atomic.Int64
+	queries  *turns
 	inbox    chan []byte
 	kick     chan struct{} // something for Step
 	work     chan struct{} // something for Execute
@@ -134,7 +135,7 @@ type Node struct {
 // New opens a node on what its store has: a saved state and the blocks above it.
 func New(cfg Config) (*Node, error) {
 	n := &Node{Config: cfg, pool: ingress.New(cfg.Limits), states: map[ic.Height]*state.State{}, watchers: newWatchers(), ready: make(chan struct{}),
-		inspects: make(chan struct{}, maxInspects*runtime.GOMAXPROCS(0)), queries: make(chan struct{}, maxQueries*runtime.GOMAXPROCS(0)),
+		inspects: make(chan struct{}, maxInspects*runtime.GOMAXPROCS(0)), queries: newTurns(maxQueries*runtime.GOMAXPROCS(0), maxQueries*runtime.GOMAXPROCS(0)/2, maxWaiting, maxWaiting/2),
 		inbox: make(chan []byte, inboxBacklog), kick: make(chan struct{}, 1), work: make(chan struct{}, 1), dirty: make(chan struct{}, 1)}
 	if n.Log == nil {
 		n.Log = func(string) {}
@@ -166,8 +167,8 @@ func New(cfg Config) (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	n.floor = n.core.Finalized()
-	if behind := n.core.Finalized() - n.tip.Height(); behind > 0 {
+	n.floor = n.core.Whole()
+	if behind := n.floor - n.tip.Height(); behind > 0 {
 		n.Log(fmt.Sprintf("state of height %d is saved, %d rounds are executed again", n.tip.Height(), behind))
 	}
 	n.latest.Store(n.tip)

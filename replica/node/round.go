@@ -180,3 +180,6 @@ func (n *Node) Save() (bool, error) {
 }
 
 func (n *Node) savedHeight() ic.Height { return ic.Height(n.onDisk.Load()) }
+
+// Describe tells where consensus stands; it belongs to the goroutine of Step.
+func (n *Node) Describe() string { return n.core.Describe() }

@@ -81,7 +81,11 @@ type Record struct {
 	Stats       Stats     `cbor:"22,keyasint"`
 	HeapBytes   uint64    `cbor:"23,keyasint,omitempty"`
 	StableBytes uint64    `cbor:"24,keyasint,omitempty"`
-	Heartbeats  ic.Height `cbor:"25,keyasint,omitempty"` // height of the last heartbeat
+	Heartbeats  ic.Height `cbor:"25,keyasint,omitempty"` // height of the last turn that began with tasks
+	// Long is set in the middle of an execution that spans rounds.
+	Long *Long `cbor:"26,keyasint,omitempty"`
+	// Credit is what a compute allocation has saved up, see execution/scheduler.
+	Credit uint64 `cbor:"27,keyasint,omitempty"`
 }
 
 // HookState of canister_on_low_wasm_memory.

@@ -29,6 +29,7 @@ func (d *Draft) reindex(old, now *Canister) {
 	set(&s.ready, id, old != nil && old.Queue.Len() > 0, now != nil && now.Queue.Len() > 0)
 	set(&s.beating, id, old.beats(), now.beats())
 	set(&s.stopping, id, old != nil && old.Run == Stopping, now != nil && now.Run == Stopping)
+	set(&s.long, id, old != nil && old.Long != nil, now != nil && now.Long != nil)
 	if a, b := old.timer(), now.timer(); a != b {
 		set(&s.timers, timeKey(a, id), a != 0, false)
 		set(&s.timers, timeKey(b, id), false, b != 0)
@@ -90,6 +91,14 @@ func (d *Draft) recount(old, now *Canister) {
 			d.useCode(a.Hash, -1)
 		}
 	}
+	if was, is := old.longCode(), now.longCode(); was != is {
+		if is != "" {
+			d.useCode([32]byte([]byte(is)), 1)
+		}
+		if was != "" {
+			d.useCode([32]byte([]byte(was)), -1)
+		}
+	}
 	var x, y trie.Map[*Snapshot]
 	if old != nil {
 		x = old.Snapshots
@@ -140,6 +149,9 @@ func (d *Draft) Beating() []ic.CanisterID { return ids(d.s.beating) }
 
 // Stopping are the canisters that wait to be stopped.
 func (d *Draft) Stopping() []ic.CanisterID { return ids(d.s.stopping) }
+
+// Long are the canisters in the middle of a long execution.
+func (d *Draft) Long() []ic.CanisterID { return ids(d.s.long) }
 
 func ids(m trie.Map[struct{}]) []ic.CanisterID {
 	out := make([]ic.CanisterID, 0, m.Len())

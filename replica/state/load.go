@@ -248,6 +248,9 @@ func (l *loader) checkCode(c *Canister) (err error) {
 		}
 	}
 	has(c.Module)
+	if code := c.longCode(); code != "" {
+		has(&Module{Hash: [32]byte([]byte(code))})
+	}
 	c.Snapshots.Each(func(_ string, s *Snapshot) bool {
 		has(s.Module)
 		return err == nil
@@ -262,6 +265,9 @@ func (x *loading) finish() (*Canister, error) {
 	}
 	if c.HeapBytes > maxPages*pages.Size || c.StableBytes > maxPages*pages.Size {
 		return nil, errors.New("its memory is larger than any can be")
+	}
+	if l := c.Long; l != nil && (l.Start == nil || l.Start.Long != nil || len(l.Code) != 0 && len(l.Code) != 32) {
+		return nil, errors.New("its long execution cannot be run again")
 	}
 	c.Memory = &Memory{
 		Heap:    pages.Map{}.With(c.HeapBytes, x.heap),

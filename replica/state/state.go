@@ -96,6 +96,7 @@ type State struct {
 	deadlines trie.Map[struct{}] // time, canister, callback
 	ends      trie.Map[struct{}] // time when a call's status is forgotten, request id
 	stopping  trie.Map[struct{}] // canisters that wait to be stopped
+	long      trie.Map[struct{}] // canisters in the middle of a long execution
 }
 
 // Code is a module as uploaded, with the number of its users.
@@ -177,6 +178,11 @@ type Draft struct {
 	edited map[string]*Canister // nil: deleted
 	order  []string             // ids in edited, in order of their first edit
 	bytes  int64                // change of Head.MemoryBytes
+
+	// Of a fork only.
+	parent *Draft
+	own    *Canister
+	codes  [][]byte
 }
 
 // Subnet is what the registry says.
@@ -187,6 +193,12 @@ func (d *Draft) SetSubnet(s *Subnet) { d.s.subnet = s }
 
 // Canister finds the present version of a canister, nil where there is none.
 func (d *Draft) Canister(id ic.CanisterID) *Canister {
+	if d.parent != nil {
+		if d.own.ID == id {
+			return d.own
+		}
+		return d.parent.Canister(id)
+	}
 	if c, ok := d.edited[string(id.Principal)]; ok {
 		return c
 	}
@@ -201,6 +213,10 @@ func (d *Draft) Put(c *Canister) {
 	old := d.Canister(c.ID)
 	if old == c {
 		panic(fmt.Sprintf("state: canister %s was put already: copy it, then change the copy", c.ID))
+	}
+	if d.parent != nil {
+		d.putFork(c)
+		return
 	}
 	d.note(string(c.ID.Principal), c)
 	d.reindex(old, c)
@@ -267,6 +283,9 @@ func (d *Draft) flush() {
 // canisters and snapshots that are Put with a Module of this hash; what nobody
 // uses when the round is sealed is dropped.
 func (d *Draft) PutCode(code []byte) [32]byte {
+	if d.parent != nil {
+		return d.forkCode(code)
+	}
 	hash := sha256.Sum256(code)
 	if _, ok := d.s.codes.Get(string(hash[:])); !ok {
 		d.s.codes = d.s.codes.With(string(hash[:]), &Code{Bytes: code})
@@ -275,7 +294,12 @@ func (d *Draft) PutCode(code []byte) [32]byte {
 }
 
 // Code finds a module's bytes.
-func (d *Draft) Code(hash [32]byte) ([]byte, bool) { return d.s.Code(hash) }
+func (d *Draft) Code(hash [32]byte) ([]byte, bool) {
+	if d.parent != nil {
+		return d.codeOfFork(hash)
+	}
+	return d.s.Code(hash)
+}
 
 func (d *Draft) useCode(hash [32]byte, by int) {
 	c, ok := d.s.codes.Get(string(hash[:]))

@@ -19,7 +19,7 @@ func heightKey(h ic.Height) []byte {
 // artifactKey is the same for two encodings of one thing, so that a second copy replaces the first.
 func artifactKey(a *block.Artifact) []byte {
 	k := append(heightKey(a.Height), byte(a.Kind))
-	if a.Kind == block.Proposal || a.Kind.IsShare() {
+	if a.Kind.Signed() {
 		k = binary.BigEndian.AppendUint64(k, a.Signer)
 	}
 	return append(k, a.Hash[:]...)

@@ -141,13 +141,22 @@ func testnetCommand(ctx context.Context, w *workshop, _ []string) error {
 	return w.tree().Run(ctx, w.out("bin", "replica"), "--dev", "--listen", address, "--state", w.out("testnet"))
 }
 
+// soakCommand plays new seeds of the simulator for FOR (10m), or the QEMU tests
+// until one fails.
 func soakCommand(ctx context.Context, w *workshop, args []string) error {
+	if len(args) == 0 || args[0] != "qemu" {
+		span := os.Getenv("FOR")
+		if span == "" {
+			span = "10m"
+		}
+		return simCommand(ctx, w, append([]string{"-for", span}, args...))
+	}
 	if err := errors.Join(w.setup("run", "test"), w.releases(ctx)); err != nil {
 		return err
 	}
 	for n := 1; ctx.Err() == nil; n++ {
 		w.print.Say("soak: round %d", n)
-		if err := w.tree().QEMU(ctx, args...); err != nil {
+		if err := w.tree().QEMU(ctx, args[1:]...); err != nil {
 			return err
 		}
 	}
@@ -206,5 +215,10 @@ func benchCommand(ctx context.Context, w *workshop, _ []string) error {
 }
 
 func simCommand(ctx context.Context, w *workshop, args []string) error {
+	for _, v := range []struct{ env, flag string }{{"SEED", "-seed"}, {"NODES", "-nodes"}, {"COUNT", "-count"}, {"STORY", "-story"}} {
+		if value := os.Getenv(v.env); value != "" {
+			args = append([]string{v.flag, value}, args...)
+		}
+	}
 	return w.tree().Run(ctx, "go", append([]string{"run", "./replica/cmd/sim"}, args...)...)
 }

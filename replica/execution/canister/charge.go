@@ -10,7 +10,7 @@ import (
 // did. One that cannot pay loses its code and memories.
 func (r *Room) Charge(id ic.CanisterID) {
 	c := *r.Canister(id)
-	if r.Now < c.Charged+second {
+	if r.Now < c.Charged+second || c.Long != nil { // in the middle of an execution the balance is not its own
 		return
 	}
 	seconds := uint64(r.Now-c.Charged) / second

@@ -42,7 +42,8 @@ func (r *Room) Deploy(c *state.Canister, in *Installation) (machine.Instructions
 	if err := modeFits(c, in); err != nil {
 		return 0, err
 	}
-	module, err := Compile(r.Tip.engine, in.Code)
+	r.PutCode(in.Code) // before anything runs: an execution that rests may need it again
+	module, err := r.Tip.engine.Compile(in.Code)
 	if err != nil {
 		return 0, canisterError(c.ID, ic.CanisterInvalidWasm, "Canister's Wasm module is not valid: "+err.Error(),
 			"If you are running this canister in a test environment (e.g., dfx), make sure the test environment is up to date. Otherwise, this is likely an error with the compiler/CDK toolchain being used to build the canister. Please report the error to IC devs on the forum: https://forum.dfinity.org and include which language/CDK was used to create the canister.", "")
@@ -56,6 +57,7 @@ func (r *Room) Deploy(c *state.Canister, in *Installation) (machine.Instructions
 	}
 	next := *c
 	d := &deployment{room: r, in: in, module: module, used: compileCost * machine.Instructions(module.Info().Instructions)}
+	r.turn.spend(d.used)
 	fault := d.run(&next)
 	if fault == nil {
 		fault = r.Grow(&next, Growth{Before: c.MemoryTaken(), ByUser: true, Caller: in.Caller})
@@ -160,7 +162,7 @@ func (d *deployment) run(c *state.Canister) *ic.UserError {
 	if err := d.entry(c, sysapi.Init, name, in.Arg); err != nil {
 		return err
 	}
-	r.Tip.hot[c.ID].commit(c) // also where no entry point ran: the data segments are new
+	r.turn.hot.commit(c) // also where no entry point ran: the data segments are new
 	c.WatchMemory()
 	return nil
 }
@@ -172,8 +174,7 @@ func (d *deployment) instantiate(c *state.Canister) *ic.UserError {
 	if err != nil {
 		return canisterError(c.ID, ic.CanisterInvalidWasm, "Canister's Wasm module is not valid: "+err.Error(), "", "")
 	}
-	d.room.Tip.modules[c.Module.Hash] = d.module
-	d.room.Tip.hot[c.ID] = &hot{c.Memory, c.Module, inst}
+	d.room.turn.hot = &hot{memory: c.Memory, module: c.Module, inst: inst}
 	return nil
 }
 
@@ -248,7 +249,7 @@ func (r *Room) Empty(c *state.Canister, reason string) {
 // Describe checks the code of an uploaded snapshot and that an instance of it
 // can have the snapshot's memories; the code is kept.
 func (r *Room) Describe(code []byte, s *state.Snapshot) (*state.Module, error) {
-	m, err := Compile(r.Tip.engine, code)
+	m, err := r.Tip.engine.Compile(code)
 	if err != nil {
 		return nil, err
 	}

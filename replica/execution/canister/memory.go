@@ -33,8 +33,8 @@ func (r *Room) Grow(c *state.Canister, g Growth) *ic.UserError {
 		return nil
 	}
 	more := after - g.Before
-	if r.Head.Taken > r.Capacity || more > r.Capacity-r.Head.Taken {
-		return g.noRoom(c, more, r.Capacity-min(r.Capacity, r.Head.Taken))
+	if free := r.Free(); more > free {
+		return g.noRoom(c, more, free)
 	}
 	ahead := r.Subnet.Costs.Reservation(more, r.Head.Taken, reservationThreshold, r.Capacity)
 	reserved := c.Reserved.Add(ahead)
@@ -52,6 +52,17 @@ func (r *Room) Grow(c *state.Canister, g Growth) *ic.UserError {
 	c.Cycles, _ = c.Cycles.Sub(ahead)
 	c.Reserved = reserved
 	return nil
+}
+
+// Free is by how many bytes canisters may grow: all of the subnet, or those of one
+// turn, which has a part of it for itself.
+func (r *Room) Free() uint64 {
+	taken := r.Head.Taken
+	if t := r.turn; t != nil {
+		grown := taken - min(taken, t.taken)
+		return t.free - min(t.free, grown)
+	}
+	return r.Capacity - min(r.Capacity, taken)
 }
 
 func (g *Growth) noRoom(c *state.Canister, more, left uint64) *ic.UserError {

@@ -168,6 +168,10 @@ func (r *Room) conclude(c *state.Canister, id uint64, call *state.CallContext, e
 
 // processing marks a user's call as begun.
 func (r *Room) processing(o *state.Origin) {
+	if r.turn != nil {
+		r.turn.out = append(r.turn.out, effect{origin: o})
+		return
+	}
 	if old := r.Call(o.Request); old != nil && old.State == state.Received {
 		next := *old
 		next.State, next.Updated = state.Processing, r.Now
@@ -193,6 +197,10 @@ func (r *Room) call(c *state.Canister, context uint64, call *sysapi.Call) *state
 
 // Route brings a request to where it is worked off.
 func (r *Room) Route(m *state.Message) {
+	if r.turn != nil {
+		r.turn.out = append(r.turn.out, effect{msg: m})
+		return
+	}
 	if m.Callee.Principal == ic.Management || m.Callee.Principal == r.Subnet.ID.Principal {
 		m.Arrived = r.Head.Height
 		r.Enqueue(m)
@@ -222,6 +230,10 @@ func (r *Room) deliver(m *state.Message) *ic.UserError {
 
 // Answer brings the end of a call to its origin, with the cycles that come back.
 func (r *Room) Answer(o *state.Origin, reply ic.Reply, refund ic.Cycles) {
+	if r.turn != nil {
+		r.turn.out = append(r.turn.out, effect{origin: o, reply: &reply, refund: refund})
+		return
+	}
 	switch o.Kind {
 	case state.Ingress:
 		call := state.Call{State: state.Replied, Reply: reply.Data, Updated: r.Now}

@@ -6,9 +6,9 @@
 //	                                                           the caller gets a reject
 //
 // A Room is where a round happens: the draft of the next state, the time, and
-// the canisters' running instances. Execute takes what waits in a canister's
-// queue; Install changes code; Query (see query.go) answers users on a state that
-// nobody changes. Sources: abstract-behavior.md of the interface specification.
+// the canisters' running instances. Code runs in the Turn of one canister, which
+// has a fork of the room (turn.go). Query (see query.go) answers users on a state
+// that nobody changes. Sources: abstract-behavior.md of the interface specification.
 package canister
 
 import (
@@ -28,12 +28,8 @@ const (
 	// MaxStable is the most bytes of a stable memory.
 	MaxStable = 500 << 30
 	// MaxModuleBytes of a module, unzipped.
-	MaxModuleBytes = 100 << 20
+	MaxModuleBytes = wasm.MaxModuleBytes
 )
-
-// maxHot bounds the instances kept running between messages: each holds its
-// memory mapped.
-const maxHot = 512
 
 // Room is one round's place of work.
 type Room struct {
@@ -43,99 +39,50 @@ type Room struct {
 	Tip    *Tip
 	// Capacity is how many bytes all canisters together may take.
 	Capacity uint64
-}
 
-// Tip keeps running instances of the newest state's canisters. It belongs to one
-// goroutine.
-type Tip struct {
-	engine  machine.Engine
-	limit   uint64 // bytes of heap that instances may have together; one may exceed it
-	modules map[[32]byte]machine.Module
-	hot     map[ic.CanisterID]*hot
-}
-
-type hot struct {
-	memory *state.Memory // the version that the instance has
-	module *state.Module
-	inst   machine.Instance
-}
-
-// NewTip begins without instances; their heaps together stay below hotBytes,
-// except that one canister always runs.
-func NewTip(e machine.Engine, hotBytes uint64) *Tip {
-	return &Tip{engine: e, limit: hotBytes, modules: map[[32]byte]machine.Module{}, hot: map[ic.CanisterID]*hot{}}
-}
-
-// Compile checks uploaded code, zipped or not.
-func Compile(e machine.Engine, code []byte) (machine.Module, error) {
-	plain, err := wasm.Unzip(code, MaxModuleBytes)
-	if err != nil {
-		return nil, err
-	}
-	return e.Compile(plain)
+	turn *Turn // of a fork: whose it is
 }
 
 // module is compiled code that is installed already, so compiling cannot fail.
 func (r *Room) module(hash [32]byte) machine.Module {
-	if m := r.Tip.modules[hash]; m != nil {
-		return m
-	}
-	code, ok := r.Code(hash)
-	if !ok {
-		panic(fmt.Sprintf("canister: the state lacks the code %x", hash))
-	}
-	m, err := Compile(r.Tip.engine, code)
+	m, err := r.Tip.engine.Load(hash, func() []byte {
+		code, ok := r.Code(hash)
+		if !ok {
+			panic(fmt.Sprintf("canister: the state lacks the code %x", hash))
+		}
+		return code
+	})
 	if err != nil {
 		panic(fmt.Sprintf("canister: installed code %x does not compile: %v", hash, err))
 	}
-	if len(r.Tip.modules) >= maxHot {
-		clear(r.Tip.modules)
-	}
-	r.Tip.modules[hash] = m
 	return m
 }
 
 // instance is c's running instance, made where there is none of this version.
 func (r *Room) instance(c *state.Canister) *hot {
-	h := r.Tip.hot[c.ID]
+	h := r.turn.hot
 	if h != nil && h.memory == c.Memory && h.module == c.Module {
 		return h
 	}
 	r.Cool(c.ID)
-	r.Tip.room(c.HeapBytes)
 	inst, err := r.module(c.Module.Hash).Instantiate(c.Memory.Heap, c.Memory.Stable, engineGlobals(c.Memory.Globals))
 	if err != nil {
 		panic(fmt.Sprintf("canister %s: its instance does not start: %v", c.ID, err))
 	}
-	h = &hot{c.Memory, c.Module, inst}
-	r.Tip.hot[c.ID] = h
-	return h
-}
-
-// room ends instances until another one with a heap of bytes may be made.
-func (t *Tip) room(bytes uint64) {
-	for _, h := range t.hot {
-		bytes += h.inst.HeapBytes()
-	}
-	most := maxHot
-	if len(t.hot) >= maxHot {
-		most = maxHot / 2
-	}
-	for id, h := range t.hot { // any: which instances are hot is not part of the state
-		if bytes <= t.limit && len(t.hot) < most {
-			return
-		}
-		bytes -= h.inst.HeapBytes()
-		h.inst.Close()
-		delete(t.hot, id)
-	}
+	r.turn.hot = &hot{memory: c.Memory, module: c.Module, inst: inst}
+	return r.turn.hot
 }
 
 // Cool ends a canister's running instance.
 func (r *Room) Cool(id ic.CanisterID) {
-	if h := r.Tip.hot[id]; h != nil {
+	var h *hot
+	if r.turn != nil {
+		h, r.turn.hot = r.turn.hot, nil
+	} else {
+		h = r.Tip.take(id)
+	}
+	if h != nil {
 		h.inst.Close()
-		delete(r.Tip.hot, id)
 	}
 }
 
@@ -207,6 +154,9 @@ func (r *Room) withdraw(c *state.Canister, cost ic.Cycles, caller ic.Principal) 
 		return outOfCycles(c, keep.Add(cost), caller)
 	}
 	c.Cycles = left
+	if r.turn != nil {
+		r.turn.paid = r.turn.paid.Add(cost)
+	}
 	return nil
 }
 
@@ -234,8 +184,10 @@ func (r *Room) settle(c *state.Canister, paid ic.Cycles, used machine.Instructio
 // run executes one entry point on c, a private copy. After an error c is as it
 // was but for its log.
 func (r *Room) run(c *state.Canister, e machine.Entry, env *sysapi.Env, limit machine.Instructions, keep bool) (machine.Instructions, *ic.UserError) {
-	h := r.instance(c)
-	out := h.inst.Run(e, env, limits(limit))
+	h, t := r.instance(c), r.turn
+	in := input(env)
+	out := h.inst.Run(e, env, t.limit(limits(limit)))
+	t.spend(out.Used)
 	var err *ic.UserError
 	if out.Trap != nil {
 		err = trapError(c, out.Trap, limit)
@@ -251,10 +203,10 @@ func (r *Room) run(c *state.Canister, e machine.Entry, env *sysapi.Env, limit ma
 		c.Log(r.Now, trapLog(out.Trap, err))
 	}
 	if err != nil || !keep {
-		h.inst.Rollback()
+		t.drop()
 		return out.Used, err
 	}
-	h.commit(c)
+	t.keep(c, ran{e, in, limit, out.Used})
 	c.WatchMemory()
 	return out.Used, nil
 }

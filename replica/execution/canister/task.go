@@ -18,22 +18,22 @@ const (
 	LowMemory Task = "canister_on_low_wasm_memory"
 )
 
-// RunTask runs a task, if the canister has it, runs and can pay.
-func (r *Room) RunTask(id ic.CanisterID, t Task) machine.Instructions {
+// RunTask runs a task, if the canister has it, runs and can pay; it tells whether it did.
+func (r *Room) RunTask(id ic.CanisterID, t Task) bool {
 	old := r.Canister(id)
 	if old == nil || old.Module == nil || old.Run != state.Running || !has(old.Module, t) {
-		return 0
+		return false
 	}
 	c := *old
 	switch t {
 	case Timer:
 		if c.Timer == 0 || c.Timer > r.Now {
-			return 0
+			return false
 		}
 		c.Timer = 0
 	case LowMemory:
 		if c.LowMemory != state.HookReady {
-			return 0
+			return false
 		}
 	}
 	paid, err := r.prepay(&c, cycles.MessageInstructions, "")
@@ -41,13 +41,14 @@ func (r *Room) RunTask(id ic.CanisterID, t Task) machine.Instructions {
 		if t == Timer {
 			r.Put(&c)
 		}
-		return 0 // frozen: the low-memory hook stays ready
+		return false // frozen: the low-memory hook stays ready
 	}
 	if t == LowMemory {
 		c.LowMemory = state.HookExecuted
 	}
 	m := &state.Message{Origin: state.Origin{Kind: state.Task, Caller: ic.Management}}
-	return r.begin(&c, m, sysapi.Task, machine.Entry{Export: string(t)}, cycles.MessageInstructions, paid)
+	r.begin(&c, m, sysapi.Task, machine.Entry{Export: string(t)}, cycles.MessageInstructions, paid)
+	return true
 }
 
 func has(m *state.Module, t Task) bool {

@@ -72,16 +72,21 @@ func (s Schedule) Create() ic.Cycles { return s.scale(ic.NewCycles(createCaniste
 
 // Run is the price of one execution.
 func (s Schedule) Run(n machine.Instructions, memory64 bool) ic.Cycles {
-	return s.scale(ic.NewCycles(updateMessage)).Add(s.Instructions(n, memory64))
+	return s.scale(ic.NewCycles(updateMessage).Add(instructions(n, memory64)))
 }
 
 // Instructions is the price of instructions alone.
 func (s Schedule) Instructions(n machine.Instructions, memory64 bool) ic.Cycles {
+	return s.scale(instructions(n, memory64))
+}
+
+// instructions are priced by ten, on the reference subnet.
+func instructions(n machine.Instructions, memory64 bool) ic.Cycles {
 	rate := uint64(per10)
 	if memory64 {
 		rate = per10Memory64
 	}
-	return s.scale(ic.NewCycles(uint64(n)).Mul(rate).Div(10))
+	return ic.NewCycles(uint64(n)).Mul(rate).Div(10)
 }
 
 // Call is the price of a request of that many bytes, method name included.

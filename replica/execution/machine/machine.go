@@ -23,10 +23,13 @@ type Instructions uint64
 
 // Engine compiles canister modules. It may be called from many goroutines.
 type Engine interface {
-	// Compile checks code (Wasm, already unzipped) against the rules of the
-	// Internet Computer, rewrites and compiles it. An error is the fault of the
+	// Compile checks code (Wasm, perhaps zipped) against the rules of the Internet
+	// Computer, rewrites and compiles it. An error is the fault of the
 	// code and is a sentence for its author. Results are cached by hash of code.
 	Compile(code []byte) (Module, error)
+	// Load is Compile of code with this SHA-256. It asks for the code where it has
+	// nothing compiled of it.
+	Load(hash [32]byte, code func() []byte) (Module, error)
 }
 
 // Module is compiled code, shared by all canisters that run it.
@@ -64,9 +67,12 @@ type Limits struct {
 	Instructions Instructions // of the whole run
 	HeapBytes    uint64       // memory.grow beyond it fails with -1
 	StableBytes  uint64       // stable grow beyond it fails
-	// Slice, where set, is called every few million instructions, on the
-	// goroutine of Run: deterministic time slicing blocks in it.
-	Slice func(used Instructions)
+	// Slice, where set, is called on the goroutine of Run at the first point where the
+	// run may rest (the head of a loop or function) after more than SliceAt
+	// instructions: deterministic time slicing blocks in it. It returns the next such
+	// limit, or false to end the run with TrapStopped.
+	SliceAt Instructions
+	Slice   func(used Instructions) (next Instructions, ok bool)
 }
 
 // Instance is a canister's code on its memories. One goroutine at a time uses it.
@@ -117,7 +123,8 @@ const (
 	TrapIndirectCall // null or wrong signature
 	TrapStackOverflow
 	TrapInstructionLimit
-	TrapHost // a host function returned an error: Trap.Err
+	TrapHost    // a host function returned an error: Trap.Err
+	TrapStopped // Limits.Slice said so
 )
 
 // Trap is the end of a run by a fault; memory is to be rolled back.

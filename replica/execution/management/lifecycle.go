@@ -239,7 +239,7 @@ func (m *Management) FinishStops() {
 	for _, id := range m.Stopping() {
 		c := *m.Canister(id)
 		calls := c.StopCalls
-		if c.Contexts.Len() == 0 && c.Callbacks.Len() == 0 && c.Queue.Len() == 0 {
+		if c.Contexts.Len() == 0 && c.Callbacks.Len() == 0 && c.Queue.Len() == 0 && c.Long == nil {
 			c.Run, c.StopCalls = state.Stopped, nil
 			c.Version++
 			m.Put(&c)
@@ -364,7 +364,18 @@ func installChunked(x *call) ([]byte, *ic.UserError) {
 	if err != nil {
 		return nil, err
 	}
-	store := c
+	code := x.ResumedCode() // the chunks may be others by now
+	if code == nil {
+		if code, err = x.gather(c, &in); err != nil {
+			return nil, err
+		}
+	}
+	return x.deploy(c, in.Mode, code, in.Arg, in.Version)
+}
+
+// gather joins the chunks that a call of install_chunked_code on c names.
+func (x *call) gather(c *state.Canister, in *installChunkedArgs) ([]byte, *ic.UserError) {
+	store, err := c, (*ic.UserError)(nil)
 	if in.Store != nil {
 		if store, err = x.storeOwner(*in.Store); err != nil {
 			return nil, err
@@ -388,7 +399,7 @@ func installChunked(x *call) ([]byte, *ic.UserError) {
 	if got := sha256.Sum256(code); string(got[:]) != string(in.CodeHash) {
 		return nil, chunkError("Wasm module hash %x does not match given hash %x", got, in.CodeHash)
 	}
-	return x.deploy(c, in.Mode, code, in.Arg, in.Version)
+	return code, nil
 }
 
 func uploadChunk(x *call) ([]byte, *ic.UserError) {

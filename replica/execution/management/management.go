@@ -141,6 +141,12 @@ func unknownKey(x *call) *ic.UserError {
 	return ic.Errorf(ic.CanisterRejectedMessage, "Requested unknown or disabled threshold key: %s:%s, existing enabled keys: []", scheme, clip(in.Key.Name))
 }
 
+// Installs tells whether a method runs code of the canister it is about: it may
+// take several rounds, and is executed in a turn of that canister.
+func Installs(method string) bool {
+	return method == "install_code" || method == "install_chunked_code"
+}
+
 // Execute works off one message of the management canister's queue. later tells
 // that the answer is not there yet and the message was taken over.
 func (m *Management) Execute(msg *state.Message) (used machine.Instructions) {

@@ -1,11 +1,18 @@
-// Package scheduler decides what a round executes.
+// Package scheduler decides what a round executes, and on which virtual core.
 //
-//	subnet queue ─> canisters' tasks ─> canisters' queues ─┐
-//	     ^──────── until nothing waits or the limit ───────┘
+//	subnet queue ─> order of canisters ─┬─> core 0: turn, turn, ... ─┐
+//	     ^                              ├─> core 1: ...              ├─ merge in order
+//	     │                              └─> core 3: ...              ┘      │
+//	     └────────────── until nothing waits or all cores are full ─────────┘
 //
-// Canisters take turns in the order of the round they last ran in, then of their
-// ids: whoever was left out goes first next time. All is counted in
-// instructions, never in time. Source: replica.md B.5.
+// The cores exist in the protocol: which canister runs on which, and what a core
+// has left, is the same on every node, whatever it runs them on. All is counted
+// in instructions, never in time. Source: replica.md A.9, B.5.
+//
+// Order: a canister with a compute allocation of a percent goes first once in
+// 100/a rounds; else whoever was left out for longest goes first. A message that
+// exceeds its slice goes on in later rounds, at most longCores of them at a time
+// while others wait, and at most maxPaused are kept in the middle.
 package scheduler
 
 import (
@@ -19,135 +26,252 @@ import (
 	"ashlar/replica/state"
 )
 
-// Limits of a round, in instructions. A message that has begun runs to its own
-// limit, so a round may exceed these by one message.
+// Limits of a round, in instructions, the same on all nodes of a subnet.
+type Limits struct {
+	Slice machine.Instructions // of one message in one round
+	// Core is where nothing more begins on a core, so that it may use up to a slice
+	// more; the management canister has one for itself.
+	Core machine.Instructions
+}
+
+// Mainnet's limits: 4 B instructions per core and round.
+var Mainnet = Limits{Slice: 2_000_000_000, Core: 2_000_000_000}
+
 const (
-	roundLimit    machine.Instructions = 4_000_000_000
-	taskLimit     machine.Instructions = 2_000_000_000 // of them for heartbeats and timers
-	subnetLimit   machine.Instructions = 4_000_000_000 // and beside them for the management canister
-	perExecution  machine.Instructions = 2_000_000     // what each execution costs beyond its instructions
-	chargeSeconds                      = 10            // how often storage is paid for
+	cores                              = 4
+	perCanister   machine.Instructions = 8_000_000 // what each turn costs beyond what it executes
+	longCores                          = 2         // cores that go on with long executions while others wait
+	maxPaused                          = 4         // executions kept in the middle: each holds its memory
+	allocated                          = 100       // credit that a turn ahead of others costs: percent x rounds
+	maxCredit                          = 3 * allocated
+	chargeSeconds                      = 10 // how often storage is paid for
 )
 
 // Round is one round's execution.
 type Round struct {
 	Room       *canister.Room
 	Management *management.Management
+	// Parallel runs n functions and returns when all have ended; nil: one by one.
+	Parallel func(n int, run func(i int))
+	Limits   Limits
 
-	used, subnetUsed machine.Instructions
+	cores  [cores]canister.Core
+	subnet canister.Core
+	// resumed tells that the installation that takes longer had its slice.
+	resumed bool
 }
 
 // Run executes what waits, up to the limits.
 func (r *Round) Run() {
+	r.begin()
 	r.Room.Expire()
-	r.subnet()
-	r.tasks()
-	for r.used < roundLimit {
+	r.messages()
+	moved := r.iterate(true)
+	for moved && !r.full() {
 		r.Management.FinishStops()
-		moved := r.subnet()
-		moved = r.canisters() || moved
-		if !moved {
-			break
-		}
+		moved = r.messages()
+		moved = r.iterate(false) || moved
 	}
 	r.Management.FinishStops()
+	r.abort()
 	r.charge()
 }
 
-// subnet works off the management canister's queue. raw_rand waits for the next
-// round: its randomness was not known when it was asked for.
-func (r *Round) subnet() (moved bool) {
-	type waiting struct {
-		key string
-		msg *state.Message
+func (r *Round) begin() {
+	for i := range r.cores {
+		r.cores[i] = canister.Core{Limit: r.Limits.Core, Slice: r.Limits.Slice}
 	}
-	var now []waiting
-	r.Room.Queued(func(key string, m *state.Message) bool {
-		now = append(now, waiting{key, m})
-		return true
-	})
-	for _, w := range now {
-		if w.msg.Method == "raw_rand" && w.msg.Arrived >= r.Room.Head.Height {
-			continue
+	r.subnet = canister.Core{Limit: r.Limits.Core, Slice: r.Limits.Slice}
+}
+
+func (r *Round) full() bool {
+	for i := range r.cores {
+		if !r.cores[i].Full() {
+			return false
 		}
-		if r.subnetUsed >= subnetLimit {
-			break
+	}
+	return true
+}
+
+// iterate gives every canister that has something to do a turn, if its core has
+// room. The first iteration of a round runs tasks and long executions too.
+func (r *Round) iterate(first bool) (moved bool) {
+	order := r.ready(first)
+	var longs []*state.Canister
+	if first {
+		longs = r.longs(len(order) > 0)
+	}
+	var open []int // cores with room
+	for i := range r.cores {
+		if !r.cores[i].Full() {
+			open = append(open, i)
 		}
-		r.Room.Dequeue(w.key)
-		r.subnetUsed += r.Management.Execute(w.msg) + perExecution
-		moved = true
+	}
+	if len(open) == 0 || len(order)+len(longs) == 0 {
+		return false
+	}
+	turns := make([][]*canister.Turn, cores)
+	for i, c := range longs {
+		at := open[i%len(open)]
+		turns[at] = append(turns[at], r.Room.Resume(c, r.install))
+	}
+	for i, c := range order {
+		// From the other end: a long execution fills its core.
+		at := open[len(open)-1-i%len(open)]
+		turns[at] = append(turns[at], r.turn(c, first))
+	}
+	return r.execute(turns)
+}
+
+// execute runs the turns of one iteration, and brings what they did into the round.
+func (r *Round) execute(turns [][]*canister.Turn) (moved bool) {
+	busy := make([]*canister.Core, 0, cores)
+	for i := range turns {
+		if len(turns[i]) > 0 {
+			r.cores[i].Assign(turns[i])
+			busy = append(busy, &r.cores[i])
+		}
+	}
+	for _, c := range busy {
+		c.Free = r.Room.Free() / uint64(len(busy))
+	}
+	if r.Parallel != nil && len(busy) > 1 {
+		r.Parallel(len(busy), func(i int) { busy[i].Run() })
+	} else {
+		for _, c := range busy {
+			c.Run()
+		}
+	}
+	for i := range turns {
+		for _, t := range turns[i] {
+			moved = r.Room.Finish(t) || moved
+		}
 	}
 	return moved
 }
 
-// tasks runs low-memory hooks, then timers that are due, then heartbeats.
-func (r *Round) tasks() {
-	run := func(id ic.CanisterID, t canister.Task) {
-		if r.used < taskLimit {
-			if n := r.Room.RunTask(id, t); n > 0 {
-				r.used += n + perExecution
+// ready are the canisters that have something to do and are not in the middle of
+// an execution, in the order of their turns.
+func (r *Round) ready(first bool) []*state.Canister {
+	ids := r.Room.Ready()
+	if first {
+		ids = append(ids, r.Room.Beating()...)
+		ids = append(ids, r.Room.Due(r.Room.Now)...)
+		slices.SortFunc(ids, compare)
+		ids = slices.Compact(ids)
+	}
+	out := make([]*state.Canister, 0, len(ids))
+	for _, id := range ids {
+		if c := r.Room.Canister(id); c.Long == nil {
+			out = append(out, c)
+		}
+	}
+	slices.SortStableFunc(out, r.before)
+	return out
+}
+
+func compare(a, b ic.CanisterID) int {
+	return strings.Compare(string(a.Principal), string(b.Principal))
+}
+
+// credit is what c's compute allocation has saved up.
+func (r *Round) credit(c *state.Canister) uint64 {
+	waited := uint64(r.Room.Head.Height - min(c.LastRound, r.Room.Head.Height))
+	return min(maxCredit, c.Credit+min(waited, maxCredit)*c.Settings.ComputeAllocation)
+}
+
+// before is the order of turns; equal canisters stay in the order of their ids.
+func (r *Round) before(a, b *state.Canister) int {
+	x, y := r.credit(a), r.credit(b)
+	if x < allocated {
+		x = 0
+	}
+	if y < allocated {
+		y = 0
+	}
+	switch {
+	case x != y && x > y, x == y && a.LastRound < b.LastRound:
+		return -1
+	case x != y, a.LastRound > b.LastRound:
+		return 1
+	}
+	return 0
+}
+
+// turn is one canister's: its tasks, then the messages that wait now. Those they
+// cause wait for the next iteration.
+func (r *Round) turn(old *state.Canister, tasks bool) *canister.Turn {
+	c := *old
+	lastRound := c.LastRound
+	if lastRound != r.Room.Head.Height {
+		if c.Credit = r.credit(old); c.Credit >= allocated {
+			c.Credit -= allocated
+		}
+		c.LastRound = r.Room.Head.Height
+	}
+	// Tasks that fill a core by themselves do not keep the messages from running.
+	messageFirst := tasks && c.Queue.Len() > 0 && c.Heartbeats != 0 && c.Heartbeats == lastRound
+	if messageFirst {
+		c.Heartbeats = 0
+	} else if tasks {
+		c.Heartbeats = c.LastRound
+	}
+	return r.Room.Turn(&c, func(t *canister.Turn) {
+		t.Spend(perCanister)
+		n := t.Waiting()
+		if messageFirst {
+			t.Step()
+			n--
+		}
+		if tasks {
+			for _, task := range []canister.Task{canister.LowMemory, canister.Timer, canister.Heartbeat} {
+				if !t.Over() {
+					t.Task(task)
+				}
 			}
 		}
-	}
-	beating := r.Room.Beating()
-	for _, id := range beating {
-		run(id, canister.LowMemory)
-	}
-	for _, id := range r.Room.Due(r.Room.Now) {
-		run(id, canister.Timer)
-	}
-	r.byLast(beating, func(c *state.Canister) ic.Height { return c.Heartbeats })
-	for _, id := range beating {
-		if r.used >= taskLimit {
-			break
+		for ; n > 0 && !t.Over(); n-- {
+			t.Step()
 		}
-		run(id, canister.Heartbeat)
-		if c := r.Room.Canister(id); c != nil && c.Module != nil && c.Module.HasHeartbeat {
-			next := *c
-			next.Heartbeats = r.Room.Head.Height
-			r.Room.Put(&next)
-		}
-	}
-}
-
-func (r *Round) byLast(ids []ic.CanisterID, last func(*state.Canister) ic.Height) {
-	slices.SortStableFunc(ids, func(a, b ic.CanisterID) int {
-		x, y := last(r.Room.Canister(a)), last(r.Room.Canister(b))
-		switch {
-		case x < y:
-			return -1
-		case x > y:
-			return 1
-		}
-		return strings.Compare(string(a.Principal), string(b.Principal))
 	})
 }
 
-// canisters gives each canister with messages its turn.
-func (r *Round) canisters() (moved bool) {
-	ready := r.Room.Ready()
-	r.byLast(ready, func(c *state.Canister) ic.Height { return c.LastRound })
-	for _, id := range ready {
-		if r.used >= roundLimit {
-			return moved
-		}
-		r.turn(id)
-		moved = true
+// longs are the long executions that go on in this round, those that began first first.
+func (r *Round) longs(others bool) []*state.Canister {
+	all := r.paused(func(l *state.Long) bool { return l.Kind != state.LongInstall })
+	most := cores
+	if others {
+		most = longCores
 	}
-	return moved
+	return all[:min(len(all), most)]
 }
 
-// turn works off the messages that wait now; those they cause wait for the next.
-func (r *Round) turn(id ic.CanisterID) {
-	c := *r.Room.Canister(id)
-	c.LastRound = r.Room.Head.Height
-	r.Room.Put(&c)
-	for n := c.Queue.Len(); n > 0 && r.used < roundLimit; n-- {
-		c := r.Room.Canister(id)
-		if c == nil || c.Queue.Len() == 0 {
-			return
+func (r *Round) paused(which func(l *state.Long) bool) []*state.Canister {
+	var out []*state.Canister
+	for _, id := range r.Room.Long() {
+		if c := r.Room.Canister(id); which(c.Long) {
+			out = append(out, c)
 		}
-		r.used += r.Room.Step(id) + perExecution
+	}
+	slices.SortStableFunc(out, func(a, b *state.Canister) int {
+		x, y := a.Long, b.Long
+		switch {
+		case x.Since < y.Since:
+			return -1
+		case x.Since > y.Since:
+			return 1
+		}
+		return 0
+	})
+	return out
+}
+
+// abort drops what the youngest long executions have done where too many rest.
+func (r *Round) abort() {
+	for i, c := range r.paused(func(l *state.Long) bool { return l.Kind != state.LongInstall }) {
+		if i >= maxPaused && c.Long.Done > 0 {
+			r.Room.Abort(c)
+		}
 	}
 }
 

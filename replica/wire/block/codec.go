@@ -8,10 +8,10 @@ import (
 	"ashlar/replica/ic"
 )
 
-const version = 1
+const version = 2
 
 // MaxBytes is the longest encoding of an artifact: a full block.
-const MaxBytes = MaxIngressBytes + MaxIngressMessages*5 + 1024
+const MaxBytes = MaxIngressBytes + MaxIngressMessages*5 + MaxSectionsBytes + 2048
 
 var errShort = errors.New("artifact ends early")
 
@@ -30,32 +30,51 @@ func (w *writer) header(b *Block) {
 	w.uint(uint64(b.Certified))
 }
 
+func (w *writer) block(b *Block) {
+	w.header(b)
+	w.uint(uint64(len(b.Sections)))
+	for _, s := range b.Sections {
+		*w = append(*w, byte(s.Kind))
+		w.blob(s.Data)
+	}
+	w.uint(uint64(len(b.Ingress)))
+	for _, raw := range b.Ingress {
+		w.blob(raw)
+	}
+}
+
 // Encode is the one encoding of a.
 func (a *Artifact) Encode() []byte {
 	w := writer{version, byte(a.Kind)}
-	if a.Kind == Proposal {
-		w.header(a.Block)
-		w.uint(uint64(len(a.Block.Ingress)))
-		for _, raw := range a.Block.Ingress {
-			w.blob(raw)
-		}
-	} else {
+	switch a.Kind {
+	case Proposal, CUP:
+		w.block(a.Block)
+	default:
 		w.uint(uint64(a.Height))
 		w = append(w, a.Hash[:]...)
 	}
-	switch {
-	case a.Kind == Notarization || a.Kind == Finalization:
+	switch a.Kind {
+	case CUP:
+		w.blob(a.Data)
+		w = append(w, a.Other[:]...)
+	case Dealing:
+		w.blob(a.Data)
+	case Equivocation:
+		w = append(w, a.Other[:]...)
+		w.blob(a.OtherSignature)
+	}
+	if a.Kind == Notarization || a.Kind == Finalization {
 		w.uint(uint64(len(a.Votes)))
 		for _, v := range a.Votes {
 			w.uint(v.Signer)
 			w.blob(v.Signature)
 		}
-	case a.Kind == Proposal || a.Kind.IsShare():
-		w.uint(a.Signer)
-		w.blob(a.Signature)
-	default:
-		w.blob(a.Signature)
+		return w
 	}
+	if a.Kind.Signed() {
+		w.uint(a.Signer)
+	}
+	w.blob(a.Signature)
 	return w
 }
 
@@ -73,32 +92,49 @@ func Decode(data []byte) (*Artifact, error) {
 	if r.err == nil && (a.Kind == 0 || a.Kind >= kinds) {
 		return nil, fmt.Errorf("unknown kind of artifact: %d", a.Kind)
 	}
-	if a.Kind == Proposal {
-		a.Block = r.block()
-		a.Height = a.Block.Height
-	} else {
-		a.Height = ic.Height(r.uint())
-		copy(a.Hash[:], r.take(32))
-	}
-	switch {
-	case a.Kind == Notarization || a.Kind == Finalization:
-		a.Votes = r.votes()
-	case a.Kind == Proposal || a.Kind.IsShare():
-		a.Signer = r.uint()
-		a.Signature = r.blob(maxSignatureBytes)
-	default:
-		a.Signature = r.blob(maxSignatureBytes)
-	}
+	r.artifact(a)
 	if r.err == nil && len(r.left) > 0 {
 		r.err = fmt.Errorf("%d bytes after the end", len(r.left))
 	}
 	if r.err != nil {
 		return nil, fmt.Errorf("decode %s: %w", a.Kind, r.err)
 	}
-	if a.Kind == Proposal {
+	switch a.Kind {
+	case Proposal:
 		a.Hash = a.Block.Hash()
+	case CUP:
+		a.Hash = CUPHash(a.Block.Hash(), a.Data, a.Other)
 	}
 	return a, nil
+}
+
+func (r *reader) artifact(a *Artifact) {
+	switch a.Kind {
+	case Proposal, CUP:
+		a.Block = r.block()
+		a.Height = a.Block.Height
+	default:
+		a.Height = ic.Height(r.uint())
+		a.Hash = r.hash()
+	}
+	switch a.Kind {
+	case CUP:
+		a.Data = r.blob(maxSignatureBytes)
+		a.Other = r.hash()
+	case Dealing:
+		a.Data = r.blob(MaxDealingBytes)
+	case Equivocation:
+		a.Other = r.hash()
+		a.OtherSignature = r.blob(maxSignatureBytes)
+	}
+	if a.Kind == Notarization || a.Kind == Finalization {
+		a.Votes = r.votes()
+		return
+	}
+	if a.Kind.Signed() {
+		a.Signer = r.uint()
+	}
+	a.Signature = r.blob(maxSignatureBytes)
 }
 
 // reader takes fields from the front of left and keeps the first error.
@@ -145,6 +181,11 @@ func (r *reader) uint() uint64 {
 	return n
 }
 
+func (r *reader) hash() (h Hash) {
+	copy(h[:], r.take(len(h)))
+	return h
+}
+
 func (r *reader) blob(limit int) []byte {
 	n := r.uint()
 	if n > uint64(limit) {
@@ -156,12 +197,13 @@ func (r *reader) blob(limit int) []byte {
 
 func (r *reader) block() *Block {
 	b := &Block{Height: ic.Height(r.uint())}
-	copy(b.Parent[:], r.take(32))
+	b.Parent = r.hash()
 	b.Maker = ic.NodeID{Principal: ic.Principal(r.blob(ic.MaxPrincipalBytes))}
 	b.Rank = r.uint()
 	b.Time = ic.Time(r.uint())
 	b.Registry = r.uint()
 	b.Certified = ic.Height(r.uint())
+	b.Sections = r.sections()
 	count, total := r.uint(), 0
 	if count > MaxIngressMessages {
 		r.fail(fmt.Errorf("%d messages, the limit is %d", count, MaxIngressMessages))

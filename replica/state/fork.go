@@ -1,0 +1,63 @@
+package state
+
+import (
+	"crypto/sha256"
+	"fmt"
+
+	"ashlar/replica/ic"
+)
+
+// Fork is a draft for the work on one canister, beside forks for others. It reads
+// d, which nobody changes while forks of it are in use, and keeps for itself what
+// is put: only versions of this canister, and code. start is the version to begin
+// with. Burned and Updates of its Head count what the fork adds.
+func (d *Draft) Fork(start *Canister) *Draft {
+	f := &Draft{Head: d.Head, s: d.s, parent: d, own: start}
+	f.Head.Burned, f.Head.Updates = ic.Cycles{}, 0
+	return f
+}
+
+// Rebase makes the fork one of a later draft, of which it reads nothing but code.
+func (d *Draft) Rebase(parent *Draft) { d.s, d.parent = parent.s, parent }
+
+// Reset makes c, an earlier version, the fork's present one.
+func (d *Draft) Reset(c *Canister) { d.own = c }
+
+// Codes are the modules that were put into a fork.
+func (d *Draft) Codes() [][]byte { return d.codes }
+
+func (d *Draft) mine(id ic.CanisterID) {
+	if d.own == nil || d.own.ID != id {
+		panic(fmt.Sprintf("state: canister %s is put into a fork for another one", id))
+	}
+}
+
+func (d *Draft) putFork(c *Canister) {
+	d.mine(c.ID)
+	d.Head.Taken += c.MemoryTaken() - d.own.MemoryTaken()
+	d.own = c
+}
+
+// forkCode keeps a module until the parent gets it.
+func (d *Draft) forkCode(code []byte) [32]byte {
+	hash := sha256.Sum256(code)
+	if _, ok := d.Code(hash); !ok {
+		d.codes = append(d.codes, code)
+	}
+	return hash
+}
+
+func (d *Draft) codeOfFork(hash [32]byte) ([]byte, bool) {
+	for _, code := range d.codes {
+		if sha256.Sum256(code) == hash {
+			return code, true
+		}
+	}
+	return d.s.Code(hash)
+}
+
+// QueuedAt is the message at a place of the management canister's queue, nil where there is none.
+func (d *Draft) QueuedAt(key string) *Message {
+	m, _ := d.s.queue.Get(key)
+	return m
+}
