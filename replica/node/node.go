@@ -41,6 +41,7 @@ const (
 	maxWaiting   = 512 // queries that run or wait for their turn; half as many of one canister
 	maxWatchers  = 50_000
 	inboxBacklog = 1024 // artifacts from peers that wait for consensus
+	history      = 1000 // heights that are kept for peers that lag, below what this node may need itself
 )
 
 // ErrBusy asks to come again: the node is starting, or has its hands full.
@@ -57,17 +58,15 @@ type Machine interface {
 // Store keeps blocks and state: replica/store.
 type Store interface {
 	Persist(artifacts []*block.Artifact, sync bool) error
-	Artifacts() ([]*block.Artifact, error)
 	Purge(below ic.Height) error
+	// EachArtifact yields what was persisted of a span of heights, by height and kind.
+	EachArtifact(from, to ic.Height, yield func(*block.Artifact) bool) error
 	SaveState(h ic.Height, diff func(yield func(key string, value []byte) bool)) error
 	SavedHeight() (h ic.Height, ok bool, err error)
 	EachState(yield func(key string, value []byte) bool) error
 	Failed() <-chan struct{}
 	Err() error
 }
-
-// Net sends to all peers. A one-node network has none: nil.
-type Net interface{ Send(artifact []byte) }
 
 // Clock is this node's own time.
 type Clock interface{ Now() ic.Time }
@@ -91,13 +90,17 @@ type Config struct {
 	Scheme   consensus.Scheme // nil: the real one
 	Machine  Machine
 	Store    Store
-	Net      Net
+	Net      Net // nil: a one-node network
 	Clock    Clock
 	Pace     consensus.Pace
 	Limits   ingress.Limits
 	Log      func(line string)
 	// Parse reads an envelope of a final block, checked before.
 	Parse func(raw []byte) (*ic.Ingress, error)
+	// Check tells whether an envelope, parsed as msg, is its sender's and may go to
+	// msg.Effective, at a time: for calls that come by way of a peer. Many
+	// goroutines call it.
+	Check func(msg *ic.Ingress, raw []byte, now ic.Time) error
 }
 
 // Node is one member of a subnet.
@@ -105,11 +108,13 @@ type Node struct {
 	Config
 	core *consensus.Core // used by Step alone
 	wake ic.Time         // when Step wants a Tick; 0: not by itself
+	pull pull            // used by Step alone
 
 	mu      sync.Mutex
 	pool    *ingress.Pool
 	batches []consensus.Deliver        // final, not executed
 	results []consensus.Executed       // executed, not yet told to consensus
+	answers []answer                   // of peers, not yet read by Step
 	states  map[ic.Height]*state.State // executed, not certified
 	saved   ic.Height                  // told by Save, not yet to consensus
 	halted  error
@@ -125,7 +130,7 @@ type Node struct {
 	watchers *watchers
 	inspects chan struct{}
 	queries  *turns
-	inbox    chan []byte
+	inbox    chan parcel
 	kick     chan struct{} // something for Step
 	work     chan struct{} // something for Execute
 	dirty    chan struct{} // something for Save
@@ -136,7 +141,8 @@ type Node struct {
 func New(cfg Config) (*Node, error) {
 	n := &Node{Config: cfg, pool: ingress.New(cfg.Limits), states: map[ic.Height]*state.State{}, watchers: newWatchers(), ready: make(chan struct{}),
 		inspects: make(chan struct{}, maxInspects*runtime.GOMAXPROCS(0)), queries: newTurns(maxQueries*runtime.GOMAXPROCS(0), maxQueries*runtime.GOMAXPROCS(0)/2, maxWaiting, maxWaiting/2),
-		inbox: make(chan []byte, inboxBacklog), kick: make(chan struct{}, 1), work: make(chan struct{}, 1), dirty: make(chan struct{}, 1)}
+		inbox: make(chan parcel, inboxBacklog), kick: make(chan struct{}, 1), work: make(chan struct{}, 1), dirty: make(chan struct{}, 1)}
+	n.pull = newPull()
 	if n.Log == nil {
 		n.Log = func(string) {}
 	}
@@ -155,7 +161,7 @@ func New(cfg Config) (*Node, error) {
 	if err := n.load(); err != nil {
 		return nil, err
 	}
-	artifacts, err := cfg.Store.Artifacts()
+	artifacts, err := n.restored()
 	if err != nil {
 		return nil, err
 	}
@@ -177,6 +183,16 @@ func New(cfg Config) (*Node, error) {
 	n.states[n.tip.Height()] = n.tip
 	n.results = append(n.results, n.executed(n.tip))
 	return n, nil
+}
+
+// restored are the artifacts that consensus may still need; below are those kept for peers.
+func (n *Node) restored() (out []*block.Artifact, err error) {
+	from := n.tip.Height() - min(n.tip.Height(), 2*maxSpan)
+	err = n.Store.EachArtifact(from, ^ic.Height(0), func(a *block.Artifact) bool {
+		out = append(out, a)
+		return true
+	})
+	return out, err
 }
 
 // load finds the saved state, or makes the one at height 0.
@@ -202,16 +218,6 @@ func (n *Node) load() error {
 
 // Ready is closed at the first certified state with a block of this or an earlier life.
 func (n *Node) Ready() <-chan struct{} { return n.ready }
-
-// Receive takes an artifact from a peer; it is dropped where too many wait.
-func (n *Node) Receive(artifact []byte) {
-	select {
-	case n.inbox <- artifact:
-		poke(n.kick)
-	default:
-		n.metrics.dropped.Add(1)
-	}
-}
 
 func poke(c chan struct{}) {
 	select {
@@ -280,8 +286,9 @@ func (n *Node) Submit(ctx context.Context, raw []byte, msg *ic.Ingress) error {
 		n.metrics.refused.Add(1)
 		return err
 	}
+	call := envelope(msg.Effective, raw)
 	n.mu.Lock()
-	err := n.pool.Add(ingress.Message{ID: msg.ID, Sender: msg.Sender, Expiry: msg.Expiry, Raw: envelope(msg.Effective, raw)}, n.Clock.Now())
+	err := n.pool.Add(ingress.Message{ID: msg.ID, Sender: msg.Sender, Expiry: msg.Expiry, Raw: call}, n.Clock.Now())
 	n.mu.Unlock()
 	if errors.Is(err, ingress.ErrFull) {
 		n.metrics.busy.Add(1)
@@ -289,6 +296,9 @@ func (n *Node) Submit(ctx context.Context, raw []byte, msg *ic.Ingress) error {
 	}
 	if err == nil {
 		n.metrics.submitted.Add(1)
+		if n.Net != nil {
+			n.Net.Gossip(call)
+		}
 		poke(n.kick)
 	}
 	return err

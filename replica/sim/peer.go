@@ -62,8 +62,8 @@ func (p *peer) byzantine() bool { return p.liar != nil }
 // Now is the node's clock.
 func (p *peer) Now() ic.Time { return genesis + ic.Time(p.w.now+p.skew) }
 
-// Send is the node's way to its peers.
-func (p *peer) Send(data []byte) {
+// Broadcast is the node's way to its peers.
+func (p *peer) Broadcast(_ ic.Height, data []byte) {
 	if !p.byzantine() {
 		p.w.fail(p.said.check(p, data))
 		p.w.wire.broadcast(p, data)
@@ -71,6 +71,15 @@ func (p *peer) Send(data []byte) {
 	}
 	p.liar.send(data)
 }
+
+// Purge withdraws what peers need no more.
+func (p *peer) Purge(below ic.Height) { p.w.wire.purge(p, below) }
+
+// Gossip offers a user's call to the peers that it reaches at once.
+func (p *peer) Gossip(call []byte) { p.w.wire.gossip(p, call) }
+
+// Ask a peer; a question or answer may get lost, which the asker notices.
+func (p *peer) Ask(to ic.NodeID, id uint64, request []byte) { p.w.wire.ask(p, to, id, request) }
 
 // start the node on what its disk has.
 func (p *peer) start() {
@@ -111,7 +120,7 @@ func (p *peer) config() node.Config {
 	}
 	cfg := node.Config{Subnet: subnet, Members: ids.public, Group: ids.group, Registry: 1, Genesis: genesis,
 		Keys: ids.keys[p.index], Scheme: ids.scheme, Machine: p.w.truth.machine(p), Store: &guarded{Store: p.store, p: p}, Net: p, Clock: p,
-		Pace: consensus.DefaultPace, Limits: ingress.Limits{Messages: 200, Bytes: 1 << 20, SenderMessages: 100, SenderBytes: 1 << 20}, Parse: p.w.users.parse}
+		Pace: consensus.DefaultPace, Limits: ingress.Limits{Messages: 200, Bytes: 1 << 20, SenderMessages: 100, SenderBytes: 1 << 20}, Parse: p.w.users.parse, Check: p.w.users.check}
 	p.w.Bug.plant(p, &cfg)
 	return cfg
 }

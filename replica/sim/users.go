@@ -126,6 +126,9 @@ func (u *users) machine(*peer) node.Machine { return ledger{} }
 
 func (u *users) parse(raw []byte) (*ic.Ingress, error) { return parseTransfer(raw) }
 
+// check: nobody forges calls here.
+func (u *users) check(*ic.Ingress, []byte, ic.Time) error { return nil }
+
 // conserved: cycles are neither made nor lost.
 func (u *users) conserved(_, next *state.State, now ic.Cycles) error {
 	if want := ic.NewCycles(accounts * endowed); now != want {

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"time"
 
+	"ashlar/replica/consensus"
 	"ashlar/replica/ic"
 	"ashlar/replica/wire/block"
 )
@@ -95,18 +96,79 @@ func (n *wire) arrive(from *peer, life, to int, m *parcel) {
 	n.messages++
 	n.bytes += len(m.data)
 	n.w.note('m', from.index, to, uint64(len(m.data)))
-	p.take(m.data)
+	p.take(from, m.data)
+}
+
+// reach calls then after the way of some bytes from one node to another, unless
+// they are lost on the way: then lost, after a while.
+func (n *wire) reach(from, to *peer, size int, then, lost func()) {
+	life, target := from.life, to.life
+	gone := n.w.percent(n.w.lost)
+	n.w.after(max(from.free-n.w.now, 0)+n.w.Delay+n.w.span(0, n.w.Jitter), func() {
+		if gone || from.life != life || to.life != target || to.node == nil || n.cut[from.index][to.index] > 0 {
+			n.w.after(again, lost)
+			return
+		}
+		n.messages++
+		n.bytes += size
+		n.w.note('m', from.index, to.index, uint64(size))
+		then()
+	})
+}
+
+// gossip a call to all peers; some do not get it.
+func (n *wire) gossip(from *peer, call []byte) {
+	for _, to := range n.w.peers {
+		if to == from || to.node == nil {
+			continue
+		}
+		n.reach(from, to, len(call), func() {
+			if to.node.Offered(call) == nil {
+				to.planStep(n.w.now)
+			}
+		}, func() {})
+	}
+}
+
+// ask a peer; the asker is told when nothing comes back.
+func (n *wire) ask(from *peer, name ic.NodeID, id uint64, request []byte) {
+	to := n.w.peers[slices.IndexFunc(n.w.ids.public, func(m consensus.Member) bool { return m.Node == name })]
+	life := from.life
+	told := func(data []byte) func() {
+		return func() {
+			if from.life == life && from.node != nil {
+				from.node.Answered(name, id, data)
+				from.planStep(n.w.now)
+			}
+		}
+	}
+	n.reach(from, to, len(request), func() {
+		response, err := to.serve(request)
+		if err != nil {
+			n.w.fail(violated("node %d refuses what node %d asks: %v", to.index, from.index, err))
+		}
+		n.reach(to, from, len(response), told(response), told(nil))
+	}, told(nil))
+}
+
+// serve what a peer asks for; a liar makes something up.
+func (p *peer) serve(request []byte) ([]byte, error) {
+	response, err := p.node.Serve(request)
+	if p.byzantine() && len(response) > 0 {
+		response = response[:p.w.rng.IntN(len(response))]
+	}
+	return response, err
 }
 
 // take a message from a peer.
-func (p *peer) take(data []byte) {
+func (p *peer) take(from *peer, data []byte) {
 	p.inbox++
 	if p.byzantine() {
 		p.liar.hear(data)
 	} else if further := p.said.hear(data); further && p.w.Bug == OneBlockOnly {
 		return
 	}
-	p.node.Receive(data)
+	p.node.Receive(p.w.ids.public[from.index].Node, data)
 	p.planStep(p.w.now)
 }
 
