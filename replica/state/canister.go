@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 
 	"ashlar/replica/ic"
+	"ashlar/replica/state/merkle"
 	"ashlar/replica/state/pages"
 	"ashlar/replica/state/trie"
 	"ashlar/replica/wire/hashtree"
@@ -49,6 +50,8 @@ type Canister struct {
 	guaranteed int           // open callbacks whose response is guaranteed
 	tree       *hashtree.Tree
 	shown      shown
+	sum        merkle.Sum // set once the version is in a sealed state
+	past       historySum
 }
 
 // Record is the small part of a canister that nearly every message changes.
@@ -180,6 +183,7 @@ type Module struct {
 	Bytes        uint64    `cbor:"7,keyasint"` // length as uploaded
 
 	metadata *hashtree.Tree
+	sum      merkle.Sum
 }
 
 // Section is a custom section icp:public NAME or icp:private NAME.
@@ -201,6 +205,7 @@ func (m *Module) seal() {
 		entries = append(entries, hashtree.Entry{Label: s.Name, Tree: hashtree.NewLeaf(s.Content)})
 	}
 	m.metadata = hashtree.Dir(entries)
+	m.sum = valueSum("", m)
 }
 
 // Section finds a custom section.

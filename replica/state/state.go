@@ -17,6 +17,7 @@ import (
 	"fmt"
 
 	"ashlar/replica/ic"
+	"ashlar/replica/state/merkle"
 	"ashlar/replica/state/trie"
 	"ashlar/replica/wire/hashtree"
 )
@@ -89,6 +90,10 @@ type State struct {
 	queue     trie.Map[*Message] // for the management canister
 	tree      *hashtree.Tree
 
+	root      merkle.Sum
+	hashed    uint64 // pages, see PagesHashed
+	subnetSum subnetSum
+
 	// Indexes: made from the rest, not stored.
 	ready     trie.Map[struct{}] // canisters with messages
 	beating   trie.Map[struct{}] // canisters with a heartbeat or low-memory hook to run
@@ -103,6 +108,9 @@ type State struct {
 type Code struct {
 	Bytes []byte
 	users int
+
+	sum    merkle.Sum
+	summed bool
 }
 
 // New is the state at height 0.
@@ -306,7 +314,7 @@ func (d *Draft) useCode(hash [32]byte, by int) {
 	if !ok {
 		panic("state: a canister uses code that is not in the state")
 	}
-	next := &Code{c.Bytes, c.users + by}
+	next := &Code{c.Bytes, c.users + by, c.total(), true}
 	d.s.codes = d.s.codes.With(string(hash[:]), next)
 }
 
@@ -339,6 +347,7 @@ func (d *Draft) Seal() *State {
 	d.s.head = d.Head
 	s := d.s
 	d.s = nil
+	s.sum()
 	s.tree = s.seal()
 	return s
 }

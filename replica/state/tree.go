@@ -45,6 +45,7 @@ func (s *State) seal() *hashtree.Tree {
 		{Label: "api_boundary_nodes", Tree: nil},
 		{Label: "canister", Tree: canisters},
 		{Label: "canister_ranges", Tree: hashtree.Dir(ranges)},
+		{Label: "metadata", Tree: hashtree.Dir([]hashtree.Entry{{Label: "state", Tree: hashtree.NewLeaf(s.root[:])}})},
 		{Label: "request_status", Tree: calls},
 		{Label: "subnet", Tree: hashtree.Dir(dirs)},
 		{Label: "time", Tree: hashtree.NewLeaf(leb128(uint64(s.head.Time)))},

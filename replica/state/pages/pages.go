@@ -4,12 +4,28 @@
 //	            ├─ shared   version and shares every page that did not change;
 //	version 2 ──┘  pages    a page that is missing reads as zeros.
 //
+//	page:  new, on the Go heap ── saved ──> in a file, mapped (an Owner has it)
+//
 // Queries read an old version while messages make the next one. The engine
-// copies pages out, the store writes changed ones.
+// copies pages out, the store writes changed ones and then lets Settle put the
+// mapped copies in their place: in all versions that share them, while they are
+// read, since what they say is the same. So only pages that were not saved yet
+// take room on the heap.
+//
+// Each page has a sum, each node the sum of those below (replica/state/merkle):
+// Sum computes those that are new. A mapped page is compared with its sum when it
+// is first read.
 package pages
 
+import (
+	"math/bits"
+	"sync/atomic"
+
+	"ashlar/replica/state/merkle"
+)
+
 // Size of a page in bytes: the unit of dirty tracking, hashing and storage.
-const Size = 4096
+const Size = merkle.PageBytes
 
 // Page is the content of one page. Nobody writes to it once it is in a Map.
 type Page = *[Size]byte
@@ -20,14 +36,40 @@ type Change struct {
 	Page  Page
 }
 
+// Owner is the file in which pages lie. A Map keeps its owners alive, and an owner
+// its pages; who holds on to a Page alone does not.
+type Owner interface {
+	// Holds tells whether p lies in this file.
+	Holds(p Page) bool
+	// Sum is p's, as the file says.
+	Sum(p Page) merkle.Sum
+	// Damaged is told of a page that is not what its sum says, and does not return.
+	Damaged(p Page)
+}
+
 const (
 	fanoutBits = 6
 	fanout     = 1 << fanoutBits
 )
 
+// node is inner, with kids, or of the lowest level, with a block.
 type node struct {
-	kids  [fanout]*node // inner
-	pages [fanout]Page  // lowest level
+	kids  *[fanout]*node
+	block atomic.Pointer[block] // replaced by Settle alone, with one that says the same
+
+	summed bool
+	empty  bool // after summed: no page below
+	sum    merkle.Sum
+}
+
+// block is the lowest level of a Map. It does not change once its node was summed.
+type block struct {
+	pages   [fanout]Page
+	mapped  uint64        // slots whose page an owner has
+	known   uint64        // slots of the others whose sum is in sums
+	sums    []merkle.Sum  // in order of slot
+	owners  []Owner       // of the mapped pages
+	checked atomic.Uint64 // mapped slots that were compared with their sum
 }
 
 // Map is one version of a memory. The zero value is an empty memory.
@@ -52,43 +94,157 @@ func (m Map) Get(i uint64) Page {
 	if n == nil {
 		return nil
 	}
-	return n.pages[i%fanout]
+	return n.block.Load().get(i % fanout)
+}
+
+// get reads a slot; a mapped page is checked the first time.
+func (b *block) get(slot uint64) Page {
+	p := b.pages[slot]
+	if bit := uint64(1) << slot; b.mapped&bit != 0 && b.checked.Load()&bit == 0 {
+		if o := b.owner(p); merkle.SumPage(p) != o.Sum(p) {
+			o.Damaged(p)
+			panic("pages: a damaged page was read")
+		}
+		b.checked.Or(bit)
+	}
+	return p
+}
+
+func (b *block) owner(p Page) Owner {
+	for _, o := range b.owners {
+		if o.Holds(p) {
+			return o
+		}
+	}
+	panic("pages: a mapped page has no owner")
 }
 
 // With is the version after changes, with the length bytes. Nodes on the way to
 // a change are copied once; all else is shared.
 func (m Map) With(bytes uint64, changes []Change) Map {
 	m.bytes = bytes
-	fresh := map[*node]bool{}
-	for _, c := range changes {
-		for m.levels == 0 || c.Index>>(uint(m.levels)*fanoutBits) != 0 {
-			up := &node{}
-			up.kids[0] = m.root
-			fresh[up] = true
-			m.root = up
-			m.levels++
-		}
-		m.root = put(m.root, m.levels-1, c, fresh)
+	if len(changes) == 0 {
+		return m
 	}
-	return m
+	w := writer{m, map[*node]bool{}}
+	for _, c := range changes {
+		w.put(c.Index, c.Page, nil)
+	}
+	return w.m
 }
 
-func put(n *node, level int, c Change, fresh map[*node]bool) *node {
-	if n == nil {
+// Zero tells whether a page is all zeros.
+func Zero(p Page) bool { return p == nil || p[0] == 0 && *p == [Size]byte{} }
+
+// Held is a page as it lies in a file: what a stored memory is made from.
+type Held struct {
+	Index uint64
+	Page  Page
+	Owner Owner // nil: on the heap
+}
+
+// New makes a memory from its pages.
+func New(bytes uint64, held []Held) Map {
+	w := writer{Map{bytes: bytes}, map[*node]bool{}}
+	for _, h := range held {
+		w.put(h.Index, h.Page, h.Owner)
+	}
+	return w.m
+}
+
+// writer makes a version; fresh are the nodes that it made itself.
+type writer struct {
+	m     Map
+	fresh map[*node]bool
+}
+
+func (w *writer) put(i uint64, p Page, o Owner) {
+	for w.m.levels == 0 || i>>(uint(w.m.levels)*fanoutBits) != 0 {
+		up := w.make(w.m.levels)
+		if w.m.levels > 0 {
+			up.kids[0] = w.m.root
+		}
+		w.m.root = up
+		w.m.levels++
+	}
+	w.m.root = w.set(w.m.root, w.m.levels-1, i, p, o)
+}
+
+func (w *writer) make(level int) *node {
+	n := &node{}
+	if level == 0 {
+		n.block.Store(&block{})
+	} else {
+		n.kids = new([fanout]*node)
+	}
+	w.fresh[n] = true
+	return n
+}
+
+func (w *writer) set(n *node, level int, i uint64, p Page, o Owner) *node {
+	switch {
+	case n == nil:
+		n = w.make(level)
+	case !w.fresh[n]:
+		old := n
 		n = &node{}
-		fresh[n] = true
-	} else if !fresh[n] {
-		copied := *n
-		n = &copied
-		fresh[n] = true
+		if level == 0 {
+			n.block.Store(old.block.Load().copied())
+		} else {
+			kids := *old.kids
+			n.kids = &kids
+		}
+		w.fresh[n] = true
 	}
 	if level == 0 {
-		n.pages[c.Index%fanout] = c.Page
+		n.block.Load().set(i%fanout, p, o)
 		return n
 	}
-	slot := c.Index >> (uint(level) * fanoutBits) % fanout
-	n.kids[slot] = put(n.kids[slot], level-1, c, fresh)
+	slot := i >> (uint(level) * fanoutBits) % fanout
+	n.kids[slot] = w.set(n.kids[slot], level-1, i, p, o)
 	return n
+}
+
+// copied is a block for a new version: it keeps only the owners it needs.
+func (b *block) copied() *block {
+	c := &block{pages: b.pages, mapped: b.mapped, known: b.known, sums: append([]merkle.Sum(nil), b.sums...)}
+	for _, o := range b.owners {
+		for rest := c.mapped; rest != 0; rest &= rest - 1 {
+			if o.Holds(c.pages[bits.TrailingZeros64(rest)]) {
+				c.owners = append(c.owners, o)
+				break
+			}
+		}
+	}
+	c.checked.Store(b.checked.Load())
+	return c
+}
+
+// set changes a slot of a block that nobody else sees. The sum of the old page goes.
+func (b *block) set(slot uint64, p Page, o Owner) {
+	bit := uint64(1) << slot
+	if b.known&bit != 0 {
+		at := bits.OnesCount64(b.known & (bit - 1))
+		b.sums = append(b.sums[:at], b.sums[at+1:]...)
+		b.known &^= bit
+	}
+	b.mapped &^= bit
+	b.checked.And(^bit)
+	b.pages[slot] = p
+	if p == nil || o == nil {
+		return
+	}
+	b.mapped |= bit
+	b.own(o)
+}
+
+func (b *block) own(o Owner) {
+	for _, have := range b.owners {
+		if have == o {
+			return
+		}
+	}
+	b.owners = append(b.owners, o)
 }
 
 // Each calls yield for the pages that are not zero, in order, until it says false.
@@ -99,60 +255,17 @@ func (m Map) Each(yield func(index uint64, p Page) bool) {
 }
 
 func each(n *node, level int, base uint64, yield func(uint64, Page) bool) bool {
-	for i := range uint64(fanout) {
-		at := base<<fanoutBits | i
-		if level == 0 {
-			if p := n.pages[i]; p != nil && !yield(at, p) {
+	if level == 0 {
+		b := n.block.Load()
+		for i := range uint64(fanout) {
+			if p := b.get(i); p != nil && !yield(base<<fanoutBits|i, p) {
 				return false
 			}
-		} else if k := n.kids[i]; k != nil && !each(k, level-1, at, yield) {
-			return false
 		}
-	}
-	return true
-}
-
-// Diff calls yield for every page that differs between old and m, in order.
-// Shared subtrees are skipped, so the cost is that of what changed.
-func (m Map) Diff(old Map, yield func(index uint64, p Page) bool) {
-	a, b := old.root, m.root
-	for l := old.levels; l < m.levels; l++ {
-		up := &node{}
-		up.kids[0] = a
-		if l > 0 || a != nil {
-			a = up
-		}
-	}
-	for l := m.levels; l < old.levels; l++ {
-		up := &node{}
-		up.kids[0] = b
-		if l > 0 || b != nil {
-			b = up
-		}
-	}
-	if levels := max(m.levels, old.levels); levels > 0 {
-		diff(a, b, levels-1, 0, yield)
-	}
-}
-
-func diff(a, b *node, level int, base uint64, yield func(uint64, Page) bool) bool {
-	if a == b {
 		return true
 	}
-	var none node
-	if a == nil {
-		a = &none
-	}
-	if b == nil {
-		b = &none
-	}
-	for i := range uint64(fanout) {
-		at := base<<fanoutBits | i
-		if level == 0 {
-			if a.pages[i] != b.pages[i] && !yield(at, b.pages[i]) {
-				return false
-			}
-		} else if !diff(a.kids[i], b.kids[i], level-1, at, yield) {
+	for i, k := range n.kids {
+		if k != nil && !each(k, level-1, base<<fanoutBits|uint64(i), yield) {
 			return false
 		}
 	}

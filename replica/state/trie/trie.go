@@ -9,11 +9,14 @@
 // trees. Each inner node becomes one fork of the certified hash tree, and
 // remembers it: Seal hashes only what changed since the last version.
 //
-// A Map is immutable. Seal writes the remembered hashes and must be called by
-// the one who made the version, before others see it.
+// A Map is immutable. Seal and Sum write the remembered hashes and must be called
+// by the one who made the version, before others see it.
 package trie
 
-import "ashlar/replica/wire/hashtree"
+import (
+	"ashlar/replica/state/merkle"
+	"ashlar/replica/wire/hashtree"
+)
 
 // Map is one version. The zero value is empty.
 type Map[V any] struct {
@@ -29,8 +32,9 @@ type node[V any] struct {
 	key   string
 	value V
 
-	sealed bool
-	tree   *hashtree.Tree
+	sealed, summed bool
+	tree           *hashtree.Tree
+	sum            merkle.Sum
 }
 
 func (n *node[V]) leaf() bool { return n.kids[0] == nil }

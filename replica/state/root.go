@@ -1,0 +1,192 @@
+package state
+
+import (
+	"ashlar/replica/state/merkle"
+	"ashlar/replica/state/pages"
+)
+
+// Root names the whole state: every key and value, pages included. It stands in
+// the certified tree at /metadata/state, so a certified root vouches for it.
+func (s *State) Root() merkle.Sum { return s.root }
+
+// PagesHashed counts the pages whose sum was computed on the way to this state:
+// the difference of two states bounds the pages between them.
+func (s *State) PagesHashed() uint64 { return s.hashed }
+
+// Merkle is the whole state as nodes under Root. The labels on the way down to a
+// value add up to its key in the store; see package merkle.
+func (s *State) Merkle() merkle.Node {
+	return merkle.NewDir(present([]merkle.Kid{
+		{Label: keyCanister, Node: s.canisters.Merkle(func(_ string, c *Canister) merkle.Node {
+			return merkle.Known{Remembered: c.sum, Make: c.merkle}
+		})},
+		{Label: keyCall, Node: s.calls.Merkle(valueNode[*Call])},
+		{Label: keyHead, Node: valueNode("", s.head)},
+		{Label: keyQueue, Node: s.queue.Merkle(valueNode[*Message])},
+		{Label: keySubnet, Node: valueNode("", s.subnet)},
+		{Label: keyCode, Node: s.codes.Merkle(func(_ string, c *Code) merkle.Node { return merkle.NewValue(c.Bytes) })},
+	}))
+}
+
+// present drops the labels that have nothing.
+func present(kids []merkle.Kid) []merkle.Kid {
+	out := kids[:0]
+	for _, k := range kids {
+		if k.Node != nil {
+			out = append(out, k)
+		}
+	}
+	return out
+}
+
+// sum computes the root; only what is new is hashed.
+func (s *State) sum() {
+	t := &totals{}
+	t.add(keyCanister)(s.canisters.Sum(func(_ string, c *Canister) merkle.Sum { return c.total(&s.hashed) }))
+	t.add(keyCall)(s.calls.Sum(valueSum[*Call]))
+	t.add(keyHead)(valueSum("", s.head), true)
+	t.add(keyQueue)(s.queue.Sum(valueSum[*Message]))
+	if s.subnetSum.of != s.subnet {
+		s.subnetSum = subnetSum{s.subnet, valueSum("", s.subnet)}
+	}
+	t.add(keySubnet)(s.subnetSum.sum, true)
+	t.add(keyCode)(s.codes.Sum(func(_ string, c *Code) merkle.Sum { return c.total() }))
+	s.root = t.dir()
+}
+
+// subnetSum remembers the sum of the record that changes least.
+type subnetSum struct {
+	of  *Subnet
+	sum merkle.Sum
+}
+
+// totals gathers the sums of a Dir.
+type totals struct {
+	edges [16]merkle.Edge
+	n     int
+}
+
+func (t *totals) add(label string) func(merkle.Sum, bool) {
+	return func(sum merkle.Sum, ok bool) {
+		if ok {
+			t.edges[t.n] = merkle.Edge{Label: label, Sum: sum}
+			t.n++
+		}
+	}
+}
+
+func (t *totals) dir() merkle.Sum { return merkle.SumDir(t.edges[:t.n]) }
+
+func encoded(v any) []byte {
+	raw, err := storage.Marshal(v)
+	if err != nil {
+		panic("state: encode: " + err.Error())
+	}
+	return raw
+}
+
+func valueNode[V any](_ string, v V) merkle.Node    { return merkle.NewValue(encoded(v)) }
+func valueSum[V any](_ string, v V) merkle.Sum      { return merkle.SumValue(encoded(v)) }
+func blobNode(_ string, content []byte) merkle.Node { return merkle.NewValue(content) }
+func blobSum(_ string, content []byte) merkle.Sum   { return merkle.SumValue(content) }
+
+func (c *Code) total() merkle.Sum {
+	if !c.summed {
+		c.sum, c.summed = merkle.SumValue(c.Bytes), true
+	}
+	return c.sum
+}
+
+// total is the canister's sum; merkle below shows the same.
+func (c *Canister) total(hashed *uint64) merkle.Sum {
+	t := &totals{}
+	t.add(string(fieldCallback))(c.Callbacks.Sum(valueSum[*Callback]))
+	t.add(string(fieldHeap))(memorySum(c.Memory.Heap, hashed))
+	t.add(string(fieldChunk))(c.Chunks.Sum(blobSum))
+	t.add(string(fieldLog))(c.Logs.Sum(valueSum[*LogRecord]))
+	if c.Module != nil {
+		t.add(string(fieldModule))(c.Module.sum, true)
+	}
+	t.add(string(fieldSnapshot))(c.Snapshots.Sum(func(_ string, s *Snapshot) merkle.Sum { return s.total(hashed) }))
+	t.add(string(fieldQueue))(c.Queue.Sum(valueSum[*Message]))
+	t.add(string(fieldRecord))(valueSum("", &c.Record), true)
+	t.add(string(fieldStable))(memorySum(c.Memory.Stable, hashed))
+	t.add(string(fieldContext))(c.Contexts.Sum(valueSum[*CallContext]))
+	if len(c.History) > 0 {
+		t.add(string(fieldHistory))(c.historySum(), true)
+	}
+	if len(c.Memory.Globals) > 0 {
+		t.add(string(fieldGlobals))(valueSum("", c.Memory.Globals), true)
+	}
+	c.sum = t.dir()
+	return c.sum
+}
+
+// historySum is remembered from version to version of the canister.
+func (c *Canister) historySum() merkle.Sum {
+	newest := c.History[len(c.History)-1]
+	if c.past.of != newest || c.past.n != len(c.History) {
+		c.past = historySum{newest, len(c.History), valueSum("", c.History)}
+	}
+	return c.past.sum
+}
+
+type historySum struct {
+	of  *Change
+	n   int
+	sum merkle.Sum
+}
+
+func (c *Canister) merkle() merkle.Node {
+	kids := []merkle.Kid{
+		{Label: string(fieldCallback), Node: c.Callbacks.Merkle(valueNode[*Callback])},
+		{Label: string(fieldHeap), Node: c.Memory.Heap.Merkle()},
+		{Label: string(fieldChunk), Node: c.Chunks.Merkle(blobNode)},
+		{Label: string(fieldLog), Node: c.Logs.Merkle(valueNode[*LogRecord])},
+		{Label: string(fieldModule)},
+		{Label: string(fieldSnapshot), Node: c.Snapshots.Merkle(func(_ string, s *Snapshot) merkle.Node { return s.merkle() })},
+		{Label: string(fieldQueue), Node: c.Queue.Merkle(valueNode[*Message])},
+		{Label: string(fieldRecord), Node: valueNode("", &c.Record)},
+		{Label: string(fieldStable), Node: c.Memory.Stable.Merkle()},
+		{Label: string(fieldContext), Node: c.Contexts.Merkle(valueNode[*CallContext])},
+		{Label: string(fieldHistory)},
+		{Label: string(fieldGlobals)},
+	}
+	if c.Module != nil {
+		kids[4].Node = valueNode("", c.Module)
+	}
+	if len(c.History) > 0 {
+		kids[10].Node = valueNode("", c.History)
+	}
+	if len(c.Memory.Globals) > 0 {
+		kids[11].Node = valueNode("", c.Memory.Globals)
+	}
+	return merkle.NewDir(present(kids))
+}
+
+func (s *Snapshot) total(hashed *uint64) merkle.Sum {
+	t := &totals{}
+	t.add(string(fieldSnapshotRecord))(valueSum("", s), true)
+	t.add(string(fieldSnapshotCode))(memorySum(s.Upload, hashed))
+	t.add(string(fieldHeap))(memorySum(s.Memory.Heap, hashed))
+	t.add(string(fieldChunk))(s.Chunks.Sum(blobSum))
+	t.add(string(fieldStable))(memorySum(s.Memory.Stable, hashed))
+	return t.dir()
+}
+
+func (s *Snapshot) merkle() merkle.Node {
+	return merkle.NewDir(present([]merkle.Kid{
+		{Label: string(fieldSnapshotRecord), Node: valueNode("", s)},
+		{Label: string(fieldSnapshotCode), Node: s.Upload.Merkle()},
+		{Label: string(fieldHeap), Node: s.Memory.Heap.Merkle()},
+		{Label: string(fieldChunk), Node: s.Chunks.Merkle(blobNode)},
+		{Label: string(fieldStable), Node: s.Memory.Stable.Merkle()},
+	}))
+}
+
+func memorySum(m pages.Map, hashed *uint64) (merkle.Sum, bool) {
+	sum, n, ok := m.Sum()
+	*hashed += uint64(n)
+	return sum, ok
+}
+
