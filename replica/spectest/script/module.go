@@ -8,7 +8,7 @@ type Options struct {
 	Heartbeat bool // exports canister_heartbeat
 	Inspect   bool // exports canister_inspect_message
 	Start     Script
-	Pages     int // memory at the start, if not the usual 80
+	Pages     int // memory at the start, if not the usual 112
 	// Public and Private are the contents of the sections icp:public spec and icp:private spec.
 	Public, Private string
 }
