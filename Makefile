@@ -8,6 +8,7 @@ image:   ; @$(mk) image
 run:     ; @$(mk) run
 check:   ; @$(mk) check
 test:    ; @$(mk) test
+accept:  ; @$(mk) accept
 sim:     ; @$(mk) sim
 testnet: ; @$(mk) testnet
 repro:   ; @$(mk) repro
@@ -17,5 +18,5 @@ pins:    ; @$(mk) pins update
 soak:    ; @$(mk) soak
 clean:   ; @$(mk) clean
 
-export DEMO PORT ONLY SEED NODES N
-.PHONY: help setup build image run check test sim testnet repro bench release pins soak clean
+.PHONY: help setup build image run check test accept sim testnet repro bench release pins soak clean
+export DEMO PORT ONLY SEED NODES N COUNT STORY FOR

@@ -1,7 +1,7 @@
 // Package setup installs what a workstation lacks.
 //
 //	pins.txt's tool lines ── probe missing? ──> apt-get install, as root or by sudo
-//	qemu-tests/clients/package-lock.json ── changed? ──> npm ci
+//	package-lock.json in qemu-tests/clients, .../accept ── changed? ──> npm ci
 //
 // It says what it installs before it does, and does nothing, at once, where all
 // is in place. Go modules come by themselves with the first go build.
@@ -21,8 +21,12 @@ import (
 	"ashlar/build/pins"
 )
 
-// Clients is the folder of the npm clients.
-const Clients = "qemu-tests/clients"
+// Clients is the folder of the demo's npm clients, Acceptance that of the tests:
+// a compiler more, the icp CLI, another generation of agents, 200 MB.
+const (
+	Clients    = "qemu-tests/clients"
+	Acceptance = "qemu-tests/clients/accept"
+)
 
 // Machine is the workstation.
 type Machine struct {
@@ -97,9 +101,9 @@ func (m Machine) apt(args ...string) error {
 	return nil
 }
 
-// NPM installs the demo's clients as the lock file names them, by hash.
-func (m Machine) NPM() error {
-	dir := filepath.Join(m.Root, Clients)
+// NPM installs the clients of a folder as its lock file names them, by hash.
+func (m Machine) NPM(folder string) error {
+	dir := filepath.Join(m.Root, folder)
 	lock, err := os.ReadFile(filepath.Join(dir, "package-lock.json"))
 	if err != nil {
 		return err
@@ -109,11 +113,11 @@ func (m Machine) NPM() error {
 	if have, err := os.ReadFile(stamp); err == nil && string(have) == hex.EncodeToString(sum[:]) {
 		return nil
 	}
-	m.Say("  installing the npm clients of %s/package-lock.json", Clients)
+	m.Say("  installing the npm clients of %s/package-lock.json", folder)
 	cmd := exec.Command("npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund")
 	cmd.Dir = dir
 	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("npm ci in %s: %w\n%s", Clients, err, tail(out))
+		return fmt.Errorf("npm ci in %s: %w\n%s", folder, err, tail(out))
 	}
 	return os.WriteFile(stamp, []byte(hex.EncodeToString(sum[:])), 0o644)
 }

@@ -249,10 +249,7 @@ func (c *Core) finalize() bool {
 // next round: a notarized block that we have, and a beacon.
 func (c *Core) next() bool {
 	r := c.round(c.height)
-	if len(r.notarized) == 0 || r.beacon == nil || !r.finished {
-		return false
-	}
-	if !slices.ContainsFunc(r.notarized, func(h block.Hash) bool { return r.proposals[h] != nil }) {
+	if !r.finished || !r.passable() {
 		return false
 	}
 	c.height++
@@ -356,16 +353,15 @@ func (c *Core) purge(saved ic.Height) {
 	c.emit(Purge{c.lowest})
 }
 
-// checkRestored: the blocks above the saved state must be there, or the node
-// would silently skip some.
+// checkRestored: the blocks above the saved state must be there where nobody
+// else has them. Peers have what this node lacks: it may have seen that a block
+// is final and never the block.
 func (c *Core) checkRestored() error {
 	if c.finalized < c.Saved {
 		return fmt.Errorf("the saved state has height %d, the last final block %d: the database lost blocks", c.Saved, c.finalized)
 	}
-	for h := c.Saved + 1; h <= c.finalized; h++ {
-		if c.finalBlock(h) == nil {
-			return fmt.Errorf("block %d is missing, final are blocks up to %d: the database lost blocks", h, c.finalized)
-		}
+	if h := c.Whole(); h < c.finalized && len(c.Members) == 1 {
+		return fmt.Errorf("block %d is missing, final are blocks up to %d: the database lost blocks", h+1, c.finalized)
 	}
 	return nil
 }

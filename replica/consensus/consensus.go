@@ -189,6 +189,8 @@ type Core struct {
 	era       block.Hash
 	busy      bool // also at the start: the first block comes at once, and with it a certified state
 
+	again []*block.Artifact // restored and not yet sent: what this node said may have reached nobody
+
 	now  ic.Time
 	wake ic.Time // 0: none
 	out  []Effect
@@ -231,6 +233,10 @@ func (c *Core) Step(now ic.Time, ev Event) []Effect {
 	case Saved:
 		c.purge(ev.Height)
 	}
+	for _, a := range c.again {
+		c.emit(Send{a})
+	}
+	c.again = nil
 	c.advance()
 	if c.wake != 0 {
 		c.emit(Wake{c.wake})

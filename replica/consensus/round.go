@@ -64,11 +64,16 @@ func (r *round) sorted() []*proposal {
 	return out
 }
 
+// passable: there is a notarized block that we have, and a beacon, to go on from.
+func (r *round) passable() bool {
+	return r.beacon != nil && slices.ContainsFunc(r.notarized, func(h block.Hash) bool { return r.proposals[h] != nil })
+}
+
 // disqualified makers signed two blocks: none of theirs is to be notarized.
 func (r *round) disqualified(maker uint64) bool {
 	n := 0
 	for _, p := range r.proposals {
-		if p.Signer == maker && !p.invalid {
+		if p.Signer == maker {
 			n++
 		}
 	}
@@ -112,14 +117,21 @@ func (c *Core) ancestors(h ic.Height, parent block.Hash) func(yield func(*block.
 	}
 }
 
-// finalBlock is the block at a finalized height: found from the youngest
-// finalization above it.
+// finalBlock is the block at a finalized height: found from the nearest
+// finalization at or above it from which all blocks are here.
 func (c *Core) finalBlock(h ic.Height) *proposal {
-	top := c.rounds[c.finalized]
-	if top == nil || top.final == nil || h > c.finalized {
-		return nil
+	for top := h; top <= c.finalized; top++ {
+		if r := c.rounds[top]; r != nil && r.final != nil {
+			if p := c.below(top, *r.final, h); p != nil {
+				return p
+			}
+		}
 	}
-	at, hash := c.finalized, *top.final
+	return nil
+}
+
+// below a block at a height is its ancestor at h; nil if a block between is missing.
+func (c *Core) below(at ic.Height, hash block.Hash, h ic.Height) *proposal {
 	for ; ; at-- {
 		r := c.rounds[at]
 		if r == nil || r.proposals[hash] == nil {
@@ -130,6 +142,15 @@ func (c *Core) finalBlock(h ic.Height) *proposal {
 		}
 		hash = r.proposals[hash].Block.Parent
 	}
+}
+
+// Whole is the last height up to which all final blocks are here.
+func (c *Core) Whole() ic.Height {
+	h := c.delivered
+	for h < c.finalized && c.finalBlock(h+1) != nil {
+		h++
+	}
+	return h
 }
 
 // parent data of a proposal at h that extends hash.
@@ -163,9 +184,10 @@ func (c *Core) restore(artifacts []*block.Artifact) error {
 	for _, a := range artifacts {
 		c.take(a, true)
 	}
+	c.again = artifacts
 	c.height = 1
 	for h, r := range c.rounds {
-		if len(r.notarized) > 0 && r.beacon != nil && h >= c.height {
+		if r.passable() && h >= c.height {
 			c.height = h + 1
 		}
 	}

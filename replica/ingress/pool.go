@@ -12,6 +12,7 @@
 package ingress
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 
@@ -82,6 +83,12 @@ func (p *Pool) Bytes() int { return p.bytes }
 
 // Has tells whether a message is in the pool.
 func (p *Pool) Has(id ic.RequestID) bool { return p.byID[id] != nil }
+
+// Same tells whether these very bytes are in the pool.
+func (p *Pool) Same(id ic.RequestID, raw []byte) bool {
+	e := p.byID[id]
+	return e != nil && bytes.Equal(e.Raw, raw)
+}
 
 // Add takes a message. One that is there already is no error.
 func (p *Pool) Add(m Message, now ic.Time) error {

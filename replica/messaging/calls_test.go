@@ -234,7 +234,7 @@ func TestCompositeQueries(t *testing.T) {
 	if got := w.must(w.query(bob, a, "query", prog{}.op('g').reply())); string(got) != "" {
 		t.Errorf("a composite query left %q", got)
 	}
-	w.rejected(w.query(bob, a, "composite", prog{}.call(outgoing{to: a, method: "composite", arg: inner, onReject: prog{}.op('m').op('X')})), ic.CanisterRejectedMessage, "Loop")
+	w.rejected(w.query(bob, a, "composite", prog{}.call(outgoing{to: a, method: "composite", arg: inner, onReject: prog{}.op('m').op('X')})), ic.QueryCallGraphLoopDetected, "re-entering")
 	w.rejected(w.query(bob, a, "none", nil), ic.CanisterMethodNotFound, "Canister has no query method 'none'")
 	if got := w.must(w.query(bob, a, "query", prog{}.op('E').reply())); string(got) != "certificate" {
 		t.Errorf("data certificate is %q", got)

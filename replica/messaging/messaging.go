@@ -54,8 +54,9 @@ type Config struct {
 	Capacity uint64
 	// HotBytes is how much heap the running instances may have together; 0: 4 GiB.
 	HotBytes uint64
-	// Pool of instances and code for queries; nil: none.
-	Pool canister.Pool
+	// Pool of instances and code for queries, Cache of their answers; nil: none.
+	Pool  canister.Pool
+	Cache canister.Cache
 	// Parallel runs n functions, which do not depend on each other, and returns when
 	// all have ended; nil: one after the other. What a round does is the same either way.
 	Parallel func(n int, run func(i int))
@@ -193,20 +194,38 @@ func countBlocks(h *state.Head, b *Batch) {
 	h.Metrics = append(append([]state.DayMetrics(nil), old...), next)
 }
 
-// Query answers a user's query on a state at rest. cert is the certificate of
-// the state's root that canisters see as data certificate; nil: none.
-func (m *Machine) Query(s *state.State, q *ic.Query, now ic.Time, cert []byte) ic.Reply {
-	subnet := m.sysapi(s.Head().Nodes)
-	ask := &management.Queries{Config: m.management(), State: s, Costs: subnet.Costs}
-	if q.Canister.Principal == ic.Management {
-		return ask.Query(q.Method, q.Arg, q.Sender)
-	}
+// Query answers a user's query on a state at rest. certificate makes the data
+// certificate that canisters see, nil: none; late tells that nobody waits any
+// more, nil: never.
+func (m *Machine) Query(s *state.State, q *ic.Query, now ic.Time, certificate func() []byte, late func() bool) *canister.Answer {
 	r := m.reader(s, now)
-	r.Management = ask.Composite
-	if cert != nil {
-		r.Certificate = func(ic.CanisterID) []byte { return cert }
+	ask := &management.Queries{Config: m.management(), State: s, Costs: r.Subnet.Costs}
+	if q.Canister.Principal == ic.Management {
+		return &canister.Answer{Reply: ask.Query(q.Method, q.Arg, q.Sender)}
 	}
-	return r.Query(q)
+	r.Management, r.Certificate, r.Late = ask.Composite, certificate, late
+	a := r.Query(q)
+	if m.cfg.Cache != nil && a.Basis != nil && len(q.Arg) <= maxKeptArg {
+		m.cfg.Cache.Put(canister.Key(q), a)
+	}
+	return a
+}
+
+// maxKeptArg is the longest argument in bytes of a query whose answer is kept:
+// a longer one is seldom asked twice, and takes as long to hash as to answer.
+const maxKeptArg = 64 << 10
+
+// Recall is Query for an answer that was given before and is still right; nil
+// where there is none. It takes no time to speak of.
+func (m *Machine) Recall(s *state.State, q *ic.Query, now ic.Time) *canister.Answer {
+	if m.cfg.Cache == nil || len(q.Arg) > maxKeptArg {
+		return nil
+	}
+	a := m.cfg.Cache.Get(canister.Key(q))
+	if a == nil || !a.Basis.Holds(m.reader(s, now)) {
+		return nil
+	}
+	return a
 }
 
 // Inspect tells whether a user's call is worth putting into a block: the

@@ -5,11 +5,13 @@ import (
 	_ "embed"
 	"encoding/binary"
 	"fmt"
+	"reflect"
 	"sort"
 	"strings"
 	"testing"
 
 	"ashlar/replica/engine"
+	"ashlar/replica/execution/canister"
 	"ashlar/replica/execution/machine"
 	"ashlar/replica/execution/sysapi"
 	"ashlar/replica/ic"
@@ -42,6 +44,12 @@ type world struct {
 	queued []ic.Ingress
 }
 
+// answers keeps all answers: each query of a test is compared with what was kept.
+type answers map[[32]byte]*canister.Answer
+
+func (a answers) Get(key [32]byte) *canister.Answer         { return a[key] }
+func (a answers) Put(key [32]byte, answer *canister.Answer) { a[key] = answer }
+
 func newEngine(t testing.TB) machine.Engine {
 	e, err := engine.New(engine.Config{Host: sysapi.Functions()})
 	if err != nil {
@@ -64,6 +72,7 @@ func newWorld(t *testing.T) *world { return newWorldOn(t, newEngine(t)) }
 
 func newWorldOn(t *testing.T, e machine.Engine) *world {
 	cfg := testConfig()
+	cfg.Cache = answers{}
 	w := &world{t: t, m: New(cfg, e), store: map[string]string{}, time: 1_700_000_000 * second}
 	w.s = state.New(state.Genesis{Subnet: cfg.Subnet, Time: w.time})
 	w.persist(nil)
@@ -215,7 +224,16 @@ func (w *world) universal(owner ic.Principal) ic.CanisterID {
 }
 
 func (w *world) query(from ic.Principal, to ic.CanisterID, method string, arg []byte) ic.Reply {
-	return w.m.Query(w.s, &ic.Query{Sender: from, Canister: to, Method: method, Arg: arg}, w.time, []byte("certificate"))
+	w.t.Helper()
+	q := &ic.Query{Sender: from, Canister: to, Method: method, Arg: arg}
+	before := w.m.Recall(w.s, q, w.time)
+	now := w.m.Query(w.s, q, w.time, func() []byte { return []byte("certificate") }, nil)
+	for _, old := range []*canister.Answer{before, w.m.Recall(w.s, q, w.time)} {
+		if old != nil && !reflect.DeepEqual(old.Reply, now.Reply) {
+			w.t.Errorf("%s of %s was kept as %+v and is %+v now", method, to, old.Reply, now.Reply)
+		}
+	}
+	return now.Reply
 }
 
 // Programs of the universal canister.

@@ -25,6 +25,7 @@ import (
 
 	"ashlar/replica/consensus"
 	"ashlar/replica/crypto/bls"
+	"ashlar/replica/execution/canister"
 	"ashlar/replica/ic"
 	"ashlar/replica/ingress"
 	"ashlar/replica/messaging"
@@ -36,10 +37,11 @@ import (
 const (
 	maxUnsaved   = 500 // rounds that a crash makes us execute again, at most
 	maxInspects  = 4   // calls that are inspected at once, for each processor
-	maxQueries   = 2   // queries that run at once, for each processor
-	maxWaiting   = 512 // queries that wait for their turn
+	maxQueries   = 2   // queries that run at once, for each processor; half as many of one canister
+	maxWaiting   = 512 // queries that run or wait for their turn; half as many of one canister
 	maxWatchers  = 50_000
 	inboxBacklog = 1024 // artifacts from peers that wait for consensus
+	history      = 1000 // heights that are kept for peers that lag, below what this node may need itself
 )
 
 // ErrBusy asks to come again: the node is starting, or has its hands full.
@@ -48,24 +50,23 @@ var ErrBusy = errors.New("the node is busy: try again in a second")
 // Machine is the replicated state machine: replica/messaging.
 type Machine interface {
 	Apply(s *state.State, b *messaging.Batch) *state.State
-	Query(s *state.State, q *ic.Query, now ic.Time, certificate []byte) ic.Reply
+	Query(s *state.State, q *ic.Query, now ic.Time, certificate func() []byte, late func() bool) *canister.Answer
+	Recall(s *state.State, q *ic.Query, now ic.Time) *canister.Answer
 	Inspect(s *state.State, msg *ic.Ingress, now ic.Time) *ic.UserError
 }
 
 // Store keeps blocks and state: replica/store.
 type Store interface {
 	Persist(artifacts []*block.Artifact, sync bool) error
-	Artifacts() ([]*block.Artifact, error)
 	Purge(below ic.Height) error
+	// EachArtifact yields what was persisted of a span of heights, by height and kind.
+	EachArtifact(from, to ic.Height, yield func(*block.Artifact) bool) error
 	SaveState(h ic.Height, diff func(yield func(key string, value []byte) bool)) error
 	SavedHeight() (h ic.Height, ok bool, err error)
 	EachState(yield func(key string, value []byte) bool) error
 	Failed() <-chan struct{}
 	Err() error
 }
-
-// Net sends to all peers. A one-node network has none: nil.
-type Net interface{ Send(artifact []byte) }
 
 // Clock is this node's own time.
 type Clock interface{ Now() ic.Time }
@@ -89,13 +90,17 @@ type Config struct {
 	Scheme   consensus.Scheme // nil: the real one
 	Machine  Machine
 	Store    Store
-	Net      Net
+	Net      Net // nil: a one-node network
 	Clock    Clock
 	Pace     consensus.Pace
 	Limits   ingress.Limits
 	Log      func(line string)
 	// Parse reads an envelope of a final block, checked before.
 	Parse func(raw []byte) (*ic.Ingress, error)
+	// Check tells whether an envelope, parsed as msg, is its sender's and may go to
+	// msg.Effective, at a time: for calls that come by way of a peer. Many
+	// goroutines call it.
+	Check func(msg *ic.Ingress, raw []byte, now ic.Time) error
 }
 
 // Node is one member of a subnet.
@@ -103,11 +108,13 @@ type Node struct {
 	Config
 	core *consensus.Core // used by Step alone
 	wake ic.Time         // when Step wants a Tick; 0: not by itself
+	pull pull            // used by Step alone
 
 	mu      sync.Mutex
 	pool    *ingress.Pool
 	batches []consensus.Deliver        // final, not executed
 	results []consensus.Executed       // executed, not yet told to consensus
+	answers []answer                   // of peers, not yet read by Step
 	states  map[ic.Height]*state.State // executed, not certified
 	saved   ic.Height                  // told by Save, not yet to consensus
 	halted  error
@@ -122,9 +129,8 @@ type Node struct {
 	ready    chan struct{}
 	watchers *watchers
 	inspects chan struct{}
-	queries  chan struct{}
-	waiting  atomic.Int64
-	inbox    chan []byte
+	queries  *turns
+	inbox    chan parcel
 	kick     chan struct{} // something for Step
 	work     chan struct{} // something for Execute
 	dirty    chan struct{} // something for Save
@@ -134,8 +140,9 @@ type Node struct {
 // New opens a node on what its store has: a saved state and the blocks above it.
 func New(cfg Config) (*Node, error) {
 	n := &Node{Config: cfg, pool: ingress.New(cfg.Limits), states: map[ic.Height]*state.State{}, watchers: newWatchers(), ready: make(chan struct{}),
-		inspects: make(chan struct{}, maxInspects*runtime.GOMAXPROCS(0)), queries: make(chan struct{}, maxQueries*runtime.GOMAXPROCS(0)),
-		inbox: make(chan []byte, inboxBacklog), kick: make(chan struct{}, 1), work: make(chan struct{}, 1), dirty: make(chan struct{}, 1)}
+		inspects: make(chan struct{}, maxInspects*runtime.GOMAXPROCS(0)), queries: newTurns(maxQueries*runtime.GOMAXPROCS(0), maxQueries*runtime.GOMAXPROCS(0)/2, maxWaiting, maxWaiting/2),
+		inbox: make(chan parcel, inboxBacklog), kick: make(chan struct{}, 1), work: make(chan struct{}, 1), dirty: make(chan struct{}, 1)}
+	n.pull = newPull()
 	if n.Log == nil {
 		n.Log = func(string) {}
 	}
@@ -154,7 +161,7 @@ func New(cfg Config) (*Node, error) {
 	if err := n.load(); err != nil {
 		return nil, err
 	}
-	artifacts, err := cfg.Store.Artifacts()
+	artifacts, err := n.restored()
 	if err != nil {
 		return nil, err
 	}
@@ -166,8 +173,8 @@ func New(cfg Config) (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	n.floor = n.core.Finalized()
-	if behind := n.core.Finalized() - n.tip.Height(); behind > 0 {
+	n.floor = n.core.Whole()
+	if behind := n.floor - n.tip.Height(); behind > 0 {
 		n.Log(fmt.Sprintf("state of height %d is saved, %d rounds are executed again", n.tip.Height(), behind))
 	}
 	n.latest.Store(n.tip)
@@ -176,6 +183,16 @@ func New(cfg Config) (*Node, error) {
 	n.states[n.tip.Height()] = n.tip
 	n.results = append(n.results, n.executed(n.tip))
 	return n, nil
+}
+
+// restored are the artifacts that consensus may still need; below are those kept for peers.
+func (n *Node) restored() (out []*block.Artifact, err error) {
+	from := n.tip.Height() - min(n.tip.Height(), 2*maxSpan)
+	err = n.Store.EachArtifact(from, ^ic.Height(0), func(a *block.Artifact) bool {
+		out = append(out, a)
+		return true
+	})
+	return out, err
 }
 
 // load finds the saved state, or makes the one at height 0.
@@ -201,16 +218,6 @@ func (n *Node) load() error {
 
 // Ready is closed at the first certified state with a block of this or an earlier life.
 func (n *Node) Ready() <-chan struct{} { return n.ready }
-
-// Receive takes an artifact from a peer; it is dropped where too many wait.
-func (n *Node) Receive(artifact []byte) {
-	select {
-	case n.inbox <- artifact:
-		poke(n.kick)
-	default:
-		n.metrics.dropped.Add(1)
-	}
-}
 
 func poke(c chan struct{}) {
 	select {
@@ -279,8 +286,9 @@ func (n *Node) Submit(ctx context.Context, raw []byte, msg *ic.Ingress) error {
 		n.metrics.refused.Add(1)
 		return err
 	}
+	call := envelope(msg.Effective, raw)
 	n.mu.Lock()
-	err := n.pool.Add(ingress.Message{ID: msg.ID, Sender: msg.Sender, Expiry: msg.Expiry, Raw: envelope(msg.Effective, raw)}, n.Clock.Now())
+	err := n.pool.Add(ingress.Message{ID: msg.ID, Sender: msg.Sender, Expiry: msg.Expiry, Raw: call}, n.Clock.Now())
 	n.mu.Unlock()
 	if errors.Is(err, ingress.ErrFull) {
 		n.metrics.busy.Add(1)
@@ -288,6 +296,9 @@ func (n *Node) Submit(ctx context.Context, raw []byte, msg *ic.Ingress) error {
 	}
 	if err == nil {
 		n.metrics.submitted.Add(1)
+		if n.Net != nil {
+			n.Net.Gossip(call)
+		}
 		poke(n.kick)
 	}
 	return err

@@ -3,6 +3,9 @@ package node
 import (
 	"errors"
 	"fmt"
+	"runtime"
+	"sync"
+	"sync/atomic"
 
 	"ashlar/replica/consensus"
 	"ashlar/replica/ic"
@@ -101,14 +104,15 @@ func (p *payload) inBlock(ancestors func(yield func(*block.Block) bool)) (map[ic
 // specification grants users, and the drift of clocks (replica.md A.1).
 const maxExpiry = (5*60 + 30) * 1e9
 
-// Validate judges a peer's block. Signatures are not checked again here: that
-// comes with the first peers.
+// Validate judges a peer's block. What is in the pool was checked before; all
+// else is checked here, on all processors.
 func (p *payload) Validate(b *block.Block, ancestors func(yield func(*block.Block) bool)) error {
 	seen, err := p.inBlock(ancestors)
 	if err != nil {
 		return err
 	}
 	latest, size := p.latest.Load(), 0
+	var unknown []call
 	for _, data := range b.Ingress {
 		msg, err := (*Node)(p).open(data)
 		switch size += len(data); {
@@ -120,9 +124,46 @@ func (p *payload) Validate(b *block.Block, ancestors func(yield func(*block.Bloc
 			return fmt.Errorf("block %d has call %x, which expires at %d", b.Height, msg.ID, msg.Expiry)
 		}
 		seen[msg.ID] = true
+		if !p.checked(msg.ID, data) {
+			unknown = append(unknown, call{msg, data[1+int(data[0]):]})
+		}
 	}
 	if len(b.Ingress) > ingress.MaxSelected || size > ingress.MaxSelectedBytes {
 		return fmt.Errorf("block %d has %d calls of %d bytes, the limits are %d and %d", b.Height, len(b.Ingress), size, ingress.MaxSelected, ingress.MaxSelectedBytes)
+	}
+	return p.check(unknown, b.Time)
+}
+
+// call of a block, and its envelope.
+type call struct {
+	msg *ic.Ingress
+	raw []byte
+}
+
+// checked tells whether this very envelope is in the pool.
+func (p *payload) checked(id ic.RequestID, data []byte) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.pool.Same(id, data)
+}
+
+// check envelopes at a time, and say what is wrong with the first bad one.
+func (p *payload) check(calls []call, at ic.Time) error {
+	errs := make([]error, len(calls))
+	var next atomic.Int64
+	var all sync.WaitGroup
+	for range min(len(calls), runtime.GOMAXPROCS(0)) {
+		all.Go(func() {
+			for i := next.Add(1) - 1; int(i) < len(calls); i = next.Add(1) - 1 {
+				errs[i] = p.Check(calls[i].msg, calls[i].raw, at)
+			}
+		})
+	}
+	all.Wait()
+	for i, err := range errs {
+		if err != nil {
+			return fmt.Errorf("call %x: %w", calls[i].msg.ID, err)
+		}
 	}
 	return nil
 }

@@ -21,6 +21,8 @@ func (n *Node) Step() error {
 			return err
 		}
 	}
+	n.helped()
+	n.ask()
 	return nil
 }
 
@@ -38,14 +40,16 @@ func (n *Node) events() (out []consensus.Event) {
 		n.saved = 0
 	}
 	n.mu.Unlock()
+	out = append(out, n.pulled()...)
 	for {
 		select {
-		case raw := <-n.inbox:
-			a, err := block.Decode(raw)
+		case p := <-n.inbox:
+			a, err := block.Decode(p.data)
 			if err != nil {
 				n.metrics.invalid.Add(1)
 				continue
 			}
+			n.pull.saw(p.from, a.Height)
 			out = append(out, consensus.Received{Artifact: a})
 			continue
 		default:
@@ -84,7 +88,7 @@ func (n *Node) do(effects []consensus.Effect) error {
 		switch e := e.(type) {
 		case consensus.Send:
 			if n.Net != nil {
-				n.Net.Send(e.Artifact.Encode())
+				n.Net.Broadcast(e.Artifact.Height, e.Artifact.Encode())
 			}
 		case consensus.Deliver:
 			n.metrics.rounds.Add(1)
@@ -93,8 +97,13 @@ func (n *Node) do(effects []consensus.Effect) error {
 			n.mu.Unlock()
 			poke(n.work)
 		case consensus.Purge:
-			if err := n.Store.Purge(e.Below); err != nil {
-				return err
+			if n.Net != nil {
+				n.Net.Purge(e.Below)
+			}
+			if e.Below > history {
+				if err := n.Store.Purge(e.Below - history); err != nil {
+					return err
+				}
 			}
 		case consensus.Wake:
 			n.wake = e.At
@@ -180,3 +189,6 @@ func (n *Node) Save() (bool, error) {
 }
 
 func (n *Node) savedHeight() ic.Height { return ic.Height(n.onDisk.Load()) }
+
+// Describe tells where consensus stands; it belongs to the goroutine of Step.
+func (n *Node) Describe() string { return n.core.Describe() }

@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 
@@ -55,30 +56,36 @@ func (v *View) DataCertificate(c ic.CanisterID) []byte {
 	return (&cert.Certificate{Tree: w, Signature: v.Signature}).Encode()
 }
 
-// Query runs a checked query on the latest certified state.
+// Query answers a checked query on the latest certified state. What was answered
+// before and still holds needs no turn.
 func (n *Node) Query(ctx context.Context, q *ic.Query) (ic.Reply, error) {
 	v := n.view.Load()
 	if v == nil {
 		return ic.Reply{}, ErrBusy
 	}
-	if n.waiting.Add(1) > maxWaiting {
-		n.waiting.Add(-1)
-		n.metrics.busy.Add(1)
-		return ic.Reply{}, ErrBusy
+	if a := n.Machine.Recall(v.State, q, v.Time); a != nil {
+		n.metrics.recalled.Add(1)
+		return a.Reply, nil
 	}
-	defer n.waiting.Add(-1)
-	select {
-	case n.queries <- struct{}{}:
-		defer func() { <-n.queries }()
-	case <-ctx.Done():
-		return ic.Reply{}, ctx.Err()
+	if err := n.queries.enter(ctx, q.Canister); err != nil {
+		if errors.Is(err, ErrBusy) {
+			n.metrics.busy.Add(1)
+		}
+		return ic.Reply{}, err
 	}
+	defer n.queries.leave(q.Canister)
 	if err := ctx.Err(); err != nil { // its user is gone, and has not noticed that a place was free
 		return ic.Reply{}, err
 	}
 	n.metrics.queries.Add(1)
-	return n.Machine.Query(v.State, q, v.Time, v.DataCertificate(q.Canister)), nil
+	began := n.Clock.Now()
+	late := func() bool { return ctx.Err() != nil || n.Clock.Now() > began+maxQueryTime }
+	certificate := func() []byte { return v.DataCertificate(q.Canister) }
+	return n.Machine.Query(v.State, q, v.Time, certificate, late).Reply, nil
 }
+
+// maxQueryTime ends a composite query that calls and calls (resource-limits.md).
+const maxQueryTime = 10e9 // nanoseconds
 
 // Watch returns a channel that is closed once the call has ended in a certified state.
 func (n *Node) Watch(id ic.RequestID) (done <-chan struct{}, cancel func()) {

@@ -1,115 +1,157 @@
 package sim
 
 import (
-	"context"
 	"crypto/sha256"
-	"encoding/binary"
-	"errors"
 	"fmt"
-
-	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"ashlar/replica/ic"
 	"ashlar/replica/messaging"
 	"ashlar/replica/node"
 	"ashlar/replica/state"
+	"ashlar/replica/wire/cert"
 )
 
-// truth is the state machine of the simulation: it answers each call with a
-// count, and remembers every batch of every height over all crashes.
+// truth knows what all honest nodes have done, over all crashes, and tells what
+// can not be.
 type truth struct {
+	w       *world
 	batches map[ic.Height][32]byte
-	roots   map[ic.Height][32]byte
-	when    map[ic.RequestID]ic.Height
-	wrong   error
+	states  map[ic.Height][32]byte
+	certs   map[ic.Height]string // signatures that were checked
+	times   map[ic.Height]ic.Time
+	done    map[ic.RequestID]ic.Height
+	answers map[ic.RequestID]string
+	best    ic.Height // certified
+	last    []ic.RequestID
+	supply  ic.Cycles
 }
 
-func newTruth() *truth {
-	return &truth{batches: map[ic.Height][32]byte{}, roots: map[ic.Height][32]byte{}, when: map[ic.RequestID]ic.Height{}}
+func newTruth(w *world) *truth {
+	return &truth{w: w, batches: map[ic.Height][32]byte{}, states: map[ic.Height][32]byte{}, certs: map[ic.Height]string{}, times: map[ic.Height]ic.Time{},
+		done: map[ic.RequestID]ic.Height{}, answers: map[ic.RequestID]string{}}
 }
 
-// Apply is deterministic; what it notes beside is the simulation's.
-func (t *truth) Apply(s *state.State, b *messaging.Batch) *state.State {
-	d := s.Draft()
-	if b.Height != s.Height()+1 || b.Time <= s.Time() {
-		t.wrong = violated("batch %d at %d after height %d at %d", b.Height, b.Time, s.Height(), s.Time())
+// witness is a node's state machine, watched.
+type witness struct {
+	node.Machine
+	p *peer
+}
+
+func (t *truth) machine(p *peer) node.Machine { return &witness{t.w.users.machine(p), p} }
+
+// Apply a batch and compare it with what other nodes did.
+func (m *witness) Apply(s *state.State, b *messaging.Batch) *state.State {
+	t := m.p.w.truth
+	if m.p.byzantine() {
+		return m.Machine.Apply(s, b)
 	}
-	d.Head.Height, d.Head.Time = b.Height, b.Time
-	d.Forget(b.Time)
-	h := sha256.New()
-	fmt.Fprint(h, b.Time, b.Randomness)
-	for _, msg := range b.Ingress {
-		fmt.Fprint(h, msg)
-		if at, ok := t.when[msg.ID]; ok && at != b.Height {
-			t.wrong = violated("call %x is executed at height %d and at %d", msg.ID[:4], at, b.Height)
-		}
-		t.when[msg.ID] = b.Height
-		d.Head.Updates++
-		d.SetCall(msg.ID, &state.Call{State: state.Replied, Reply: fmt.Appendf(nil, "%d", d.Head.Updates),
-			Sender: msg.Sender, Effective: msg.Effective, Expiry: msg.Expiry, Updated: b.Time})
-	}
-	next := d.Seal()
-	t.compare(t.batches, b.Height, [32]byte(h.Sum(nil)), "batch")
-	t.compare(t.roots, b.Height, next.Tree().Digest(), "state")
+	t.w.fail(t.before(m.p, s, b))
+	next := m.Machine.Apply(s, b)
+	t.w.fail(t.after(m.p, s, next))
 	return next
 }
 
-// compare what is executed again with what was executed first.
-func (t *truth) compare(m map[ic.Height][32]byte, h ic.Height, now [32]byte, what string) {
-	if old, ok := m[h]; ok && old != now {
-		t.wrong = violated("another %s of height %d after a crash", what, h)
+func (t *truth) before(p *peer, s *state.State, b *messaging.Batch) error {
+	if b.Height != s.Height()+1 {
+		return violated("node %d executes batch %d after height %d", p.index, b.Height, s.Height())
 	}
-	m[h] = now
+	if b.Time <= s.Time() {
+		return violated("node %d: batch %d has time %d, the state before it %d", p.index, b.Height, b.Time, s.Time())
+	}
+	h := sha256.New()
+	fmt.Fprint(h, b.Time, b.Randomness, b.RegistryVersion, b.Maker)
+	for i := range b.Ingress {
+		msg := &b.Ingress[i]
+		fmt.Fprint(h, msg.ID, msg.Sender, msg.Canister, msg.Effective, msg.Arg, msg.Expiry)
+		if at, ok := t.done[msg.ID]; ok && at != b.Height {
+			return violated("call %x is in batch %d and in batch %d", msg.ID[:4], at, b.Height)
+		}
+		if !t.w.users.sent[msg.ID] {
+			return violated("call %x of batch %d was sent by no user", msg.ID[:4], b.Height)
+		}
+		t.done[msg.ID] = b.Height
+	}
+	return t.agree(t.batches, b.Height, [32]byte(h.Sum(nil)), p, "batch")
 }
 
-// Query and Inspect are not played yet.
-func (t *truth) Query(*state.State, *ic.Query, ic.Time, []byte) ic.Reply { return ic.Reply{} }
-
-// Inspect lets all calls pass.
-func (t *truth) Inspect(*state.State, *ic.Ingress, ic.Time) *ic.UserError { return nil }
-
-// call sends a new call, or an old one again.
-func (w *world) call() error {
-	var msg ic.Ingress
-	if n := len(w.sent); n > 0 && w.rng.IntN(4) == 0 {
-		msg = w.sent[w.rng.IntN(n)]
-	} else {
-		msg = ic.Ingress{Sender: ic.Principal([]byte{byte(w.rng.IntN(3))}), Expiry: w.now + ic.Time(1+w.rng.Int64N(300e9))}
-		binary.BigEndian.PutUint64(msg.ID[:], w.rng.Uint64())
-		w.sent = append(w.sent, msg)
+func (t *truth) after(p *peer, old, next *state.State) error {
+	sum := sha256.New()
+	root := next.Tree().Digest()
+	sum.Write(root[:])
+	cycles := supply(next)
+	fmt.Fprint(sum, next.Time(), cycles)
+	next.Canisters(func(c *state.Canister) bool {
+		fmt.Fprint(sum, c.Cycles)
+		return true
+	})
+	if err := t.w.users.conserved(old, next, cycles); err != nil {
+		return err
 	}
-	raw := binary.BigEndian.AppendUint64(msg.ID[:], uint64(msg.Expiry))
-	err := w.node.Submit(context.Background(), append(raw, msg.Sender...), &msg)
-	if errors.Is(err, node.ErrBusy) || err == nil {
-		w.log("call %x %v", msg.ID[:4], err)
-		return nil
+	return t.agree(t.states, next.Height(), [32]byte(sum.Sum(nil)), p, "state")
+}
+
+// agree: what one honest node has at a height, all have.
+func (t *truth) agree(m map[ic.Height][32]byte, h ic.Height, now [32]byte, p *peer, what string) error {
+	if old, ok := m[h]; ok && old != now {
+		return violated("node %d has another %s of height %d than those before it", p.index, what, h)
 	}
-	w.log("call %x %v", msg.ID[:4], err) // it has expired
+	m[h] = now
 	return nil
 }
 
-func parse(raw []byte) (*ic.Ingress, error) {
-	if len(raw) < 40 {
-		return nil, errors.New("a call of the simulation has 40 bytes")
+// see what readers of a node see.
+func (t *truth) see(p *peer, v *node.View) error {
+	if v.Height < p.shown {
+		return violated("node %d showed height %d, and then %d", p.index, p.shown, v.Height)
 	}
-	return &ic.Ingress{ID: [32]byte(raw[:32]), Expiry: ic.Time(binary.BigEndian.Uint64(raw[32:])), Sender: ic.Principal(raw[40:])}, nil
+	digest := v.Tree().Digest()
+	if err := t.certificate(p, v, digest); err != nil {
+		return err
+	}
+	if old, ok := t.times[v.Height]; ok && old != v.Time {
+		return violated("node %d: height %d has time %d, elsewhere %d", p.index, v.Height, v.Time, old)
+	}
+	t.times[v.Height] = v.Time
+	if v.Height > t.best {
+		t.best = v.Height
+		t.w.log("height %d is certified", v.Height)
+		t.w.reached()
+	}
+	return t.answered(p, v)
 }
 
-// lyingDisk says that it synced, and did not.
-type lyingDisk struct{ vfs.FS }
-
-func (d lyingDisk) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) {
-	f, err := d.FS.Create(name, c)
-	return lyingFile{f}, err
+func (t *truth) certificate(p *peer, v *node.View, digest [32]byte) error {
+	key := string(v.Signature) + string(digest[:])
+	if old, ok := t.certs[v.Height]; ok {
+		if old != key {
+			return violated("node %d: another certificate or state of height %d", p.index, v.Height)
+		}
+		return nil
+	}
+	if err := t.w.ids.scheme.Verify(t.w.ids.group.Key, cert.StateRoot(digest), v.Signature); err != nil {
+		return violated("node %d: the certificate of height %d: %v", p.index, v.Height, err)
+	}
+	t.certs[v.Height] = key
+	return nil
 }
 
-func (d lyingDisk) ReuseForWrite(oldname, newname string, c vfs.DiskWriteCategory) (vfs.File, error) {
-	f, err := d.FS.ReuseForWrite(oldname, newname, c)
-	return lyingFile{f}, err
+// answered collects new answers, and compares the latest old ones.
+func (t *truth) answered(p *peer, v *node.View) error {
+	for _, id := range t.last {
+		c := v.State.Status(id)
+		if at := t.done[id]; at > v.Height {
+			continue
+		}
+		if c == nil || string(c.Reply) != t.answers[id] {
+			return violated("node %d, height %d: call %x was answered %q, and is now %+v", p.index, v.Height, id[:4], t.answers[id], c)
+		}
+	}
+	t.w.users.ask(v, func(id ic.RequestID, c *state.Call) {
+		t.answers[id] = string(c.Reply)
+		if t.last = append(t.last, id); len(t.last) > 8 {
+			t.last = t.last[1:]
+		}
+		t.w.log("call %x is answered %q", id[:4], c.Reply)
+	})
+	return nil
 }
-
-type lyingFile struct{ vfs.File }
-
-func (lyingFile) Sync() error                  { return nil }
-func (lyingFile) SyncData() error              { return nil }
-func (lyingFile) SyncTo(n int64) (bool, error) { return true, nil }

@@ -20,6 +20,9 @@ func (d *Draft) Fork(start *Canister) *Draft {
 // Rebase makes the fork one of a later draft, of which it reads nothing but code.
 func (d *Draft) Rebase(parent *Draft) { d.s, d.parent = parent.s, parent }
 
+// Reset makes c, an earlier version, the fork's present one.
+func (d *Draft) Reset(c *Canister) { d.own = c }
+
 // Codes are the modules that were put into a fork.
 func (d *Draft) Codes() [][]byte { return d.codes }
 

@@ -27,15 +27,31 @@ func artifactKey(a *block.Artifact) []byte {
 
 // Artifacts are all that were persisted and not purged.
 func (s *Store) Artifacts() (out []*block.Artifact, err error) {
-	err = s.each(prefixBlock, func(key, value []byte) error {
+	err = s.EachArtifact(0, ^ic.Height(0), func(a *block.Artifact) bool {
+		out = append(out, a)
+		return true
+	})
+	return out, err
+}
+
+// EachArtifact yields what was persisted of the heights from (included) to to
+// (excluded), by height and kind, until it says false.
+func (s *Store) EachArtifact(from, to ic.Height, yield func(*block.Artifact) bool) error {
+	stop := errors.New("stop")
+	err := s.span(heightKey(from), heightKey(to), func(key, value []byte) error {
 		a, err := block.Decode(slices.Clone(value))
 		if err != nil {
 			return fmt.Errorf("the database in %s holds a damaged artifact at key %x: %w\n  restore the directory from a backup", s.dir, key, err)
 		}
-		out = append(out, a)
+		if !yield(a) {
+			return stop
+		}
 		return nil
 	})
-	return out, err
+	if err == stop {
+		return nil
+	}
+	return err
 }
 
 // SavedHeight is that of the saved state; ok is false before the first.
@@ -71,7 +87,11 @@ func (s *Store) EachState(yield func(key string, value []byte) bool) error {
 }
 
 func (s *Store) each(prefix byte, f func(key, value []byte) error) error {
-	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: []byte{prefix}, UpperBound: []byte{prefix + 1}})
+	return s.span([]byte{prefix}, []byte{prefix + 1}, f)
+}
+
+func (s *Store) span(from, to []byte, f func(key, value []byte) error) error {
+	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: from, UpperBound: to})
 	if err != nil {
 		return explain(s.dir, err)
 	}

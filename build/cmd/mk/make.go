@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"ashlar/build/images"
@@ -34,7 +35,12 @@ func (w *workshop) setup(purposes ...string) error {
 	if err := m.Packages(table, purposes...); err != nil {
 		return err
 	}
-	return m.NPM()
+	if slices.Contains(purposes, "test") {
+		if err := m.NPM(setup.Acceptance); err != nil {
+			return err
+		}
+	}
+	return m.NPM(setup.Clients)
 }
 
 func buildCommand(_ context.Context, w *workshop, _ []string) error {

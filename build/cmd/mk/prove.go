@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"time"
 
+	"ashlar/build/accept"
 	"ashlar/build/bench"
 	"ashlar/build/check"
 	"ashlar/build/images"
@@ -86,13 +87,30 @@ func testCommand(ctx context.Context, w *workshop, _ []string) error {
 	if err := w.setup("run", "test"); err != nil {
 		return err
 	}
-	for _, do := range []func(context.Context) error{w.tree().Quick, w.tree().Unit, w.releases, w.reproduce, w.qemu} {
+	for _, do := range []func(context.Context) error{w.tree().Quick, w.tree().Unit, w.acceptAll, w.releases, w.reproduce, w.qemu} {
 		if err := do(ctx); err != nil {
 			return err
 		}
 	}
 	w.print.Say("all tests passed in %s", progress.Seconds(time.Since(start)))
 	return nil
+}
+
+// acceptCommand runs the clients that we did not write, or the suites that args name.
+func acceptCommand(ctx context.Context, w *workshop, args []string) error {
+	if err := w.setup("run", "test"); err != nil {
+		return err
+	}
+	return w.accept(ctx, args...)
+}
+
+func (w *workshop) acceptAll(ctx context.Context) error { return w.accept(ctx) }
+
+func (w *workshop) accept(ctx context.Context, suites ...string) error {
+	if err := buildCommand(ctx, w, nil); err != nil {
+		return err
+	}
+	return accept.Run(ctx, accept.Options{Root: w.root, Replica: w.out("bin", "replica"), Dir: w.out("accept"), Print: w.print}, suites...)
 }
 
 // releases builds the two releases that the QEMU tests boot.
@@ -123,13 +141,22 @@ func testnetCommand(ctx context.Context, w *workshop, _ []string) error {
 	return w.tree().Run(ctx, w.out("bin", "replica"), "--dev", "--listen", address, "--state", w.out("testnet"))
 }
 
+// soakCommand plays new seeds of the simulator for FOR (10m), or the QEMU tests
+// until one fails.
 func soakCommand(ctx context.Context, w *workshop, args []string) error {
+	if len(args) == 0 || args[0] != "qemu" {
+		span := os.Getenv("FOR")
+		if span == "" {
+			span = "10m"
+		}
+		return simCommand(ctx, w, append([]string{"-for", span}, args...))
+	}
 	if err := errors.Join(w.setup("run", "test"), w.releases(ctx)); err != nil {
 		return err
 	}
 	for n := 1; ctx.Err() == nil; n++ {
 		w.print.Say("soak: round %d", n)
-		if err := w.tree().QEMU(ctx, args...); err != nil {
+		if err := w.tree().QEMU(ctx, args[1:]...); err != nil {
 			return err
 		}
 	}
@@ -188,5 +215,10 @@ func benchCommand(ctx context.Context, w *workshop, _ []string) error {
 }
 
 func simCommand(ctx context.Context, w *workshop, args []string) error {
+	for _, v := range []struct{ env, flag string }{{"SEED", "-seed"}, {"NODES", "-nodes"}, {"COUNT", "-count"}, {"STORY", "-story"}} {
+		if value := os.Getenv(v.env); value != "" {
+			args = append([]string{v.flag, value}, args...)
+		}
+	}
 	return w.tree().Run(ctx, "go", append([]string{"run", "./replica/cmd/sim"}, args...)...)
 }

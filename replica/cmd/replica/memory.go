@@ -15,12 +15,14 @@ const (
 	goShare     = 50 // percent: the collector works harder before it takes more
 	hotShare    = 20 // percent: heaps of the newest state's instances
 	idleShare   = 10 // percent: heaps of instances kept for queries
+	answerShare = 2  // percent: answers of queries, to be given again
 	hotAnyway   = 4 << 30
 	idleAnyway  = 1 << 30
+	answerMost  = 200 << 20 // as on the Internet Computer
 	meminfoFile = "/proc/meminfo"
 )
 
-type memory struct{ hot, idle uint64 } // bytes
+type memory struct{ hot, idle, answers uint64 } // bytes
 
 // shareMemory sets the collector's limit, unless GOMEMLIMIT does, and says how
 // much heap instances may have.
@@ -29,12 +31,12 @@ func shareMemory(log func(string, ...any)) memory {
 	total, ok := memTotal(string(b))
 	if err != nil || !ok {
 		log("%s does not tell the machine's memory: no limit is set", meminfoFile)
-		return memory{hotAnyway, idleAnyway}
+		return memory{hotAnyway, idleAnyway, answerMost}
 	}
 	if debug.SetMemoryLimit(-1) == math.MaxInt64 {
 		debug.SetMemoryLimit(int64(total / 100 * goShare))
 	}
-	return memory{min(hotAnyway, total/100*hotShare), min(idleAnyway, total/100*idleShare)}
+	return memory{min(hotAnyway, total/100*hotShare), min(idleAnyway, total/100*idleShare), min(answerMost, total/100*answerShare)}
 }
 
 // memTotal reads the line MemTotal, in bytes.

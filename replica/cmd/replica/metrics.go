@@ -60,6 +60,7 @@ func (m *metrics) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 		{"expired_total", "counter", "users' calls that expired in the pool", n.Expired},
 		{"busy_total", "counter", "calls and queries turned away because a queue was full", n.Busy},
 		{"queries_total", "counter", "queries executed", n.Queries},
+		{"queries_recalled_total", "counter", "queries answered as the same query was before", n.Recalled},
 		{"queries_waiting", "gauge", "queries executing or waiting", uint64(n.Waiting)},
 		{"watchers", "gauge", "clients that wait for the end of a call", uint64(n.Watchers)},
 		{"pool_messages", "gauge", "calls in the pool", uint64(n.Pool)},

@@ -1,11 +1,16 @@
-// Command sim plays seeds until one breaks an invariant:
+// Command sim plays subnets from seeds until one breaks an invariant:
 //
-//	sim -seed 7 -nodes 1 -count 100
+//	sim -seed 7 -nodes 7                 one seed, and what happened
+//	sim -seed 1 -count 1000              seeds on subnets of 1, 4, 7 and 13 nodes
+//	sim -for 10m                         new seeds for ten minutes
+//	sim -story FILE                      a story
 //
-// It prints the story of a seed that failed and exits with 1.
+// A seed that fails is made smaller, printed as a story that can be played again
+// with -story, and ends the program with 1.
 package main
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -14,32 +19,111 @@ import (
 	"ashlar/replica/sim"
 )
 
+const (
+	shrinkRuns = 200 // of a seed that failed, to make it smaller
+	perLine    = 100 // seeds
+)
+
+type flags struct {
+	seed, count uint64
+	nodes       int
+	span        time.Duration
+	story       string
+	tell        bool
+}
+
 func main() {
-	seed := flag.Uint64("seed", uint64(time.Now().Unix()), "first seed")
-	nodes := flag.Int("nodes", 1, "nodes of the subnet")
-	turns := flag.Int("turns", 1000, "things that happen with each seed")
-	count := flag.Uint64("count", 10, "seeds to play, 0 for no end")
+	var f flags
+	flag.Uint64Var(&f.seed, "seed", uint64(time.Now().Unix())*1_000_000, "first seed")
+	flag.IntVar(&f.nodes, "nodes", 0, "nodes of the subnet; 0: 1, 4, 7 and 13 in turn")
+	flag.Uint64Var(&f.count, "count", 1, "seeds to play")
+	flag.DurationVar(&f.span, "for", 0, "how long to play new seeds, instead of -count")
+	flag.StringVar(&f.story, "story", "", "file with a story to play")
+	flag.BoolVar(&f.tell, "v", false, "tell what happens")
 	flag.Parse()
-	if err := play(*seed, *count, *nodes, *turns); err != nil {
+	if err := run(f); err != nil {
 		fmt.Fprintln(os.Stderr, "sim:", err)
 		os.Exit(1)
 	}
 }
 
-func play(first, count uint64, nodes, turns int) error {
-	for seed := first; count == 0 || seed < first+count; seed++ {
-		o := sim.Options{Seed: seed, Nodes: nodes, Turns: turns}
-		r, err := sim.Run(o)
+func run(f flags) error {
+	switch {
+	case f.story != "":
+		text, err := os.ReadFile(f.story)
 		if err != nil {
 			return err
 		}
+		p, err := sim.ParseStory(string(text))
+		if err != nil {
+			return fmt.Errorf("%s: %w", f.story, err)
+		}
+		return one(p, f.tell)
+	case f.span == 0 && f.count == 1:
+		return one(sim.FromSeed(f.seed, size(f.nodes, f.seed)), f.tell)
+	}
+	return many(f)
+}
+
+// size of the subnet that a seed is played on: as small ones are fast, most have four nodes.
+func size(nodes int, seed uint64) int {
+	if nodes > 0 {
+		return nodes
+	}
+	return []int{4, 1, 4, 7, 4, 4, 1, 4, 7, 13}[seed%10]
+}
+
+func one(p *sim.Plan, tell bool) error {
+	fmt.Println(p.Story())
+	r, err := sim.Tell(p)
+	if err != nil {
+		return err
+	}
+	if tell || r.Violation != nil {
+		fmt.Println("----")
+		for _, l := range r.Lines {
+			fmt.Println(l)
+		}
+	}
+	fmt.Printf("---- height %d, %d calls answered, %d crashes, %d messages in %v, trace %x\n", r.Height, r.Answered, r.Crashes, r.Messages, r.Time, r.Trace[:4])
+	return r.Violation
+}
+
+// many seeds, each twice.
+func many(f flags) error {
+	began := time.Now()
+	var sum sim.Result
+	for n := uint64(0); f.span > 0 && time.Since(began) < f.span || f.span == 0 && n < f.count; n++ {
+		p := sim.FromSeed(f.seed+n, size(f.nodes, f.seed+n))
+		r, err := sim.Twice(p)
+		if err != nil {
+			return fmt.Errorf("seed %d: %w", p.Seed, err)
+		}
 		if r.Violation != nil {
-			return fmt.Errorf("seed %d, turn %d: %w\n%s\nagain: sim -seed %d -count 1 -nodes %d -turns %d", seed, r.ViolationAtTurns, r.Violation, sim.Story(o), seed, nodes, turns)
+			return failed(p, r)
 		}
-		if again, err := sim.Run(o); err != nil || again.Trace != r.Trace {
-			return fmt.Errorf("seed %d gives two traces (%v): something reads the clock, a map's order or randomness", seed, err)
+		sum.Height, sum.Answered, sum.Crashes, sum.Time = sum.Height+r.Height, sum.Answered+r.Answered, sum.Crashes+r.Crashes, sum.Time+r.Time
+		if (n+1)%perLine == 0 {
+			fmt.Printf("%d seeds in %v: %d heights, %d calls answered, %d crashes, %v of the subnets' time\n",
+				n+1, time.Since(began).Round(time.Second), sum.Height, sum.Answered, sum.Crashes, sum.Time.Round(time.Second))
 		}
-		fmt.Printf("seed %d: height %d, %d answers, %d crashes, trace %x\n", seed, r.Height, r.Answered, r.Crashes, r.Trace[:4])
 	}
 	return nil
+}
+
+func failed(p *sim.Plan, r sim.Result) error {
+	fmt.Printf("seed %d on %d nodes fails: %v\nmaking it smaller ...\n", p.Seed, p.Nodes, r.Violation)
+	small := sim.Shrink(p, shrinkRuns)
+	again, err := sim.Tell(small)
+	if err != nil {
+		return err
+	}
+	for _, l := range again.Lines[max(0, len(again.Lines)-40):] {
+		fmt.Println(l)
+	}
+	fmt.Printf("---- the story, for a file in replica/sim/testdata:\n%s\n----\n", small.Story())
+	if again.Violation == nil {
+		return errors.New("two runs of a seed differ")
+	}
+	return again.Violation
 }

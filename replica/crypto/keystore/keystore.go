@@ -36,6 +36,7 @@ const FileName = "keys"
 // Keys of one node.
 type Keys struct {
 	node      ed25519.PrivateKey
+	id        ic.NodeID // of node: asked for with each answer to a query
 	committee *bls.SecretKey
 	share     *bls.SecretKey // made by a trusted dealer: of a one-node subnet, of tests
 
@@ -88,7 +89,8 @@ func assemble(node ed25519.PrivateKey, committee, share *bls.SecretKey, dealing 
 	if shares == nil {
 		shares = map[[32]byte]*bls.SecretKey{}
 	}
-	return &Keys{node: node, committee: committee, share: share, dealing: dealing, shares: shares, random: share, state: share}
+	id := ic.NodeID{Principal: ic.SelfAuthenticating(NodeDER(node.Public().(ed25519.PublicKey)))}
+	return &Keys{node: node, id: id, committee: committee, share: share, dealing: dealing, shares: shares, random: share, state: share}
 }
 
 // Save writes the file so that after a crash either the old or the new one is there.
@@ -224,7 +226,7 @@ func NodeDER(key ed25519.PublicKey) []byte {
 func (k *Keys) NodeDER() []byte { return NodeDER(k.NodeKey()) }
 
 // NodeID is the principal of the node's key.
-func (k *Keys) NodeID() ic.NodeID { return ic.NodeID{Principal: ic.SelfAuthenticating(k.NodeDER())} }
+func (k *Keys) NodeID() ic.NodeID { return k.id }
 
 // Share is the public half of the share that signs states.
 func (k *Keys) Share() *bls.PublicKey {

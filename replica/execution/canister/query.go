@@ -28,17 +28,13 @@ type Reader struct {
 	Engine machine.Engine
 	Pool   Pool // may be nil
 	Now    ic.Time
-	// Certificate is the certificate of the state's root, for data certificates.
-	Certificate func(c ic.CanisterID) []byte
+	// Certificate makes the data certificate that the canister called by the user sees; nil: none.
+	Certificate func() []byte
+	// Late tells that nobody waits for the answer any more; nil: never.
+	Late func() bool
 	// Management answers calls of composite queries to the management canister.
 	Management func(method string, arg []byte, caller ic.Principal) ic.Reply
 }
-
-// Limits of composite queries (resource-limits.md).
-const (
-	maxQueryDepth    = 6
-	queryCallPenalty = 50_000_000 // instructions that each call of a graph costs
-)
 
 func (r *Reader) module(hash [32]byte) (machine.Module, *ic.UserError) {
 	compile := func() (machine.Module, error) {
@@ -76,8 +72,12 @@ func (r *Reader) take(c *state.Canister) machine.Instance {
 	return inst
 }
 
-func (r *Reader) give(c *state.Canister, inst machine.Instance) {
+// give brings back an instance; committed tells that it has left c's memory behind.
+func (r *Reader) give(c *state.Canister, inst machine.Instance, committed bool) {
 	inst.Rollback()
+	if committed && r.Pool != nil {
+		inst.Rebase(c.Memory.Heap, c.Memory.Stable, engineGlobals(c.Memory.Globals))
+	}
 	if r.Pool != nil {
 		r.Pool.Give(c, inst)
 	} else {
@@ -97,23 +97,76 @@ func (r *Reader) env(c *state.Canister, ctx sysapi.Context) *sysapi.Env {
 }
 
 // Query answers a user's query.
-func (r *Reader) Query(q *ic.Query) ic.Reply {
+func (r *Reader) Query(q *ic.Query) *Answer {
+	g := &graph{reader: r, left: cycles.QueryInstructions, basis: newBasis(r)}
 	c := r.State.Canister(q.Canister)
 	if c == nil {
-		return failed(NotFound(q.Canister))
+		return refusal(NotFound(q.Canister))
 	}
 	if err := queryable(r, c); err != nil {
-		return failed(err)
+		return refusal(err)
 	}
-	m, _ := r.module(c.Module.Hash)
-	g := &graph{reader: r, left: cycles.QueryInstructions}
+	g.basis.saw(r, c)
+	reply := g.enter(c, &asked{method: q.Method, arg: q.Arg, caller: q.Sender, info: q.Info, first: true})
+	return g.answer(reply)
+}
+
+// enter runs the method as what it is exported as.
+func (g *graph) enter(c *state.Canister, a *asked) ic.Reply {
+	m, _ := g.reader.module(c.Module.Hash)
 	switch {
-	case m.Info().Queries[q.Method]:
-		return g.simple(c, q.Method, q.Arg, q.Sender, q.Info, true)
-	case m.Info().CompositeQueries[q.Method]:
-		return g.composite(c, q.Method, q.Arg, q.Sender, q.Info, true)
+	case m.Info().Queries[a.method]:
+		return g.simple(c, a)
+	case m.Info().CompositeQueries[a.method]:
+		return g.composite(c, a)
 	}
-	return failed(noMethod(c.ID, "query", q.Method))
+	return failed(noMethod(c.ID, "query", a.method))
+}
+
+// asked is one query of a graph.
+type asked struct {
+	method string
+	arg    []byte
+	caller ic.Principal
+	info   *ic.SenderInfo
+	first  bool // it is the user's: only this one sees the data certificate
+}
+
+func (g *graph) env(c *state.Canister, ctx sysapi.Context, a *asked) *sysapi.Env {
+	env := g.reader.env(c, ctx)
+	env.Caller, env.Info = a.caller, a.info
+	return env
+}
+
+// simple runs a query that makes no calls.
+func (g *graph) simple(c *state.Canister, a *asked) ic.Reply {
+	r := g.reader
+	inst := r.take(c)
+	defer r.give(c, inst, false)
+	env := g.env(c, sysapi.Query, a)
+	env.Arg, env.Answers = a.arg, true
+	if a.first {
+		env.Certificate = r.Certificate
+	}
+	err := g.run(c, inst, machine.Entry{Export: "canister_query " + a.method}, env)
+	return g.done(c, a, env.Answer, err)
+}
+
+// done counts a query that ended, for the statistics, and makes its reply.
+func (g *graph) done(c *state.Canister, a *asked, answer *ic.Reply, err *ic.UserError) ic.Reply {
+	u := g.used(c.ID)
+	u.Calls++
+	u.RequestBytes += uint64(len(a.arg))
+	switch {
+	case err != nil:
+		return failed(err)
+	case answer == nil:
+		return failed(didNotReply(c.ID))
+	}
+	if answer.Reject == nil {
+		u.ResponseBytes += uint64(len(answer.Data))
+	}
+	return *answer
 }
 
 // queryable checks what stands before any query: that the canister runs, has
@@ -134,168 +187,6 @@ func queryable(r *Reader, c *state.Canister) *ic.UserError {
 	return nil
 }
 
-// graph is the calls that one query leads to.
-type graph struct {
-	reader *Reader
-	left   machine.Instructions
-	path   []ic.CanisterID
-}
-
-// run executes one entry point; the caller gives the instance back or closes it.
-func (g *graph) run(c *state.Canister, inst machine.Instance, e machine.Entry, env *sysapi.Env) *ic.UserError {
-	limit := min(g.left, cycles.QueryInstructions)
-	out := inst.Run(e, env, limits(limit))
-	g.left -= min(g.left, out.Used)
-	if out.Trap != nil {
-		return trapError(c, out.Trap, limit)
-	}
-	env.Finish()
-	return nil
-}
-
-// simple runs a query that makes no calls.
-func (g *graph) simple(c *state.Canister, method string, arg []byte, caller ic.Principal, info *ic.SenderInfo, first bool) ic.Reply {
-	r := g.reader
-	inst := r.take(c)
-	defer r.give(c, inst)
-	env := r.env(c, sysapi.Query)
-	env.Caller, env.Info, env.Arg, env.Answers = caller, info, arg, true
-	if first && r.Certificate != nil {
-		env.Certificate = r.Certificate(c.ID)
-	}
-	if err := g.run(c, inst, machine.Entry{Export: "canister_query " + method}, env); err != nil {
-		return failed(err)
-	}
-	if env.Answer == nil {
-		return failed(didNotReply(c.ID))
-	}
-	return *env.Answer
-}
-
-// composite runs a query that may call others. It has an instance of its own,
-// which keeps its memory from callback to callback and is dropped at the end.
-func (g *graph) composite(c *state.Canister, method string, arg []byte, caller ic.Principal, info *ic.SenderInfo, first bool) ic.Reply {
-	r := g.reader
-	if len(g.path) > maxQueryDepth {
-		return failed(ic.Errorf(ic.QueryCallGraphTooDeep, "Composite query exceeded the maximum call depth of %d.", maxQueryDepth))
-	}
-	for _, id := range g.path {
-		if id == c.ID {
-			return failed(ic.Errorf(ic.QueryCallGraphLoopDetected, "Loop inside inter-canister query call graph"))
-		}
-	}
-	g.path = append(g.path, c.ID)
-	defer func() { g.path = g.path[:len(g.path)-1] }()
-	m, _ := r.module(c.Module.Hash)
-	inst, err := m.Instantiate(c.Memory.Heap, c.Memory.Stable, engineGlobals(c.Memory.Globals))
-	if err != nil {
-		panic("canister: its instance does not start: " + err.Error())
-	}
-	defer inst.Close()
-	env := r.env(c, sysapi.Composite)
-	env.Caller, env.Info, env.Arg, env.Answers = caller, info, arg, true
-	if first && r.Certificate != nil {
-		env.Certificate = r.Certificate(c.ID)
-	}
-	before := g.left
-	if err := g.run(c, inst, machine.Entry{Export: "canister_composite_query " + method}, env); err != nil {
-		return failed(err)
-	}
-	return g.calls(c, inst, env, caller, info, before-g.left)
-}
-
-// calls makes the calls of a composite query one after the other, and runs their
-// callbacks, which may make more.
-// ran counts the instructions of the query and its callbacks so far.
-func (g *graph) calls(c *state.Canister, inst machine.Instance, env *sysapi.Env, caller ic.Principal, info *ic.SenderInfo, ran machine.Instructions) ic.Reply {
-	inst.Commit()
-	answer, waiting := env.Answer, env.Calls
-	var failure *ic.UserError
-	for len(waiting) > 0 {
-		call := waiting[0]
-		waiting = waiting[1:]
-		if g.left <= queryCallPenalty {
-			return failed(ic.Errorf(ic.QueryCallGraphTotalInstructions, "Query call exceeded the instruction limit."))
-		}
-		g.left -= queryCallPenalty
-		reply := g.call(c, &call)
-		before := g.left
-		back, err := g.callback(c, inst, &call, reply, caller, info, answer != nil, ran)
-		ran += before - g.left
-		if err != nil {
-			failure = err
-			continue
-		}
-		if answer == nil {
-			answer = back.Answer
-		}
-		waiting = append(waiting, back.Calls...)
-	}
-	switch {
-	case answer != nil:
-		return *answer
-	case failure != nil:
-		return failed(failure)
-	}
-	return failed(didNotReply(c.ID))
-}
-
-// call works off one call of a composite query.
-func (g *graph) call(from *state.Canister, call *sysapi.Call) ic.Reply {
-	r := g.reader
-	if call.Callee == ic.Management {
-		if r.Management != nil {
-			return r.Management(call.Method, call.Arg, from.ID.Principal)
-		}
-		return failed(ic.Errorf(ic.UnknownManagementMessage, "Management canister has no query method '%s'", call.Method))
-	}
-	id := ic.CanisterID{Principal: call.Callee}
-	c := r.State.Canister(id)
-	if c == nil {
-		return failed(NotFound(id))
-	}
-	if err := queryable(r, c); err != nil {
-		return failed(err)
-	}
-	m, _ := r.module(c.Module.Hash)
-	switch {
-	case m.Info().Queries[call.Method]:
-		return g.simple(c, call.Method, call.Arg, from.ID.Principal, nil, false)
-	case m.Info().CompositeQueries[call.Method]:
-		return g.composite(c, call.Method, call.Arg, from.ID.Principal, nil, false)
-	}
-	return failed(noMethod(id, "query", call.Method))
-}
-
-func (g *graph) callback(c *state.Canister, inst machine.Instance, call *sysapi.Call, reply ic.Reply, caller ic.Principal, info *ic.SenderInfo, answered bool, ran machine.Instructions) (*sysapi.Env, *ic.UserError) {
-	ctx, entry := sysapi.CompositeReply, machine.Entry{Func: call.ReplyFunc, Arg: call.ReplyEnv}
-	if reply.Reject != nil {
-		ctx, entry = sysapi.CompositeReject, machine.Entry{Func: call.RejectFunc, Arg: call.RejectEnv}
-	}
-	env := g.reader.env(c, ctx)
-	env.Caller, env.Info, env.Arg, env.Reject, env.Answers = caller, info, reply.Data, reply.Reject, !answered
-	env.Earlier = ran
-	before := g.left
-	err := g.run(c, inst, entry, env)
-	if err == nil {
-		inst.Commit()
-		return env, nil
-	}
-	inst.Rollback()
-	if call.HasCleanup {
-		clean := g.reader.env(c, sysapi.CompositeClean)
-		clean.Caller, clean.Info, clean.Reject = caller, info, reply.Reject
-		clean.Earlier = ran + before - g.left
-		if again := g.run(c, inst, machine.Entry{Func: call.CleanupFunc, Arg: call.CleanupEnv}, clean); again != nil {
-			inst.Rollback()
-			err = &ic.UserError{Code: err.Code, Message: err.Message + "\n\ncall_on_cleanup also failed:\n\n" + again.Message}
-		} else {
-			inst.Commit()
-		}
-	}
-	return nil, err
-}
-
 // Inspect asks a canister whether it takes a user's call.
 func (r *Reader) Inspect(c *state.Canister, msg *ic.Ingress) *ic.UserError {
 	if c.Module == nil {
@@ -306,7 +197,7 @@ func (r *Reader) Inspect(c *state.Canister, msg *ic.Ingress) *ic.UserError {
 		return nil
 	}
 	inst := r.take(c)
-	defer r.give(c, inst)
+	defer r.give(c, inst, false)
 	env := r.env(c, sysapi.Inspect)
 	env.Caller, env.Info, env.Arg, env.Method = msg.Sender, msg.Info, msg.Arg, msg.Method
 	out := inst.Run(machine.Entry{Export: "canister_inspect_message"}, env, limits(cycles.InspectInstructions))

@@ -184,9 +184,10 @@ func (r *Room) settle(c *state.Canister, paid ic.Cycles, used machine.Instructio
 // run executes one entry point on c, a private copy. After an error c is as it
 // was but for its log.
 func (r *Room) run(c *state.Canister, e machine.Entry, env *sysapi.Env, limit machine.Instructions, keep bool) (machine.Instructions, *ic.UserError) {
-	h := r.instance(c)
-	out := h.inst.Run(e, env, r.turn.limit(limits(limit)))
-	r.turn.spend(out.Used)
+	h, t := r.instance(c), r.turn
+	in := input(env)
+	out := h.inst.Run(e, env, t.limit(limits(limit)))
+	t.spend(out.Used)
 	var err *ic.UserError
 	if out.Trap != nil {
 		err = trapError(c, out.Trap, limit)
@@ -202,10 +203,10 @@ func (r *Room) run(c *state.Canister, e machine.Entry, env *sysapi.Env, limit ma
 		c.Log(r.Now, trapLog(out.Trap, err))
 	}
 	if err != nil || !keep {
-		h.inst.Rollback()
+		t.drop()
 		return out.Used, err
 	}
-	h.commit(c)
+	t.keep(c, ran{e, in, limit, out.Used})
 	c.WatchMemory()
 	return out.Used, nil
 }

@@ -74,6 +74,7 @@ func (c *Core) work(yield func(*Turn) bool) {
 		}
 		t.yield = yield
 		t.work(t)
+		t.save()
 		if t.paused {
 			return // in another round, perhaps of another core
 		}
@@ -108,6 +109,7 @@ type Turn struct {
 	before, total, counted, target machine.Instructions
 	paid                           ic.Cycles
 	counters                       counters
+	batch                          batch
 	free, taken                    uint64 // bytes: by how many it may grow beyond what all took when the turn began
 
 	long   *state.Long // what the state says of it since it rested
@@ -119,6 +121,7 @@ type Turn struct {
 type counters struct {
 	burned  ic.Cycles
 	updates uint64
+	taken   uint64
 }
 
 // effect is what a turn does to others: an answer, a request, or word that a user's
@@ -184,26 +187,51 @@ func (t *Turn) Waiting() int { return t.Room.Canister(t.Canister).Queue.Len() }
 // Step executes the next message of the canister's queue.
 func (t *Turn) Step() {
 	if key, _, ok := t.Room.Canister(t.Canister).Queue.First(); ok {
-		t.begin(state.Long{Kind: state.LongMessage, Key: key})
-		t.Room.Step(t.Canister)
-		t.done()
+		t.execute(state.Long{Kind: state.LongMessage, Key: key}, func() bool {
+			t.Room.Step(t.Canister)
+			return true
+		})
 	}
 }
 
 // Task runs a task, if the canister has it.
 func (t *Turn) Task(task Task) {
-	t.begin(state.Long{Kind: state.LongTask, Task: string(task)})
-	if t.Room.RunTask(t.Canister, task) {
-		t.done()
-	}
+	t.execute(state.Long{Kind: state.LongTask, Task: string(task)}, func() bool { return t.Room.RunTask(t.Canister, task) })
 }
 
 // Install executes a message of the management canister's queue at place key that
 // installs code.
-func (t *Turn) Install(key string, execute func()) {
-	t.begin(state.Long{Kind: state.LongInstall, Key: key})
-	execute()
-	t.done()
+func (t *Turn) Install(key string, deploy func()) {
+	t.execute(state.Long{Kind: state.LongInstall, Key: key}, func() bool {
+		deploy()
+		return true
+	})
+}
+
+// execute runs one message, and counts it where there was one.
+func (t *Turn) execute(m state.Long, run func() bool) {
+	t.saveFull()
+	t.begin(m)
+	out := len(t.out)
+	ran := run()
+	if t.batch.again {
+		t.out = t.out[:out]
+		t.reset()
+		t.save()
+		t.batch.again = false
+		t.begin(m)
+		ran = run()
+	}
+	if ran {
+		t.core.Used += PerExecution + t.total - min(t.counted, t.total)
+	}
+}
+
+// reset drops the present message as if it had not begun.
+func (t *Turn) reset() {
+	t.Room.Reset(t.start)
+	head := &t.Room.Head
+	head.Burned, head.Updates, head.Taken = t.counters.burned, t.counters.updates, t.counters.taken
 }
 
 func (t *Turn) begin(m state.Long) {
@@ -213,17 +241,13 @@ func (t *Turn) begin(m state.Long) {
 	r := t.Room
 	m.Now, m.Nodes, m.Pass, m.Since = r.Now, r.Subnet.Costs.Nodes, wasm.Version, r.Head.Height
 	m.Free, m.Taken = r.Free(), r.Head.Taken
-	t.message, t.start, t.counters = m, r.Canister(t.Canister), counters{r.Head.Burned, r.Head.Updates}
+	t.message, t.start, t.counters = m, r.Canister(t.Canister), counters{r.Head.Burned, r.Head.Updates, r.Head.Taken}
 	t.before, t.total, t.paid = 0, 0, ic.Cycles{}
 	t.target = t.counted + t.core.Slice
 }
 
 // PerExecution is what each execution costs a round beyond its instructions.
 const PerExecution machine.Instructions = 2_000_000
-
-func (t *Turn) done() {
-	t.core.Used += PerExecution + t.total - min(t.counted, t.total)
-}
 
 // Spend adds to what the turn's core has used.
 func (t *Turn) Spend(n machine.Instructions) { t.core.Used += n }
@@ -237,11 +261,18 @@ func (t *Turn) spend(n machine.Instructions) {
 // limit adds to the limits of a run where it is to rest.
 func (t *Turn) limit(l machine.Limits) machine.Limits {
 	l.SliceAt, l.Slice = t.target-min(t.before, t.target), t.rest
+	if len(t.batch.runs) > 0 {
+		l.SliceAt = min(l.SliceAt, batchLong)
+	}
 	return l
 }
 
 // rest is called in the middle of a run, and returns in another round.
 func (t *Turn) rest(used machine.Instructions) (machine.Instructions, bool) {
+	if len(t.batch.runs) > 0 {
+		t.batch.again = true
+		return 0, false
+	}
 	if !t.broken {
 		t.total = t.before + used
 		t.core.Used += t.total - min(t.counted, t.total)
@@ -310,7 +341,7 @@ func (r *Room) Finish(t *Turn) bool {
 func (r *Room) count(t *Turn) {
 	done, all := &t.counters, &t.Room.Head
 	if t.resume == nil {
-		*done = counters{all.Burned, all.Updates}
+		*done = counters{all.Burned, all.Updates, 0}
 	}
 	r.Head.Burned = r.Head.Burned.Add(done.burned)
 	r.Head.Updates += done.updates

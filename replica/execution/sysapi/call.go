@@ -80,7 +80,7 @@ func callBestEffort(e *Env, _ machine.Caller, a []uint64) error {
 	if b.BestEffort {
 		return violation("ic0_call_with_best_effort_response failed because a timeout is already set.")
 	}
-	b.BestEffort = true
+	b.BestEffort, e.ReadTime = true, true
 	// Deadlines have whole seconds, so that every node's encoding of them agrees.
 	const second = 1e9
 	b.Deadline = (e.Now/second + ic.Time(min(a[0]&0xffffffff, MaxTimeout))) * second
@@ -205,10 +205,14 @@ func burn128(e *Env, c machine.Caller, a []uint64) error {
 }
 
 func balance128(e *Env, c machine.Caller, a []uint64) error {
+	e.ReadBalance = true
 	return putCycles(c, "canister_cycle_balance128", a[0], e.Balance)
 }
 
-func balance(e *Env, _ machine.Caller, a []uint64) error { return word(a, e.Balance) }
+func balance(e *Env, _ machine.Caller, a []uint64) error {
+	e.ReadBalance = true
+	return word(a, e.Balance)
+}
 
 func liquid128(e *Env, c machine.Caller, a []uint64) error {
 	return putCycles(c, "canister_liquid_cycle_balance128", a[0], e.liquid())

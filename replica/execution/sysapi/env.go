@@ -99,7 +99,7 @@ type Env struct {
 	Run         state.Run
 	Version     uint64
 	Settings    *state.Settings
-	Certificate []byte // data certificate; nil: none
+	Certificate func() []byte // makes the data certificate; nil: none
 	Replicated  bool
 	Earlier     machine.Instructions // of the call context, for performance_counter(1)
 	// Balance is what the canister owns now; Freezing is what it must keep.
@@ -108,6 +108,7 @@ type Env struct {
 	Pending func(callee ic.Principal) int
 
 	Effects
+	cert     []byte // made by Certificate
 	building *Call
 	reply    []byte
 	logBytes int
@@ -124,9 +125,9 @@ type Effects struct {
 	Log       [][]byte // the newest lines
 	Unlogged  uint64   // lines before them
 	Admit     bool     // inspect_message accepted
-	// ReadCertificate is set once the data certificate was read: the answer of a
-	// query then ages with it.
-	ReadCertificate bool
+	// What the run looked at that changes while the canister does not: the answer
+	// of a query is as old as these.
+	ReadCertificate, ReadTime, ReadBalance bool
 }
 
 // Call is a call that the run has made.
@@ -147,6 +148,7 @@ type Call struct {
 
 // liquid is what may be spent without freezing the canister.
 func (e *Env) liquid() ic.Cycles {
+	e.ReadBalance = true
 	c, _ := e.Balance.Sub(e.Freezing)
 	return c
 }

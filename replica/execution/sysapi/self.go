@@ -75,8 +75,10 @@ func (e *Env) certificate() ([]byte, error) {
 	if e.Certificate == nil {
 		return nil, violation("data certificate not available")
 	}
-	e.ReadCertificate = true
-	return e.Certificate, nil
+	if !e.ReadCertificate {
+		e.ReadCertificate, e.cert = true, e.Certificate()
+	}
+	return e.cert, nil
 }
 
 func certificateSize(e *Env, _ machine.Caller, a []uint64) error {
@@ -94,6 +96,7 @@ func certificateCopy(e *Env, c machine.Caller, a []uint64) error {
 }
 
 func timeNow(e *Env, _ machine.Caller, a []uint64) error {
+	e.ReadTime = true
 	a[0] = uint64(e.Now)
 	return nil
 }

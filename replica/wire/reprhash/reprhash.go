@@ -9,19 +9,28 @@
 package reprhash
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
 	"slices"
-	"strings"
 )
 
 // Map collects the fields of a map; absent optional fields are not added.
-type Map struct{ pairs []string }
+type Map struct{ pairs []pair }
+
+// pair is the hash of a name, then that of its value.
+type pair [64]byte
 
 // Add puts a field with the hash of its value.
 func (m *Map) Add(name string, value [32]byte) {
+	if m.pairs == nil {
+		m.pairs = make([]pair, 0, 9) // fields of the largest map, a call's content
+	}
 	n := sha256.Sum256([]byte(name))
-	m.pairs = append(m.pairs, string(n[:])+string(value[:]))
+	m.pairs = append(m.pairs, pair{})
+	p := &m.pairs[len(m.pairs)-1]
+	copy(p[:], n[:])
+	copy(p[len(n):], value[:])
 }
 
 // Bytes adds a blob.
@@ -38,8 +47,12 @@ func (m *Map) List(name string, v [][]byte) { m.Add(name, List(v)) }
 
 // Sum is the hash of the map.
 func (m *Map) Sum() [32]byte {
-	slices.Sort(m.pairs)
-	return sha256.Sum256([]byte(strings.Join(m.pairs, "")))
+	slices.SortFunc(m.pairs, func(a, b pair) int { return bytes.Compare(a[:], b[:]) })
+	h := sha256.New()
+	for i := range m.pairs {
+		h.Write(m.pairs[i][:])
+	}
+	return [32]byte(h.Sum(nil))
 }
 
 // Bytes is the hash of a blob or text.

@@ -1,0 +1,161 @@
+// The icp CLI, as its users type it, against a network of ours.
+//
+//	node icp.mjs --url URL --wasm DIR --work DIR
+//
+// The CLI makes canisters, tops them up and takes cycles back through a cycles
+// ledger at its id of mainnet, and asks a minting canister for the subnet: small
+// ones of ours (mo/CyclesLedger.mo, mo/Minter.mo) stand there.
+import { execFile } from 'node:child_process';
+import { copyFileSync, existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { check, client, code, done, equal, flags, holds, matches, rejects } from './lib.mjs';
+
+const bin = new URL('node_modules/@icp-sdk/icp-cli-linux-x64/bin/icp', import.meta.url).pathname;
+const home = `${flags.work}/home`, project = `${flags.work}/project`, saved = `${flags.work}/snapshot`;
+const ledgerId = 'um5iw-rqaaa-aaaaq-qaaba-cai', minterId = 'rkp4c-7iaaa-aaaaa-aaaca-cai';
+for (const dir of [home, project, saved]) rmSync(dir, { recursive: true, force: true });
+for (const dir of [home, project]) mkdirSync(dir, { recursive: true });
+
+// icp runs one command and gives what it said; a failure is an error with that.
+const icp = (...args) => new Promise((resolve, reject) => {
+  const child = execFile(bin, args, { cwd: project, timeout: 60_000, env: { PATH: process.env.PATH, HOME: home, ICP_TELEMETRY_DISABLED: '1', RUST_BACKTRACE: '0', NO_COLOR: '1' } }, (err, out, said) => {
+    const lines = said.split('\n').filter((l) => !l.includes('provenance is not verified')).join('\n');
+    if (err) reject(new Error(`icp ${args.join(' ')}: ${out}${lines}`));
+    else resolve(out + lines);
+  });
+  child.stdin.end();
+});
+const here = ['-e', 'dut'];
+const on = (...args) => icp('canister', ...args, ...here);
+const call = (name, method, args = '()', ...more) => on('call', name, method, args, ...more);
+
+copyFileSync(`${flags.wasm}/mo-Suite.wasm`, `${project}/suite.wasm`);
+copyFileSync(`${flags.wasm}/mo-Token.wasm`, `${project}/token.wasm`);
+writeFileSync(`${project}/icp.yaml`, `
+canisters:
+  - { name: suite, build: { steps: [{ type: pre-built, path: suite.wasm }] }, settings: { log_visibility: public, environment_variables: { GREETING: hello } } }
+  - { name: token, build: { steps: [{ type: pre-built, path: token.wasm }] }, init_args: '("Test", principal "aaaaa-aa", 1000 : nat)' }
+networks: [{ name: dut, mode: connected, url: "${flags.url}", root-key: fetch }]
+environments: [{ name: dut, network: dut, canisters: [suite, token] }]
+`);
+
+let me;
+await check('identity: new, default, principal, list, account-id', async () => {
+  await icp('identity', 'new', 'dev', '--storage', 'plaintext');
+  await icp('identity', 'default', 'dev');
+  me = (await icp('identity', 'principal')).trim();
+  matches(me, /^[a-z0-9-]{63}$/);
+  matches(await icp('identity', 'list'), /dev/);
+  matches(await icp('identity', 'account-id'), /^[0-9a-f]{64}/);
+});
+await check('network: ping, list, status', async () => {
+  matches(await icp('network', 'ping', 'dut'), /"replica_health_status": "healthy"/);
+  matches(await icp('network', 'list'), /dut/);
+  matches(await icp('network', 'status', 'dut'), /308182301d060d2b/);
+});
+await check('a cycles ledger and a minting canister at their ids', async () => {
+  const c = await client();
+  for (const [id, name] of [[ledgerId, 'mo-CyclesLedger'], [minterId, 'mo-Minter']]) {
+    try { await c.create({}, id); } catch (err) { if (/already exists/.test(err.message)) continue; throw err; }
+    await c.install(c.Principal.fromText(id), code(name));
+  }
+  const wallet = await c.deploy(code('mo-Fund'));
+  const { IDL } = c;
+  await c.actor(wallet, () => ({ fund: IDL.Func([IDL.Principal, IDL.Nat], [], []) })).fund(c.Principal.fromText(me), 50_000_000_000_000n);
+});
+await check('cycles balance', async () => matches(await icp('cycles', 'balance', ...here), /50(\.\d+)? ?T|50_?000|50\.0/));
+await check('build, project show, environment list', async () => {
+  matches(await icp('build', ...here), /built successfully/);
+  matches(await icp('project', 'show'), /suite/);
+  matches(await icp('environment', 'list'), /dut/);
+});
+await check('deploy: makes, sets, installs two canisters', async () => matches(await icp('deploy', ...here, '-y', '--cycles', '10t'), /Deployed canisters[^]*suite[^]*token/));
+await check('call and query', async () => {
+  matches(await call('suite', 'inc'), /\(1 : nat\)/);
+  matches(await call('suite', 'getTicks', '()', '--query'), /\(0 : nat\)/);
+  matches(await call('token', 'icrc1_balance_of', '(record { owner = principal "aaaaa-aa" })', '--query'), /1_000 : nat/);
+  matches(await call('suite', 'variable', '("GREETING")'), /opt "hello"/);
+});
+await check('deploy again: an upgrade with kept memory', async () => {
+  await icp('deploy', 'suite', ...here, '-y');
+  matches(await call('suite', 'inc'), /\(2 : nat\)/);
+});
+await check('install by mode: reinstall, upgrade', async () => {
+  await on('install', 'suite', '--mode', 'reinstall', '-y');
+  matches(await call('suite', 'inc'), /\(1 : nat\)/);
+  await on('install', 'suite', '--mode', 'upgrade', '-y');
+  matches(await call('suite', 'inc'), /\(2 : nat\)/);
+});
+await check('list, status, public status, metadata', async () => {
+  matches(await on('list'), /suite\n.*token/s);
+  matches(await on('status', 'suite'), /Status: Running[^]*Module hash: 0x[0-9a-f]{64}[^]*Query stats/);
+  matches(await on('status', 'suite', '--public'), /Module hash/);
+  matches(await on('metadata', 'suite', 'candid:service'), /service/);
+});
+await check('settings: update, show, sync', async () => {
+  await on('settings', 'update', 'suite', '-f', '--freezing-threshold', '40d', '--memory-allocation', '1gib', '--compute-allocation', '1', '--wasm-memory-limit', '2gib',
+    '--wasm-memory-threshold', '100mib', '--log-memory-limit', '64kib', '--snapshot-visibility', 'public', '--status-visibility', 'public', '--reserved-cycles-limit', '6t',
+    '--add-controller', 'aaaaa-aa', '--add-environment-variable', 'A=b', '--set-log-viewer', '2vxsx-fae');
+  matches(await on('settings', 'show', 'suite'), /aaaaa-aa[^]*Compute allocation: 1\n[^]*1_073_741_824[^]*3_456_000[^]*6_000_000_000_000[^]*2_147_483_648[^]*104_857_600[^]*65_536[^]*2vxsx-fae[^]*Public[^]*A: b/);
+  await on('settings', 'update', 'suite', '-f', '--remove-controller', 'aaaaa-aa', '--compute-allocation', '0', '--memory-allocation', '0');
+  await on('settings', 'sync', 'suite');
+  matches(await on('settings', 'show', 'suite'), /Log visibility: Public/);
+});
+await check('logs: with trap, by index, as JSON', async () => {
+  await call('suite', 'log', '("a line")');
+  await rejects(call('suite', 'spawnNone'), /method/);
+  await rejects(call('suite', 'addChild', '(1)'), /no child/);
+  matches(await on('logs', 'suite'), /\[0\..*a line[^]*\[1\..*no child/);
+  matches(await on('logs', 'suite', '--since-index', '1'), /^\[1\./m);
+  matches(await on('logs', 'suite', '--json'), /"content"/);
+});
+await check('stop, refuse, start', async () => {
+  await on('stop', 'suite');
+  await rejects(call('suite', 'inc'), /IC0508|stopped/);
+  await on('start', 'suite');
+  matches(await call('suite', 'inc'), /\(3 : nat\)/);
+});
+await check('snapshots: create, list, download, restore, upload, delete', async () => {
+  const ids = async () => (await on('snapshot', 'list', 'suite', '--json')).match(/[0-9a-f]{36}/g) ?? [];
+  const restore = async (id) => { await on('stop', 'suite'); await on('snapshot', 'restore', 'suite', id); await on('start', 'suite'); };
+  await on('stop', 'suite');
+  await on('snapshot', 'create', 'suite');
+  await on('start', 'suite');
+  const [first] = await ids();
+  await on('snapshot', 'download', 'suite', first, '-o', saved);
+  holds(existsSync(`${saved}/metadata.json`) && existsSync(`${saved}/wasm_module.bin`), readdirSync(saved));
+  matches(await call('suite', 'inc'), /\(4 : nat\)/);
+  await restore(first);
+  matches(await call('suite', 'inc'), /\(4 : nat\)/);
+  await on('snapshot', 'upload', 'suite', '-i', saved);
+  await on('snapshot', 'delete', 'suite', first);
+  const [second] = await ids();
+  holds(second && second !== first, 'the uploaded snapshot is not listed');
+  await restore(second);
+  matches(await call('suite', 'inc'), /\(4 : nat\)/);
+});
+await check('a signed message, sent later', async () => {
+  const key = (await icp('network', 'status', 'dut')).match(/308182301d[0-9a-f]{256}/)[0];
+  const id = (await on('status', 'suite', '-i')).trim().split('\n').at(-1).match(/[a-z0-9-]{27}/)[0];
+  await icp('canister', 'call', id, 'inc', '()', '-n', flags.url, '-k', key, '--sign-only', `${flags.work}/signed.json`);
+  matches(await icp('message', 'send', `${flags.work}/signed.json`), /5 : nat|4449444c00017d05/);
+});
+await check('top-up', async () => {
+  const cycles = async () => BigInt((await on('status', 'token')).match(/Cycles: ([\d_]+)/)[1].replaceAll('_', ''));
+  const before = await cycles();
+  await on('top-up', 'token', '--amount', '3t');
+  holds(await cycles() > before + 2_900_000_000_000n, 'the cycles did not arrive');
+});
+await check('cycles transfer', () => icp('cycles', 'transfer', '1t', '2vxsx-fae', ...here));
+await check('create with cycles and settings, detached; link; delete', async () => {
+  const made = (await icp('canister', 'create', '--detached', '--quiet', '--cycles', '3t', '--freezing-threshold', '1d', '-n', flags.url, '-k', 'fetch')).trim();
+  matches(made, /^[a-z0-9-]{27}$/);
+  matches(await icp('canister', 'status', made, '-n', flags.url, '-k', 'fetch'), /Freezing threshold: 86_400/);
+  await icp('canister', 'stop', made, '-n', flags.url, '-k', 'fetch');
+  await icp('canister', 'delete', made, '--no-recover-cycles', '-n', flags.url, '-k', 'fetch');
+});
+await check('delete gives the cycles back', async () => {
+  await on('stop', 'token');
+  matches(await on('delete', 'token'), /Recovered \d+ cycles|[Dd]eleted/);
+  await rejects(on('status', 'token'), /./);
+});
+done('icp CLI');

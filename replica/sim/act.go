@@ -1,0 +1,75 @@
+package sim
+
+import "slices"
+
+// act lets one thing of the plan happen.
+func (w *world) act(a Act) {
+	w.log("%s", a.text())
+	for _, i := range a.Nodes {
+		p := w.peers[i]
+		switch a.Do {
+		case PowerCut:
+			p.crash(true)
+		case Kill:
+			p.crash(false)
+		case MidStep:
+			p.disk.cutIn = 1 + w.rng.IntN(4)
+		case Start:
+			p.start()
+		case SlowDown:
+			p.slow = max(a.N, 1)
+		case SetClock:
+			p.skew += a.By
+		case FillDisk:
+			p.disk.full.Store(true)
+		case FreeDisk:
+			p.disk.full.Store(false)
+			if p.node == nil {
+				p.start()
+			}
+		case Damage:
+			p.crash(false)
+			if err := p.disk.damage(w.rng); err != nil {
+				w.fail(err)
+			}
+		case Wipe:
+			p.crash(false)
+			p.disk.wipe()
+		}
+	}
+	switch a.Do {
+	case Cut:
+		others := a.To
+		if len(others) == 0 {
+			others = w.others(a.Nodes)
+		}
+		w.wire.block(a.Nodes, others)
+		w.wire.block(others, a.Nodes)
+	case Silence:
+		w.wire.block(a.Nodes, a.To)
+	case Heal:
+		w.wire.heal()
+	case Lose:
+		w.lost = a.N
+	}
+}
+
+func (w *world) others(than []int) (out []int) {
+	for i := range w.peers {
+		if !slices.Contains(than, i) {
+			out = append(out, i)
+		}
+	}
+	return out
+}
+
+// reached lets happen what waits for a height.
+func (w *world) reached() {
+	for i := 0; i < len(w.waiting); i++ {
+		if a := w.waiting[i]; a.Height <= w.truth.best {
+			w.waiting = slices.Delete(w.waiting, i, i+1)
+			i--
+			w.after(0, func() { w.act(a) })
+		}
+	}
+}

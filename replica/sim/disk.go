@@ -1,0 +1,160 @@
+package sim
+
+import (
+	"math/rand/v2"
+	"path"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"syscall"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+// disk of one node. It forgets in a power cut what was not synced.
+type disk struct {
+	w       *world
+	mem     *vfs.MemFS
+	full    *atomic.Bool
+	damaged bool // since it was new
+	cutIn   int  // the power is cut at that many writes from now; 0: not
+}
+
+func newDisk(w *world) *disk {
+	return &disk{w: w, mem: vfs.NewCrashableMem(), full: &atomic.Bool{}}
+}
+
+// fs is what a store opens.
+func (d *disk) fs() vfs.FS {
+	if d.w.Bug == SkippedSync {
+		return fullDisk{lyingDisk{d.mem}, d.full}
+	}
+	return fullDisk{d.mem, d.full}
+}
+
+// clone is the disk after a power cut.
+func (d *disk) clone() *vfs.MemFS { return d.mem.CrashClone(vfs.CrashCloneCfg{}) }
+
+// wipe replaces the disk.
+func (d *disk) wipe() { d.mem, d.damaged = vfs.NewCrashableMem(), false }
+
+// damage flips a byte in each file of the database that holds data.
+func (d *disk) damage(r *rand.Rand) error {
+	d.damaged = true
+	const dir = "state/db"
+	names, err := d.mem.List(dir)
+	if err != nil {
+		return err
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		if !strings.HasSuffix(name, ".log") && !strings.HasSuffix(name, ".sst") {
+			continue
+		}
+		if err := flip(d.mem, path.Join(dir, name), r); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// flip a byte somewhere in the first half of a file.
+func flip(fs vfs.FS, name string, r *rand.Rand) error {
+	info, err := fs.Stat(name)
+	if err != nil || info.Size() < 2 {
+		return err
+	}
+	f, err := fs.OpenReadWrite(name, vfs.WriteCategoryUnspecified)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	at, b := r.Int64N(info.Size()/2), []byte{0}
+	if _, err := f.ReadAt(b, at); err != nil {
+		return err
+	}
+	b[0] ^= 1 << r.IntN(8)
+	if _, err := f.WriteAt(b, at); err != nil {
+		return err
+	}
+	return f.Sync()
+}
+
+// fullDisk refuses to write once it is full.
+type fullDisk struct {
+	vfs.FS
+	full *atomic.Bool
+}
+
+func (d fullDisk) file(f vfs.File, err error) (vfs.File, error) {
+	if err != nil {
+		return nil, err
+	}
+	return fullFile{f, d.full}, nil
+}
+
+// Create fails on a full disk.
+func (d fullDisk) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) {
+	if d.full.Load() {
+		return nil, syscall.ENOSPC
+	}
+	return d.file(d.FS.Create(name, c))
+}
+
+// ReuseForWrite gives a file that can be full.
+func (d fullDisk) ReuseForWrite(oldname, newname string, c vfs.DiskWriteCategory) (vfs.File, error) {
+	return d.file(d.FS.ReuseForWrite(oldname, newname, c))
+}
+
+// OpenReadWrite gives a file that can be full.
+func (d fullDisk) OpenReadWrite(name string, c vfs.DiskWriteCategory, o ...vfs.OpenOption) (vfs.File, error) {
+	return d.file(d.FS.OpenReadWrite(name, c, o...))
+}
+
+// GetDiskUsage is what the store asks before it writes.
+func (d fullDisk) GetDiskUsage(string) (vfs.DiskUsage, error) {
+	if d.full.Load() {
+		return vfs.DiskUsage{TotalBytes: 1 << 30, UsedBytes: 1 << 30}, nil
+	}
+	return vfs.DiskUsage{AvailBytes: 1 << 30, TotalBytes: 1 << 30}, nil
+}
+
+type fullFile struct {
+	vfs.File
+	full *atomic.Bool
+}
+
+func (f fullFile) Write(p []byte) (int, error) {
+	if f.full.Load() {
+		return 0, syscall.ENOSPC
+	}
+	return f.File.Write(p)
+}
+
+func (f fullFile) WriteAt(p []byte, at int64) (int, error) {
+	if f.full.Load() {
+		return 0, syscall.ENOSPC
+	}
+	return f.File.WriteAt(p, at)
+}
+
+// lyingDisk says that it synced, and did not.
+type lyingDisk struct{ vfs.FS }
+
+// Create gives a file that lies.
+func (d lyingDisk) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) {
+	f, err := d.FS.Create(name, c)
+	return lyingFile{f}, err
+}
+
+// ReuseForWrite gives a file that lies.
+func (d lyingDisk) ReuseForWrite(oldname, newname string, c vfs.DiskWriteCategory) (vfs.File, error) {
+	f, err := d.FS.ReuseForWrite(oldname, newname, c)
+	return lyingFile{f}, err
+}
+
+type lyingFile struct{ vfs.File }
+
+func (lyingFile) Sync() error                  { return nil }
+func (lyingFile) SyncData() error              { return nil }
+func (lyingFile) SyncTo(n int64) (bool, error) { return true, nil }

@@ -1,0 +1,120 @@
+package sim
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"ashlar/replica/ic"
+	"ashlar/replica/messaging"
+	"ashlar/replica/node"
+	"ashlar/replica/state"
+)
+
+// The ledger's accounts are canisters without code; their balances are cycles.
+const (
+	accounts = 8
+	endowed  = 1_000_000
+)
+
+func account(n byte) ic.CanisterID { return ic.CanisterIDFromUint64(uint64(n % accounts)) }
+
+// ledger is a state machine that is fast: each call moves cycles from one
+// account to another, and is answered with the count of all calls before it.
+// Queries are not played: nothing asks.
+type ledger struct{ node.Machine }
+
+// Apply is deterministic.
+func (ledger) Apply(s *state.State, b *messaging.Batch) *state.State {
+	d := s.Draft()
+	d.Head.Height, d.Head.Time, d.Head.Registry = b.Height, max(b.Time, s.Time()), b.RegistryVersion
+	d.Forget(d.Head.Time)
+	if d.NumCanisters() == 0 {
+		for i := range byte(accounts) {
+			d.Put(&state.Canister{ID: account(i), Memory: &state.Memory{}, Record: state.Record{Run: state.Running, Cycles: ic.NewCycles(endowed), Created: b.Time, Charged: b.Time}})
+		}
+	}
+	for i := range b.Ingress {
+		transfer(d, &b.Ingress[i])
+	}
+	return d.Seal()
+}
+
+func transfer(d *state.Draft, msg *ic.Ingress) {
+	if d.Call(msg.ID) != nil {
+		return
+	}
+	d.Head.Updates++
+	from, amount := *d.Canister(msg.Canister), ic.NewCycles(uint64(binary.BigEndian.Uint32(msg.Arg[1:])))
+	if left, ok := from.Cycles.Sub(amount); ok {
+		from.Cycles = left
+		d.Put(&from)
+		to := *d.Canister(account(msg.Arg[0]))
+		to.Cycles = to.Cycles.Add(amount)
+		d.Put(&to)
+	}
+	d.SetCall(msg.ID, &state.Call{State: state.Replied, Reply: fmt.Appendf(nil, "%d", d.Head.Updates),
+		Sender: msg.Sender, Effective: msg.Effective, Expiry: msg.Expiry, Updated: d.Head.Time, Callee: msg.Canister})
+}
+
+// Inspect lets all calls pass.
+func (ledger) Inspect(*state.State, *ic.Ingress, ic.Time) *ic.UserError { return nil }
+
+// supply is all the cycles there are, wherever they are, and all that ever were burned.
+func supply(s *state.State) ic.Cycles {
+	sum := s.Head().Burned
+	s.Canisters(func(c *state.Canister) bool {
+		sum = sum.Add(c.Cycles).Add(c.Reserved)
+		c.Queue.Each(func(_ string, m *state.Message) bool {
+			sum = sum.Add(m.Cycles)
+			return true
+		})
+		c.Contexts.Each(func(_ string, x *state.CallContext) bool {
+			sum = sum.Add(x.Available)
+			return true
+		})
+		c.Callbacks.Each(func(_ string, x *state.Callback) bool {
+			sum = sum.Add(x.PaidRun).Add(x.PaidTransmit)
+			return true
+		})
+		return true
+	})
+	return sum
+}
+
+// A transfer on the wire: expiry, account, account, amount, nonce, user, and the
+// user's signature.
+const transferBytes = 8 + 1 + 1 + 4 + 8 + 1 + 16
+
+func transferCall(user byte, from, to byte, amount uint32, nonce uint64, expiry ic.Time) (*ic.Ingress, []byte) {
+	raw := binary.BigEndian.AppendUint64(nil, uint64(expiry))
+	raw = append(raw, from%accounts, to%accounts)
+	raw = binary.BigEndian.AppendUint32(raw, amount)
+	raw = binary.BigEndian.AppendUint64(raw, nonce)
+	raw = append(raw, user)
+	raw = append(raw, signature(raw)...)
+	msg, err := parseTransfer(raw)
+	if err != nil {
+		panic(err)
+	}
+	return msg, raw
+}
+
+// signature of a user: nodes can check it, and Byzantine ones do not make it.
+func signature(content []byte) []byte {
+	h := sha256.Sum256(append([]byte("user"), content...))
+	return h[:16]
+}
+
+func parseTransfer(raw []byte) (*ic.Ingress, error) {
+	if len(raw) != transferBytes {
+		return nil, fmt.Errorf("a transfer has %d bytes, not %d", transferBytes, len(raw))
+	}
+	content := raw[:transferBytes-16]
+	if string(signature(content)) != string(raw[len(content):]) {
+		return nil, errors.New("the user's signature does not match")
+	}
+	return &ic.Ingress{ID: sha256.Sum256(raw), Sender: ic.Principal(raw[22:23]), Canister: account(raw[8]), Effective: account(raw[8]),
+		Method: "transfer", Arg: raw[9:14], Expiry: ic.Time(binary.BigEndian.Uint64(raw)), Bytes: len(raw)}, nil
+}

@@ -1,0 +1,213 @@
+package sim
+
+import (
+	"slices"
+
+	"ashlar/replica/crypto/bls"
+	"ashlar/replica/ic"
+	"ashlar/replica/node"
+	"ashlar/replica/wire/block"
+)
+
+// maxMemory is how many old messages a liar keeps to repeat them.
+const maxMemory = 200
+
+// liar is a Byzantine node: the real node, of whose messages some are replaced,
+// and that says more than it should. It has the keys of its node and no others.
+type liar struct {
+	p      *peer
+	keys   node.Keys
+	lies   []Lie
+	memory [][]byte
+	calls  [][]byte // in blocks that it saw
+}
+
+func newLiar(p *peer, lies []Lie) *liar {
+	return &liar{p: p, keys: p.w.ids.keys[p.index], lies: lies}
+}
+
+func (l *liar) does(lie Lie) bool { return slices.Contains(l.lies, lie) && l.p.w.rng.IntN(2) == 0 }
+
+// send what the node wants to be sent, or something else.
+func (l *liar) send(data []byte) {
+	l.remember(data)
+	l.noise(data)
+	a, err := block.Decode(data)
+	if err != nil {
+		return
+	}
+	own := a.Signer == uint64(l.p.index)
+	switch {
+	case a.Kind == block.Proposal && own && l.does(Equivocate):
+		l.split(data, l.sign(l.otherBlock(a)).Encode())
+	case a.Kind == block.Proposal && own && l.does(BadPayload):
+		l.all(l.sign(l.badBlock(a)).Encode())
+	case a.Kind.IsShare() && own && l.does(Withhold):
+		l.some(data)
+	case a.Kind == block.CertificationShare && own && l.does(WrongState):
+		a.Hash[0] ^= 1
+		l.all(l.sign(a).Encode())
+	case a.Kind.IsShare() && own && l.does(BadShares):
+		a.Signature = slices.Clone(a.Signature)
+		a.Signature[l.p.w.rng.IntN(len(a.Signature))] ^= 4
+		l.split(a.Encode(), data)
+	case a.Kind == block.Certification && l.does(Relabel):
+		a.Height++
+		l.all(a.Encode())
+	case !a.Kind.IsShare() && a.Kind != block.Proposal && l.does(FalseAnswers):
+		l.all(l.forge(a).Encode())
+	default:
+		l.all(data)
+	}
+}
+
+// hear what others say.
+func (l *liar) hear(data []byte) {
+	l.remember(data)
+	a, err := block.Decode(data)
+	if err != nil {
+		return
+	}
+	if a.Kind == block.Proposal {
+		for _, raw := range a.Block.Ingress {
+			if len(l.calls) < maxMemory {
+				l.calls = append(l.calls, raw)
+			}
+		}
+		if l.does(VoteAll) {
+			for _, k := range []block.Kind{block.NotarizationShare, block.FinalizationShare} {
+				l.some(l.sign(&block.Artifact{Kind: k, Height: a.Height, Hash: a.Hash}).Encode())
+			}
+		}
+	}
+}
+
+// noise is what has nothing to do with what is sent.
+func (l *liar) noise(data []byte) {
+	r := l.p.w.rng
+	if l.does(Replay) && len(l.memory) > 0 {
+		l.some(l.memory[r.IntN(len(l.memory))])
+	}
+	if l.does(Garbage) {
+		bad := slices.Clone(data)
+		switch r.IntN(3) {
+		case 0:
+			bad = bad[:r.IntN(len(bad))]
+		case 1:
+			bad[r.IntN(len(bad))] ^= 1 << r.IntN(8)
+			if a, err := block.Decode(bad); err == nil && a.Kind == block.Certification {
+				return // Relabel does that
+			}
+		default:
+			bad = make([]byte, r.IntN(100))
+			for i := range bad {
+				bad[i] = byte(r.Uint32())
+			}
+		}
+		l.some(bad)
+	}
+}
+
+// otherBlock is a second valid block for the same place.
+func (l *liar) otherBlock(a *block.Artifact) *block.Artifact {
+	b := *a.Block
+	b.Time++
+	if len(b.Ingress) > 0 && l.p.w.rng.IntN(2) == 0 {
+		b.Ingress = b.Ingress[1:]
+	}
+	return &block.Artifact{Kind: block.Proposal, Height: a.Height, Block: &b}
+}
+
+// badBlock has one thing wrong.
+func (l *liar) badBlock(a *block.Artifact) *block.Artifact {
+	b, r := *a.Block, l.p.w.rng
+	b.Ingress = slices.Clone(b.Ingress)
+	switch r.IntN(9) {
+	case 0: // a call that nobody signed
+		_, raw := transferCall(0, 1, 2, 1000, r.Uint64(), b.Time+60e9)
+		raw[len(raw)-1] ^= 1
+		b.Ingress = append(b.Ingress, append([]byte{0}, raw...))
+	case 1: // one from an earlier block
+		if len(l.calls) > 0 {
+			b.Ingress = append(b.Ingress, l.calls[r.IntN(len(l.calls))])
+		}
+	case 2: // the same twice
+		b.Ingress = append(b.Ingress, b.Ingress...)
+	case 3:
+		b.Ingress = append(b.Ingress, []byte{200, 1, 2})
+	case 4:
+		b.Time -= ic.Time(r.Uint64N(1e9))
+	case 5:
+		b.Time += ic.Time(r.Uint64N(3600e9))
+	case 6:
+		b.Registry++
+	case 7:
+		b.Certified = b.Height + 5
+	case 8:
+		b.Rank = r.Uint64N(5)
+	}
+	return &block.Artifact{Kind: block.Proposal, Height: a.Height, Block: &b}
+}
+
+// sign as this node.
+func (l *liar) sign(a *block.Artifact) *block.Artifact {
+	a.Signer = uint64(l.p.index)
+	if a.Kind == block.Proposal {
+		a.Height, a.Hash = a.Block.Height, a.Block.Hash()
+	}
+	message := a.Message(l.p.w.ids.subnetID(), block.Hash{})
+	switch a.Kind {
+	case block.BeaconShare, block.TapeShare:
+		a.Signature = l.keys.RandomShare(message)
+	case block.CertificationShare:
+		a.Signature = l.keys.StateShare(message)
+	default:
+		a.Signature = l.keys.Vote(message)
+	}
+	return a
+}
+
+// forge an aggregate for which there are no signatures.
+func (l *liar) forge(a *block.Artifact) *block.Artifact {
+	f, r := *a, l.p.w.rng
+	f.Hash[r.IntN(32)] ^= 1
+	if len(a.Votes) > 0 {
+		f.Votes = slices.Clone(a.Votes)
+		message := f.Message(l.p.w.ids.subnetID(), block.Hash{})
+		for i := range f.Votes {
+			f.Votes[i].Signature = l.keys.Vote(message)
+		}
+		return &f
+	}
+	f.Signature = make([]byte, bls.SignatureBytes)
+	f.Signature[0] = 0x80
+	return &f
+}
+
+func (l *liar) remember(data []byte) {
+	if !slices.Contains(l.lies, Replay) {
+		return
+	}
+	if len(l.memory) < maxMemory {
+		l.memory = append(l.memory, data)
+	} else {
+		l.memory[l.p.w.rng.IntN(maxMemory)] = data
+	}
+}
+
+func (l *liar) all(data []byte) { l.p.w.wire.broadcast(l.p, data) }
+
+// some nodes get it.
+func (l *liar) some(data []byte) { l.split(data, nil) }
+
+// split sends one thing to some and another to the rest.
+func (l *liar) split(a, b []byte) {
+	for i := range l.p.w.peers {
+		if i == l.p.index {
+			continue
+		}
+		if data := [][]byte{a, b}[l.p.w.rng.IntN(2)]; data != nil {
+			l.p.w.wire.post(l.p, i, data)
+		}
+	}
+}

@@ -1,0 +1,331 @@
+package sim
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"ashlar/replica/consensus"
+	"ashlar/replica/ic"
+	"ashlar/replica/ingress"
+	"ashlar/replica/node"
+	"ashlar/replica/state"
+	"ashlar/replica/store"
+	"ashlar/replica/wire/block"
+)
+
+// What the steps of a node take on a machine that is not slow.
+const (
+	stepLow, stepHigh = 20 * time.Microsecond, 300 * time.Microsecond
+	execLow, execHigh = 50 * time.Microsecond, 2 * time.Millisecond
+	saveLow, saveHigh = time.Millisecond, 50 * time.Millisecond
+)
+
+// maxInbox is how many messages a node may have before its peers wait: it drops
+// what is beyond its own bound, and the network must not lose what it promised.
+const maxInbox = 500
+
+// peer is one node with its machine: what is left when the node is down.
+type peer struct {
+	w     *world
+	index int
+	disk  *disk
+	skew  time.Duration
+	slow  int
+
+	life    int // starts so far
+	store   *store.Store
+	node    *node.Node // nil: down
+	refused error      // why it stopped, or does not start
+
+	stepping, executing, saving bool          // planned
+	free                        time.Duration // when the present step ends
+	wake                        time.Duration
+	inbox                       int // messages since the last step
+
+	shown ic.Height // the latest certified height that readers saw
+	view  *node.View
+	said  *sayings
+	liar  *liar
+}
+
+func newPeer(w *world, index int) *peer {
+	p := &peer{w: w, index: index, disk: newDisk(w), skew: w.Skew[index], slow: max(w.Slow[index], 1), said: newSayings()}
+	if lies := w.Lies[index]; len(lies) > 0 {
+		p.liar = newLiar(p, lies)
+	}
+	return p
+}
+
+func (p *peer) byzantine() bool { return p.liar != nil }
+
+// Now is the node's clock.
+func (p *peer) Now() ic.Time { return genesis + ic.Time(p.w.now+p.skew) }
+
+// Broadcast is the node's way to its peers.
+func (p *peer) Broadcast(_ ic.Height, data []byte) {
+	if !p.byzantine() {
+		p.w.fail(p.said.check(p, data))
+		p.w.wire.broadcast(p, data)
+		return
+	}
+	p.liar.send(data)
+}
+
+// Purge withdraws what peers need no more.
+func (p *peer) Purge(below ic.Height) { p.w.wire.purge(p, below) }
+
+// Gossip offers a user's call to the peers that it reaches at once.
+func (p *peer) Gossip(call []byte) { p.w.wire.gossip(p, call) }
+
+// Ask a peer; a question or answer may get lost, which the asker notices.
+func (p *peer) Ask(to ic.NodeID, id uint64, request []byte) { p.w.wire.ask(p, to, id, request) }
+
+// start the node on what its disk has.
+func (p *peer) start() {
+	if p.node != nil {
+		return
+	}
+	p.life++
+	p.refused, p.inbox, p.free, p.wake = nil, 0, p.w.now, 0
+	p.stepping, p.executing, p.saving = false, false, false
+	if err := p.open(); err != nil {
+		p.refused = err
+		p.w.log("node %d does not start: %v", p.index, err)
+		p.w.fail(p.excuse(err))
+		return
+	}
+	p.w.log("node %d starts", p.index)
+	p.w.wire.connect(p)
+	p.plan()
+}
+
+func (p *peer) open() (err error) {
+	if p.store, err = store.Open("state", store.Options{FS: p.disk.fs()}); err != nil {
+		return err
+	}
+	if p.node, err = node.New(p.config()); err != nil {
+		p.node = nil
+		p.shut()
+	}
+	return err
+}
+
+func (p *peer) config() node.Config {
+	ids := p.w.ids
+	subnet := state.Subnet{ID: ids.subnetID(), Type: "application", PublicKey: ids.group.Key.DER(), RootKey: ids.group.Key.DER(),
+		Ranges: []ic.CanisterRange{{First: ic.CanisterIDFromUint64(0), Last: ic.CanisterIDFromUint64(1 << 20)}}}
+	for i, m := range ids.public {
+		subnet.Nodes = append(subnet.Nodes, state.Node{ID: m.Node, PublicKey: ids.der[i]})
+	}
+	cfg := node.Config{Subnet: subnet, Members: ids.public, Group: ids.group, Registry: 1, Genesis: genesis,
+		Keys: ids.keys[p.index], Scheme: ids.scheme, Machine: p.w.truth.machine(p), Store: &guarded{Store: p.store, p: p}, Net: p, Clock: p,
+		Pace: consensus.DefaultPace, Limits: ingress.Limits{Messages: 200, Bytes: 1 << 20, SenderMessages: 100, SenderBytes: 1 << 20}, Parse: p.w.users.parse, Check: p.w.users.check}
+	p.w.Bug.plant(p, &cfg)
+	return cfg
+}
+
+// plan what the node has to do next.
+func (p *peer) plan() {
+	if p.node == nil {
+		return
+	}
+	p.planStep(max(p.w.now, p.free))
+	p.planExec()
+	p.planSave()
+}
+
+func (p *peer) planStep(t time.Duration) {
+	if !p.stepping && p.node != nil {
+		p.stepping = true
+		life := p.life
+		p.w.at(max(t, p.free), func() {
+			if p.life == life && p.node != nil {
+				p.step()
+			}
+		})
+	}
+}
+
+func (p *peer) planExec() {
+	if p.executing || p.node.Metrics().Batches == 0 {
+		return
+	}
+	p.executing = true
+	life := p.life
+	p.w.after(p.takes(execLow, execHigh), func() {
+		if p.life != life || p.node == nil {
+			return
+		}
+		p.executing = false
+		if p.node.Execute() {
+			p.w.note('x', p.index, 0, 0)
+			p.plan()
+		}
+	})
+}
+
+func (p *peer) planSave() {
+	if v := p.node.View(); p.saving || v == nil || v.Height <= p.node.Metrics().Saved && v.Height > 0 {
+		return
+	}
+	p.saving = true
+	life := p.life
+	p.w.after(p.takes(saveLow, saveHigh), func() {
+		if p.life != life || p.node == nil {
+			return
+		}
+		p.saving = false
+		saved, err := p.node.Save()
+		p.w.note('s', p.index, 0, uint64(p.node.Metrics().Saved))
+		if err != nil {
+			p.stop(err)
+		} else if saved {
+			p.plan()
+		}
+	})
+}
+
+func (p *peer) takes(low, high time.Duration) time.Duration {
+	return p.w.span(low, high) * time.Duration(p.slow)
+}
+
+func (p *peer) step() {
+	p.stepping, p.inbox = false, 0
+	p.free = p.w.now + p.takes(stepLow, stepHigh)
+	err := p.node.Step()
+	p.w.note('t', p.index, 0, uint64(p.free))
+	switch {
+	case errors.Is(err, errPower):
+		p.crash(true)
+		return
+	case err != nil:
+		p.stop(err)
+		return
+	}
+	p.said.stepped(p.w.ids)
+	p.look()
+	p.planExec()
+	p.planSave()
+	p.planWake()
+}
+
+// planWake plans the step that consensus wants by itself.
+func (p *peer) planWake() {
+	at := p.node.WakeAt()
+	if at == 0 {
+		return
+	}
+	t := max(time.Duration(at-genesis)-p.skew, p.free)
+	if p.wake > p.w.now && p.wake <= t {
+		return // an earlier one asks again
+	}
+	p.wake = t
+	life := p.life
+	p.w.at(t, func() {
+		if p.life == life && p.node != nil && p.wake == t {
+			p.wake = 0
+			p.planStep(p.w.now)
+		}
+	})
+}
+
+// look at what readers see.
+func (p *peer) look() {
+	v := p.node.View()
+	if v == nil || v == p.view {
+		return
+	}
+	if !p.byzantine() {
+		p.w.fail(p.w.truth.see(p, v))
+	}
+	p.view, p.shown = v, v.Height
+	p.w.note('v', p.index, 0, uint64(v.Height))
+}
+
+// stop is the end of a node by itself; its database may not be fit to be closed.
+func (p *peer) stop(err error) {
+	p.refused = err
+	p.w.log("node %d stops: %v", p.index, err)
+	after := p.disk.clone()
+	p.down()
+	p.disk.mem = after
+	p.w.fail(p.excuse(err))
+}
+
+// excuse tells whether an honest node had a reason to stop; nil: it had.
+func (p *peer) excuse(err error) error {
+	if p.byzantine() || p.disk.full.Load() || p.disk.damaged {
+		return nil
+	}
+	return violated("node %d stopped: %v", p.index, err)
+}
+
+// crash: a power cut loses what was not synced, a killed process nothing.
+func (p *peer) crash(power bool) {
+	if p.node == nil {
+		return
+	}
+	p.w.crashes++
+	if power {
+		p.w.log("power cut at node %d", p.index)
+		after := p.disk.clone()
+		p.down()
+		p.disk.mem = after
+	} else {
+		p.w.log("node %d is killed", p.index)
+		p.down()
+	}
+}
+
+func (p *peer) down() {
+	p.node, p.view = nil, nil
+	p.life++
+	p.said.told = nil
+	p.w.wire.disconnect(p)
+	p.shut()
+}
+
+func (p *peer) shut() {
+	if p.store != nil {
+		if p.store.Close() != nil { // the database is stuck and holds its lock, as long as the process lives
+			p.disk.mem = p.disk.clone()
+		}
+		p.store = nil
+	}
+}
+
+func (p *peer) status() string {
+	if p.node == nil {
+		return fmt.Sprintf("down, %v", p.refused)
+	}
+	m := p.node.Metrics()
+	return fmt.Sprintf("certified %d, saved %d, %d batches wait, %d calls in the pool, %d artifacts refused; %s", p.shown, m.Saved, m.Batches, m.Pool, m.Invalid, p.node.Describe())
+}
+
+// errPower ends a step in its middle.
+var errPower = errors.New("the power was cut")
+
+// guarded is the node's store, with power cuts in the middle of a step.
+type guarded struct {
+	*store.Store
+	p     *peer
+	cutIn int // that many writes from now; 0: none
+}
+
+// Persist may be cut before or after the write.
+func (g *guarded) Persist(artifacts []*block.Artifact, sync bool) error {
+	if g.p.disk.cutIn == 0 {
+		return g.Store.Persist(artifacts, sync)
+	}
+	g.p.disk.cutIn--
+	if g.p.disk.cutIn > 0 {
+		return g.Store.Persist(artifacts, sync)
+	}
+	if g.p.w.rng.IntN(2) == 0 {
+		if err := g.Store.Persist(artifacts, sync); err != nil {
+			return err
+		}
+	}
+	return errPower
+}

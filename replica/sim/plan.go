@@ -1,0 +1,182 @@
+package sim
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"ashlar/replica/ic"
+)
+
+// MaxNodes of a simulated subnet: the largest ones have 40.
+const MaxNodes = 40
+
+// Plan is all that a run depends on. A story (see story.go) is a Plan as text.
+type Plan struct {
+	Title     string
+	Nodes     int
+	Seed      uint64 // of all that the plan leaves open
+	Real      bool   // signatures: Ed25519 and BLS, not hashes
+	Canisters bool   // state machine: the real one, not the ledger
+
+	Delay, Jitter time.Duration // of a message: Delay and up to Jitter more
+	Lost, Twice   int           // percent of messages that are lost once, that come twice
+	Calls         float64       // a second, by users
+	Run           time.Duration // how long things happen, before all is repaired
+	Within        time.Duration // in which the subnet has to recover then
+
+	Skew map[int]time.Duration // of nodes' clocks
+	Slow map[int]int           // by how much nodes are slower
+	Lies map[int][]Lie         // of Byzantine nodes
+	Bug  Bug                   // planted in all honest nodes
+
+	Acts    []Act
+	Expects []Expect // at the end, besides that all goes on
+	Skip    string   // why this story is not true yet
+}
+
+// Act is one thing that happens.
+type Act struct {
+	At     time.Duration
+	Height ic.Height // if not 0: when this is certified somewhere, instead of At
+	Do     Verb
+	Nodes  []int
+	To     []int         // of a cut between two groups; empty: all others
+	By     time.Duration // of a clock; of a disk: how long
+	N      int           // percent, or how many times slower
+}
+
+// Verb of an Act.
+type Verb string
+
+// The verbs, as stories write them.
+const (
+	PowerCut Verb = "power cut at" // what was not synced is lost
+	Kill     Verb = "kill"         // nothing is lost
+	MidStep  Verb = "power cut in the middle of a step of"
+	Start    Verb = "start"
+	Cut      Verb = "cut"     // NODES from TO, both ways
+	Silence  Verb = "silence" // NODES to TO, one way
+	Heal     Verb = "heal"    // all cuts
+	Lose     Verb = "lose"    // N percent of messages
+	SlowDown Verb = "slow"    // NODES N times
+	SetClock Verb = "move the clock of"
+	FillDisk Verb = "fill the disk of"
+	FreeDisk Verb = "free the disk of"
+	Damage   Verb = "damage the disk of"
+	Wipe     Verb = "wipe the disk of"
+)
+
+// Lie is what a Byzantine node does.
+type Lie string
+
+// The lies.
+const (
+	Equivocate   Lie = "equivocates"      // two blocks, each to some
+	VoteAll      Lie = "votes for all"    // notarizes and finalizes whatever it sees
+	Withhold     Lie = "withholds shares" // of a random kind, from some
+	BadShares    Lie = "sends bad shares" // signatures that do not match
+	BadPayload   Lie = "makes bad blocks" // forged, repeated, expired calls; false context
+	WrongState   Lie = "certifies a wrong state"
+	Garbage      Lie = "sends garbage" // bytes of no meaning, and cut or changed messages
+	Replay       Lie = "repeats old messages"
+	FalseAnswers Lie = "signs falsely" // aggregates without a quorum behind them
+	Relabel      Lie = "gives certificates other heights"
+)
+
+// Lies are all of them.
+var Lies = []Lie{Equivocate, VoteAll, Withhold, BadShares, BadPayload, WrongState, Garbage, Replay, FalseAnswers, Relabel}
+
+// played are the lies that seeds tell. The others are known to do harm: each has
+// a story in testdata that is skipped, and says why.
+var played = []Lie{VoteAll, Withhold, BadShares, BadPayload, WrongState, Garbage, Replay, FalseAnswers}
+
+// Expect is something that has to be true at the end.
+type Expect struct {
+	What   string // stuck, height, stopped, violation
+	Height ic.Height
+	Node   int
+	Text   string // part of the violation, or of why the node stopped
+}
+
+// FromSeed makes the plan of a seed: which faults strike, whom and when.
+func FromSeed(seed uint64, nodes int) *Plan {
+	r := rand.New(rand.NewPCG(seed, uint64(nodes)))
+	p := &Plan{Title: fmt.Sprintf("seed %d of %d nodes", seed, nodes), Nodes: nodes, Seed: seed, Within: time.Duration(30+10*nodes) * time.Second,
+		Run: between(r, 2*time.Second, 8*time.Second), Calls: float64(2 + r.IntN(40)),
+		Delay: between(r, 0, 20*time.Millisecond), Jitter: between(r, time.Millisecond, 60*time.Millisecond),
+		Skew: map[int]time.Duration{}, Slow: map[int]int{}, Lies: map[int][]Lie{}}
+	if r.IntN(3) == 0 {
+		p.Lost, p.Twice = r.IntN(20), r.IntN(20)
+	}
+	for i := range nodes {
+		if r.IntN(3) == 0 {
+			p.Skew[i] = between(r, -2*time.Second, 2*time.Second)
+		}
+		if r.IntN(6) == 0 {
+			p.Slow[i] = 2 + r.IntN(20)
+		}
+	}
+	if r.IntN(2) == 0 {
+		for _, i := range r.Perm(nodes)[:r.IntN((nodes-1)/3+1)] {
+			for range 1 + r.IntN(3) {
+				if l := played[r.IntN(len(played))]; !slices.Contains(p.Lies[i], l) {
+					p.Lies[i] = append(p.Lies[i], l)
+				}
+			}
+		}
+	}
+	for range r.IntN(8) {
+		p.fault(r)
+	}
+	slices.SortStableFunc(p.Acts, func(a, b Act) int { return int(a.At - b.At) })
+	return p
+}
+
+// fault adds one thing that goes wrong and, mostly, when it is right again.
+func (p *Plan) fault(r *rand.Rand) {
+	at := between(r, 0, p.Run).Round(time.Millisecond)
+	later := at + between(r, 10*time.Millisecond, p.Run/2).Round(time.Millisecond)
+	some := r.Perm(p.Nodes)[:1+r.IntN((p.Nodes+2)/3)]
+	slices.Sort(some)
+	both := func(bad, good Act) {
+		bad.At, good.At = at, later
+		p.Acts = append(p.Acts, bad, good)
+	}
+	switch k := r.IntN(20); {
+	case k < 5:
+		both(Act{Do: PowerCut, Nodes: some}, Act{Do: Start, Nodes: some})
+	case k < 8:
+		both(Act{Do: MidStep, Nodes: some}, Act{Do: Start, Nodes: some})
+	case k < 10:
+		both(Act{Do: Kill, Nodes: some}, Act{Do: Start, Nodes: some})
+	case k < 11: // everybody at once
+		all := make([]int, p.Nodes)
+		for i := range all {
+			all[i] = i
+		}
+		both(Act{Do: PowerCut, Nodes: all}, Act{Do: Start, Nodes: all})
+	case k < 14 && p.Nodes > 1:
+		both(Act{Do: Cut, Nodes: some}, Act{Do: Heal})
+	case k < 16 && p.Nodes > 1:
+		to := r.Perm(p.Nodes)[:1+r.IntN(p.Nodes-1)]
+		slices.Sort(to)
+		both(Act{Do: Silence, Nodes: some, To: to}, Act{Do: Heal})
+	case k < 17:
+		both(Act{Do: Lose, N: 20 + r.IntN(60)}, Act{Do: Lose, N: p.Lost})
+	case k < 18:
+		both(Act{Do: SlowDown, Nodes: some, N: 5 + r.IntN(100)}, Act{Do: SlowDown, Nodes: some, N: 1})
+	case k < 19:
+		p.Acts = append(p.Acts, Act{At: at, Do: SetClock, Nodes: some[:1], By: between(r, -time.Second, 5*time.Second)})
+	default:
+		both(Act{Do: FillDisk, Nodes: some[:1]}, Act{Do: FreeDisk, Nodes: some[:1]})
+	}
+}
+
+func between(r *rand.Rand, low, high time.Duration) time.Duration {
+	if high <= low {
+		return low
+	}
+	return (low + time.Duration(r.Int64N(int64(high-low)))).Round(100 * time.Microsecond)
+}

@@ -1,0 +1,100 @@
+package sim
+
+import (
+	"slices"
+
+	"ashlar/replica/ic"
+	"ashlar/replica/wire/block"
+)
+
+// sayings are what an honest node has signed and sent, over all its lives, and
+// what it was told: it must not contradict itself.
+type sayings struct {
+	block     map[ic.Height]block.Hash
+	notarized map[ic.Height][]block.Hash
+	final     map[ic.Height]block.Hash
+	makers    map[block.Hash]uint64
+	blocks    map[maker]block.Hash // the first of each maker and height
+	two       map[maker]bool       // those of which the node knows two
+	told      []*block.Artifact    // since the last step
+}
+
+type maker struct {
+	height ic.Height
+	signer uint64
+}
+
+func newSayings() *sayings {
+	return &sayings{block: map[ic.Height]block.Hash{}, notarized: map[ic.Height][]block.Hash{}, final: map[ic.Height]block.Hash{},
+		makers: map[block.Hash]uint64{}, blocks: map[maker]block.Hash{}, two: map[maker]bool{}}
+}
+
+// check what the node is about to send.
+func (s *sayings) check(p *peer, data []byte) error {
+	a, err := block.Decode(data)
+	if err != nil {
+		return violated("node %d sends what nobody can read: %v", p.index, err)
+	}
+	if a.Signer != uint64(p.index) || a.Kind != block.Proposal && !a.Kind.IsShare() {
+		return nil
+	}
+	h := a.Height
+	switch a.Kind {
+	case block.Proposal:
+		if old, ok := s.block[h]; ok && old != a.Hash {
+			return violated("node %d made two blocks of height %d", p.index, h)
+		}
+		s.block[h] = a.Hash
+		s.makers[a.Hash] = a.Signer
+	case block.NotarizationShare:
+		if slices.Contains(s.notarized[h], a.Hash) {
+			return nil // said before, and again after a restart
+		}
+		s.notarized[h] = append(s.notarized[h], a.Hash)
+		if by, known := s.makers[a.Hash]; known && s.two[maker{h, by}] {
+			return violated("node %d voted for a block of height %d, whose maker it knew to have made two", p.index, h)
+		}
+	case block.FinalizationShare:
+		if old, ok := s.final[h]; ok && old != a.Hash {
+			return violated("node %d voted for two final blocks of height %d", p.index, h)
+		}
+		s.final[h] = a.Hash
+	}
+	if final, ok := s.final[h]; ok {
+		for _, other := range s.notarized[h] {
+			if other != final {
+				return violated("node %d voted for a final block of height %d, and for another one", p.index, h)
+			}
+		}
+	}
+	return nil
+}
+
+// hear a message that is on its way into the node, and tells whether it is a
+// further block of a maker.
+func (s *sayings) hear(data []byte) (further bool) {
+	a, err := block.Decode(data)
+	if err != nil || a.Kind != block.Proposal {
+		return false
+	}
+	s.told = append(s.told, a)
+	first, ok := s.blocks[maker{a.Height, a.Signer}]
+	return ok && first != a.Hash
+}
+
+// stepped: the node knows now what it was told.
+func (s *sayings) stepped(ids *identities) {
+	for _, a := range s.told {
+		m := maker{a.Height, a.Signer}
+		if a.Signer >= uint64(len(ids.public)) || ids.scheme.Vote(ids.public[a.Signer].Key, a.Message(ids.subnetID(), block.Hash{}), a.Signature) != nil {
+			continue
+		}
+		s.makers[a.Hash] = a.Signer
+		if first, ok := s.blocks[m]; !ok {
+			s.blocks[m] = a.Hash
+		} else if first != a.Hash {
+			s.two[m] = true
+		}
+	}
+	s.told = s.told[:0]
+}

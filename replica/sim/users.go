@@ -1,0 +1,138 @@
+package sim
+
+import (
+	"context"
+	"time"
+
+	"ashlar/replica/ic"
+	"ashlar/replica/node"
+	"ashlar/replica/state"
+)
+
+// users send calls and read answers at any node.
+type users struct {
+	w     *world
+	nonce uint64
+	sent  map[ic.RequestID]bool
+	open  []*request // sent and not answered
+	old   []*request // the last ones, to be sent again
+	ended bool
+}
+
+// request is a call as its user knows it.
+type request struct {
+	msg *ic.Ingress
+	raw []byte
+	// at took it in this life, and owes an answer as long as it lives; nil: nobody.
+	at   *peer
+	life int
+}
+
+func newUsers(w *world) *users { return &users{w: w, sent: map[ic.RequestID]bool{}} }
+
+func (u *users) begin() {
+	if u.w.Calls > 0 {
+		u.next()
+	}
+}
+
+func (u *users) next() {
+	pause := time.Duration(u.w.rng.ExpFloat64() / u.w.Calls * float64(time.Second))
+	u.w.after(min(pause, time.Minute), func() {
+		if u.ended {
+			return
+		}
+		u.call()
+		u.next()
+	})
+}
+
+// call sends a new call, or an old one again.
+func (u *users) call() {
+	p := u.w.peers[u.w.rng.IntN(len(u.w.peers))]
+	if n := len(u.old); n > 0 && u.w.rng.IntN(5) == 0 {
+		u.submit(p, u.old[u.w.rng.IntN(n)])
+		return
+	}
+	u.submit(p, u.request(5*time.Second+u.w.span(0, 5*time.Minute-5*time.Second)))
+}
+
+func (u *users) request(ttl time.Duration) *request {
+	u.nonce++
+	r := &request{}
+	rng := u.w.rng
+	r.msg, r.raw = transferCall(byte(rng.IntN(3)), byte(rng.IntN(accounts)), byte(rng.IntN(accounts)), uint32(rng.IntN(endowed/20)), u.nonce, genesis+ic.Time(u.w.now+ttl))
+	return r
+}
+
+func (u *users) submit(p *peer, r *request) {
+	if p.node == nil {
+		return
+	}
+	if !u.sent[r.msg.ID] {
+		u.sent[r.msg.ID] = true
+		u.open = append(u.open, r)
+		if u.old = append(u.old, r); len(u.old) > 10 {
+			u.old = u.old[1:]
+		}
+	}
+	msg := *r.msg
+	err := p.node.Submit(context.Background(), r.raw, &msg)
+	u.w.log("call %x to node %d: %v", r.msg.ID[:4], p.index, err)
+	if err == nil {
+		if !p.byzantine() {
+			r.at, r.life = p, p.life
+		}
+		p.planStep(u.w.now)
+	}
+}
+
+// ask for the answers to open calls.
+func (u *users) ask(v *node.View, answered func(ic.RequestID, *state.Call)) {
+	left := u.open[:0]
+	for _, r := range u.open {
+		if c := v.State.Status(r.msg.ID); c != nil && c.State.Terminal() {
+			answered(r.msg.ID, c)
+		} else if r.msg.Expiry > v.Time {
+			left = append(left, r)
+		}
+	}
+	clear(u.open[len(left):])
+	u.open = left
+}
+
+// finish sends a last call to each node that runs; all are to be answered.
+func (u *users) finish() {
+	u.ended = true
+	for _, p := range u.w.peers {
+		if p.node != nil && !p.byzantine() && p.view != nil {
+			u.submit(p, u.request(u.w.Within+time.Minute))
+		}
+	}
+}
+
+// served tells whether all calls are answered that a node owes an answer to.
+func (u *users) served() bool {
+	soon := genesis + ic.Time(u.w.now+u.w.Within)
+	for _, r := range u.open {
+		if r.at != nil && r.at.node != nil && r.at.life == r.life && r.msg.Expiry > soon {
+			return false
+		}
+	}
+	return true
+}
+
+func (u *users) machine(*peer) node.Machine { return ledger{} }
+
+func (u *users) parse(raw []byte) (*ic.Ingress, error) { return parseTransfer(raw) }
+
+// check: nobody forges calls here.
+func (u *users) check(*ic.Ingress, []byte, ic.Time) error { return nil }
+
+// conserved: cycles are neither made nor lost.
+func (u *users) conserved(_, next *state.State, now ic.Cycles) error {
+	if want := ic.NewCycles(accounts * endowed); now != want {
+		return violated("height %d has %s cycles in all, there were %s", next.Height(), now, want)
+	}
+	return nil
+}
