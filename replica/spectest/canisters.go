@@ -133,16 +133,27 @@ func (n *net) metadataOf(id ic.CanisterID) {
 	}
 }
 
+// later makes a call beside the test; the answer is waited for by what it returns.
+func (n *net) later(id, canister ic.CanisterID, method string, arg []byte) func() ([]byte, error) {
+	type answer struct {
+		data []byte
+		err  error
+	}
+	done := make(chan answer, 1)
+	go func() {
+		data, err := n.agent.CallAt(n.ctx, id, canister, method, arg)
+		done <- answer{data, err}
+	}()
+	return func() ([]byte, error) { a := <-done; return a.data, a.err }
+}
+
 // held installs a canister that keeps a call open until told, and calls it.
-func (n *net) held() (id, other ic.CanisterID, sent *agent.Sent) {
+func (n *net) held() (id, other ic.CanisterID, wait func() ([]byte, error)) {
 	n.Helper()
 	id, other = n.scripted(script.Options{}), n.scripted(script.Options{})
-	sent, err := n.agent.Submit(n.ctx, id, id, "do", callback(other, "do", endless(other), program().Reply([]byte("released")), script.Outcome(), nil))
-	if err != nil {
-		n.Fatal(err)
-	}
+	wait = n.later(id, id, "do", callback(other, "do", endless(other), program().Reply([]byte("released")), script.Outcome(), nil))
 	n.becomes(other, 0x8000, 1, "the callee") // its program was set
-	return id, other, sent
+	return id, other, wait
 }
 
 func (n *net) release(other ic.CanisterID) {
@@ -153,11 +164,8 @@ func (n *net) release(other ic.CanisterID) {
 
 // stopping: a canister with open calls stops when they have ended.
 func (n *net) stopping() {
-	id, other, sent := n.held()
-	stop, err := n.agent.Submit(n.ctx, id, ic.CanisterID{Principal: ic.Management}, "stop_canister", candid.Marshal(idArg{id}))
-	if err != nil {
-		n.Fatal(err)
-	}
+	id, other, wait := n.held()
+	stop := n.later(id, ic.CanisterID{Principal: ic.Management}, "stop_canister", candid.Marshal(idArg{id}))
 	for s := ""; s != "stopping"; {
 		st, err := n.ic.StatusOf(n.ctx, id)
 		if err != nil {
@@ -167,24 +175,21 @@ func (n *net) stopping() {
 			n.Fatal("a canister with an open call stopped")
 		}
 	}
-	_, err = n.do(id, replied)
+	_, err := n.do(id, replied)
 	n.rejected("a call while stopping", err, ic.CanisterError, "IC0509")
 	if err := n.ic.Delete(n.ctx, id); err == nil {
 		n.Error("deleted while stopping")
 	}
 	n.release(other)
-	if got, err := sent.Wait(n.ctx); err != nil || string(got) != "released" {
+	if got, err := wait(); err != nil || string(got) != "released" {
 		n.Errorf("the open call: %q, %v", got, err)
 	}
-	_, err = stop.Wait(n.ctx)
+	_, err = stop()
 	n.must("stop", err)
 
 	// Starting again cancels a stop that waits.
-	id, other, sent = n.held()
-	stop, err = n.agent.Submit(n.ctx, id, ic.CanisterID{Principal: ic.Management}, "stop_canister", candid.Marshal(idArg{id}))
-	if err != nil {
-		n.Fatal(err)
-	}
+	id, other, wait = n.held()
+	stop = n.later(id, ic.CanisterID{Principal: ic.Management}, "stop_canister", candid.Marshal(idArg{id}))
 	for s := ""; s != "stopping"; {
 		st, err := n.ic.StatusOf(n.ctx, id)
 		if err != nil {
@@ -193,19 +198,19 @@ func (n *net) stopping() {
 		s = st.Status.String()
 	}
 	n.must("start", n.ic.Start(n.ctx, id))
-	_, err = stop.Wait(n.ctx)
+	_, err = stop()
 	n.rejected("a stop that was cancelled", err, ic.CanisterError, "IC0511")
 	n.release(other)
-	if got, err := sent.Wait(n.ctx); err != nil || string(got) != "released" {
+	if got, err := wait(); err != nil || string(got) != "released" {
 		n.Errorf("the open call: %q, %v", got, err)
 	}
 }
 
 // uninstalling: open calls are rejected, and callbacks run no more.
 func (n *net) uninstalling() {
-	id, other, sent := n.held()
+	id, other, wait := n.held()
 	n.must("uninstall", n.ic.Uninstall(n.ctx, id))
-	_, err := sent.Wait(n.ctx)
+	_, err := wait()
 	n.rejected("a call of a canister that was uninstalled", err, ic.CanisterReject, "IC0406")
 	n.must("install", n.ic.InstallCode(n.ctx, id, agent.Install(), script.Module(script.Options{}), nil))
 	n.set(id, 5)
@@ -213,9 +218,9 @@ func (n *net) uninstalling() {
 	n.has(id, 5)
 	n.must("stop", n.ic.Stop(n.ctx, id))
 	// The other way round: the callee is uninstalled, and the caller is told.
-	id, other, sent = n.held()
+	id, other, wait = n.held()
 	n.must("uninstall the callee", n.ic.Uninstall(n.ctx, other))
-	if got, err := sent.Wait(n.ctx); err != nil || word(got) != uint64(ic.CanisterReject) {
+	if got, err := wait(); err != nil || word(got) != uint64(ic.CanisterReject) {
 		n.Errorf("the caller hears %q, %v", got, err)
 	}
 	n.must("stop the caller", n.ic.Stop(n.ctx, id))

@@ -27,6 +27,9 @@ const (
 	memory  = 0x70_0000 // bytes at the start
 )
 
+// Pages of 64 KiB at the start.
+const Pages = memory >> 16
+
 const hookBytes = 0x400 // length and program of a hook
 
 // The hooks: entry points that have no argument run the program kept for them.
