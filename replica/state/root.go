@@ -189,4 +189,3 @@ func memorySum(m pages.Map, hashed *uint64) (merkle.Sum, bool) {
 	*hashed += uint64(n)
 	return sum, ok
 }
-
