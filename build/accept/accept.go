@@ -31,6 +31,8 @@ const (
 	startLimit = 30 * time.Second // a replica is up within a second, on a loaded machine within some
 	suiteLimit = 5 * time.Minute  // the longest takes 20 s alone
 	stopLimit  = 30 * time.Second // the replica's own limit
+
+	compilerStack = "--stack-size=6000" // KiB; the Motoko compiler recurses deeper than Node's 1 MB
 )
 
 // Options say where things are.
@@ -64,7 +66,7 @@ func Run(ctx context.Context, o Options, names ...string) error {
 		return err
 	}
 	wasm := filepath.Join(o.Dir, "wasm")
-	if err := o.Print.Step("acceptance: canisters", func() (string, error) { return o.node(ctx, "build.mjs", wasm) }); err != nil {
+	if err := o.Print.Step("acceptance: canisters", func() (string, error) { return o.node(ctx, compilerStack, "build.mjs", wasm) }); err != nil {
 		return err
 	}
 	r, err := start(ctx, o)
@@ -77,7 +79,7 @@ func Run(ctx context.Context, o Options, names ...string) error {
 		if err := os.MkdirAll(work, 0o755); err != nil {
 			return err
 		}
-		args := append(slices.Clone(s.args), "--url", r.url, "--wasm", wasm, "--work", work)
+		args := append(slices.Clone(s.args), "--url", r.url, "--wasm", wasm, "--work", work, "--replica", o.Replica)
 		if err := o.Print.Step("acceptance: "+s.name, func() (string, error) { return o.node(ctx, args...) }); err != nil {
 			return fmt.Errorf("%w\nthe replica's log: %s", err, r.log)
 		}
@@ -112,7 +114,7 @@ func (o Options) node(ctx context.Context, args ...string) (string, error) {
 	cmd.Dir = filepath.Join(o.Root, setup.Acceptance)
 	out, err := cmd.CombinedOutput()
 	if err != nil {
-		return "", fmt.Errorf("node %s: %w\n%s", args[0], errors.Join(err, ctx.Err()), failures(out))
+		return "", fmt.Errorf("node %s: %w\n%s", strings.Join(args, " "), errors.Join(err, ctx.Err()), failures(out))
 	}
 	lines := bytes.Split(bytes.TrimSpace(out), []byte("\n"))
 	return string(lines[len(lines)-1]), nil

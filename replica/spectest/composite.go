@@ -29,7 +29,6 @@ func (n *net) composites() {
 		{"no reply", to(other, "ask", nil), ic.CanisterError, "did not reply"},
 		{"an update method", to(other, "do", replied), ic.CanisterError, "has no query method"},
 		{"no such canister", to(ic.CanisterIDFromUint64(0xffff0), "ask", nil), ic.DestinationInvalid, "not found"},
-		{"itself", to(id, "compose", replied), ic.CanisterError, "Loop inside inter-canister query call graph"},
 		{"no certificate there", to(other, "ask", program().API("data_certificate_present").ReplyInt()), 0, string(number(0))},
 	} {
 		got, err := n.compose(id, program().Forwarded(c.call))
@@ -42,6 +41,8 @@ func (n *net) composites() {
 			n.Errorf("%s: rejected with %d %q, want %d %q", c.name, word(got), got[8:], c.class, c.text)
 		}
 	}
+	_, err := n.compose(id, program().Forwarded(to(id, "compose", replied)))
+	n.rejected("a call to itself", err, ic.CanisterError, "IC0517")
 	got, err := n.compose(id, program().API("data_certificate_present").ReplyInt())
 	n.says("the first one has a certificate", number(1), got, err)
 	// What a callback sees of memory was written by the query; after the answer it is gone.

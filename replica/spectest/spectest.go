@@ -73,6 +73,18 @@ func Run(t *testing.T, url string) {
 		{"management-canister/lifecycle", (*net).lifecycle},
 		{"management-canister/install_modes", (*net).installModes},
 		{"management-canister/permissions", (*net).permissions},
+		{"management-canister/settings", (*net).settingsRules},
+		{"management-canister/visibility", (*net).visibilities},
+		{"management-canister/logs", (*net).logRules},
+		{"management-canister/history", (*net).history},
+		{"management-canister/chunks", (*net).chunks},
+		{"management-canister/snapshots", (*net).snapshots},
+		{"management-canister/snapshot_transfer", (*net).transfer},
+		{"management-canister/by_canisters", (*net).byCanisters},
+		{"management-canister/stopping", (*net).stopping},
+		{"management-canister/uninstalling", (*net).uninstalling},
+		{"management-canister/upgrades", (*net).upgrades},
+		{"management-canister/frozen", (*net).frozen},
 	} {
 		t.Run(s.name, func(t *testing.T) { s.test(connect(t, url)) })
 	}

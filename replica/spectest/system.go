@@ -331,7 +331,7 @@ func (n *net) lowMemory() {
 	if _, err := n.do(id, program().Hook(script.LowMemory, once).API("msg_reply")); err != nil {
 		n.Fatal(err)
 	}
-	limit, threshold := candid.Nat64Of(100*page), candid.Nat64Of(10*page)
+	limit, threshold := candid.Nat64Of(200*page), candid.Nat64Of(10*page)
 	if err := n.settings(id, settings{MemoryLimit: &limit, MemoryThreshold: &threshold}); err != nil {
 		n.Fatal(err)
 	}
@@ -339,7 +339,7 @@ func (n *net) lowMemory() {
 		_, err := n.do(id, program().Push(pages).Grow().Drop().API("msg_reply"))
 		return err
 	}
-	if err := grow(10); err != nil { // 90 of 100: 10 are left, not fewer
+	if err := grow(190 - script.Pages); err != nil { // ten are left, not fewer
 		n.Fatal(err)
 	}
 	got, err := n.ask(id, program().Push(ran).Load().ReplyInt())

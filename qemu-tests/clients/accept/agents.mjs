@@ -2,6 +2,7 @@
 // certificates, the management canister.
 //
 //	node agents.mjs --url URL --wasm DIR --generation core|dfinity
+import { authenticators, canisterSignature } from './signers.mjs';
 import { check, client, code, done, equal, flags, holds, keep, matches, rejects, until, upgrade } from './lib.mjs';
 
 const c = await client();
@@ -9,6 +10,7 @@ const { A, ID, IDL, Principal } = c;
 const methods = (IDL) => ({ inc: IDL.Func([], [IDL.Nat], []), whoami: IDL.Func([], [IDL.Principal, IDL.Bool], []), getTicks: IDL.Func([], [IDL.Nat], ['query']),
   childValue: IDL.Func([], [IDL.Nat], ['composite_query']), fail: IDL.Func([], [], []), forever: IDL.Func([], [], []), log: IDL.Func([IDL.Text], [], []),
   echo: IDL.Func([IDL.Vec(IDL.Nat8)], [IDL.Vec(IDL.Nat8)], []), echoQuery: IDL.Func([IDL.Vec(IDL.Nat8)], [IDL.Vec(IDL.Nat8)], ['query']),
+  certify: IDL.Func([IDL.Vec(IDL.Nat8)], [], []), getCert: IDL.Func([], [IDL.Opt(IDL.Vec(IDL.Nat8))], ['query']),
   replicated: IDL.Func([], [IDL.Bool], ['query']), balance: IDL.Func([], [IDL.Nat], []) });
 const id = await c.create();
 const canister = c.actor(id, methods);
@@ -29,6 +31,19 @@ for (const [name, make] of [
     equal((await (await by(identity)).whoami())[0].toText(), identity.getPrincipal().toText());
   });
 }
+for (const [name, make] of authenticators) {
+  await check(`caller: WebAuthn, ${name}`, async () => {
+    const identity = make(ID.WebAuthnIdentity);
+    equal((await (await by(identity)).whoami())[0].toText(), identity.getPrincipal().toText());
+  });
+}
+await check('caller: a canister that signs, as Internet Identity does', async () => {
+  const key = ID.Ed25519KeyIdentity.generate();
+  const identity = await canisterSignature(c, id, canister, key);
+  equal((await (await by(identity)).whoami())[0].toText(), identity.getPrincipal().toText());
+  await canister.certify(new Uint8Array(32)); // what it signed stays signed: the certificate proves it
+  equal((await (await by(identity)).whoami())[0].toText(), identity.getPrincipal().toText());
+});
 const delegate = async (from, options = {}, lifeMs = 600_000) => {
   const key = ID.Ed25519KeyIdentity.generate();
   return [key, await ID.DelegationChain.create(from, key.getPublicKey(), new Date(Date.now() + lifeMs), options)];

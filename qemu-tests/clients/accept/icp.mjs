@@ -2,22 +2,24 @@
 //
 //	node icp.mjs --url URL --wasm DIR --work DIR
 //
-// The CLI makes canisters, tops them up and takes cycles back through a cycles
-// ledger at its id of mainnet, and asks a minting canister for the subnet: small
-// ones of ours (mo/CyclesLedger.mo, mo/Minter.mo) stand there.
+// First on a network that it connects to, then on one that it starts itself. It
+// makes canisters, tops them up and takes cycles back through a cycles ledger at
+// its id of mainnet, and asks a minting canister for the subnet: small ones of
+// ours stand there (ledgers.mjs).
 import { execFile } from 'node:child_process';
 import { copyFileSync, existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
-import { check, client, code, done, equal, flags, holds, matches, rejects } from './lib.mjs';
+import { ledgers } from './ledgers.mjs';
+import { check, done, flags, holds, matches, rejects } from './lib.mjs';
 
 const bin = new URL('node_modules/@icp-sdk/icp-cli-linux-x64/bin/icp', import.meta.url).pathname;
+const launcher = new URL('launcher.mjs', import.meta.url).pathname;
 const home = `${flags.work}/home`, project = `${flags.work}/project`, saved = `${flags.work}/snapshot`;
-const ledgerId = 'um5iw-rqaaa-aaaaq-qaaba-cai', minterId = 'rkp4c-7iaaa-aaaaa-aaaca-cai';
 for (const dir of [home, project, saved]) rmSync(dir, { recursive: true, force: true });
 for (const dir of [home, project]) mkdirSync(dir, { recursive: true });
 
 // icp runs one command and gives what it said; a failure is an error with that.
 const icp = (...args) => new Promise((resolve, reject) => {
-  const child = execFile(bin, args, { cwd: project, timeout: 60_000, env: { PATH: process.env.PATH, HOME: home, ICP_TELEMETRY_DISABLED: '1', RUST_BACKTRACE: '0', NO_COLOR: '1' } }, (err, out, said) => {
+  const child = execFile(bin, args, { cwd: project, timeout: 60_000, env: { PATH: process.env.PATH, HOME: home, ICP_CLI_NETWORK_LAUNCHER_PATH: launcher, ASHLAR_REPLICA: flags.replica, ASHLAR_WASM: flags.wasm, ICP_TELEMETRY_DISABLED: '1', RUST_BACKTRACE: '0', NO_COLOR: '1' } }, (err, out, said) => {
     const lines = said.split('\n').filter((l) => !l.includes('provenance is not verified')).join('\n');
     if (err) reject(new Error(`icp ${args.join(' ')}: ${out}${lines}`));
     else resolve(out + lines);
@@ -34,7 +36,9 @@ writeFileSync(`${project}/icp.yaml`, `
 canisters:
   - { name: suite, build: { steps: [{ type: pre-built, path: suite.wasm }] }, settings: { log_visibility: public, environment_variables: { GREETING: hello } } }
   - { name: token, build: { steps: [{ type: pre-built, path: token.wasm }] }, init_args: '("Test", principal "aaaaa-aa", 1000 : nat)' }
-networks: [{ name: dut, mode: connected, url: "${flags.url}", root-key: fetch }]
+networks:
+  - { name: local, mode: managed, gateway: { port: 0 } }
+  - { name: dut, mode: connected, url: "${flags.url}", root-key: fetch }
 environments: [{ name: dut, network: dut, canisters: [suite, token] }]
 `);
 
@@ -52,16 +56,7 @@ await check('network: ping, list, status', async () => {
   matches(await icp('network', 'list'), /dut/);
   matches(await icp('network', 'status', 'dut'), /308182301d060d2b/);
 });
-await check('a cycles ledger and a minting canister at their ids', async () => {
-  const c = await client();
-  for (const [id, name] of [[ledgerId, 'mo-CyclesLedger'], [minterId, 'mo-Minter']]) {
-    try { await c.create({}, id); } catch (err) { if (/already exists/.test(err.message)) continue; throw err; }
-    await c.install(c.Principal.fromText(id), code(name));
-  }
-  const wallet = await c.deploy(code('mo-Fund'));
-  const { IDL } = c;
-  await c.actor(wallet, () => ({ fund: IDL.Func([IDL.Principal, IDL.Nat], [], []) })).fund(c.Principal.fromText(me), 50_000_000_000_000n);
-});
+await check('ledgers at their ids', () => ledgers(me, 50_000_000_000_000n));
 await check('cycles balance', async () => matches(await icp('cycles', 'balance', ...here), /50(\.\d+)? ?T|50_?000|50\.0/));
 await check('build, project show, environment list', async () => {
   matches(await icp('build', ...here), /built successfully/);
@@ -157,5 +152,36 @@ await check('delete gives the cycles back', async () => {
   await on('stop', 'token');
   matches(await on('delete', 'token'), /Recovered \d+ cycles|[Dd]eleted/);
   await rejects(on('status', 'token'), /./);
+});
+
+// A network that the CLI starts: it seeds accounts and installs its own Candid UI
+// and proxy, which are Rust.
+const local = (...args) => icp(...args, '-e', 'local');
+await check('network start', async () => {
+  matches(await icp('network', 'start', '-d'), /Network started on port/);
+  matches(await icp('network', 'status'), /Candid UI Principal: [a-z0-9-]{27}\n[^]*Proxy Canister Principal: [a-z0-9-]{27}/);
+});
+await check('seeded: ICP and cycles', async () => {
+  matches(await local('token', 'balance'), /1_?000_?000/);
+  matches(await local('cycles', 'balance'), /1_?000/);
+  await local('token', 'transfer', '5', '2vxsx-fae');
+  matches(await local('token', 'balance'), /999_?994\.9999/);
+});
+await check('deploy', async () => {
+  matches(await local('deploy', '-y'), /Deployed canisters/);
+  matches(await local('canister', 'call', 'suite', 'inc', '()'), /\(1 : nat\)/);
+});
+await check('through the proxy: call with cycles, create, status, delete', async () => {
+  const proxy = (await icp('network', 'status')).match(/Proxy Canister Principal: (\S+)/)[1];
+  const through = (...args) => local('canister', ...args, '--proxy', proxy);
+  matches(await through('call', 'suite', 'whoami', '()', '--cycles', '1m'), new RegExp(proxy));
+  const made = (await local('canister', 'create', '--detached', '--quiet', '--proxy', proxy)).trim();
+  matches(await through('status', made), /Running/);
+  await through('stop', made);
+  await through('delete', made, '--no-recover-cycles');
+});
+await check('network stop', async () => {
+  await icp('network', 'stop');
+  await rejects(local('canister', 'call', 'suite', 'inc', '()'), /./);
 });
 done('icp CLI');

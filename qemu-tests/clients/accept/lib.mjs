@@ -6,7 +6,7 @@ import { parseArgs } from 'node:util';
 import { idl as managementIDL } from './management.mjs';
 
 export const { values: flags } = parseArgs({ options: {
-  url: { type: 'string' }, wasm: { type: 'string' }, work: { type: 'string' }, generation: { type: 'string', default: 'core' },
+  url: { type: 'string' }, wasm: { type: 'string' }, work: { type: 'string' }, replica: { type: 'string' }, generation: { type: 'string', default: 'core' },
 } });
 
 const load = (generation, name) => import(generation === 'core' ? `@icp-sdk/core/${name}` : '@dfinity/' + name.replace('/', '-'));

@@ -8,7 +8,7 @@ type Options struct {
 	Heartbeat bool // exports canister_heartbeat
 	Inspect   bool // exports canister_inspect_message
 	Start     Script
-	Pages     int // memory at the start, if not the usual 80
+	Pages     int // memory at the start, if not the usual Pages
 	// Public and Private are the contents of the sections icp:public spec and icp:private spec.
 	Public, Private string
 }
@@ -141,7 +141,7 @@ func (a *assembler) export(n string, fn int) {
 }
 
 func (a *assembler) bytes(o Options) []byte {
-	pages := memory >> 16
+	pages := Pages
 	if o.Pages > 0 {
 		pages = o.Pages
 	}

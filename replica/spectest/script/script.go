@@ -17,15 +17,18 @@ import (
 
 // Where things lie in the canister's memory.
 const (
-	stackAt = 0x100
-	hooksAt = 0x8000    // programs of the hooks, hookBytes each
-	Scratch = 0x10000   // what a program copies to, if it does not say
-	wordAt  = 0xff00    // where AppendInt puts the number
-	keptAt  = 0x20000   // what Keep keeps: it is never freed
-	argAt   = 0x12_0000 // the message's argument
 	nextAt  = 0x8       // address of the next kept byte
-	memory  = 0x50_0000 // bytes at the start
+	stackAt = 0x100     // numbers of eight bytes
+	hooksAt = 0x8000    // programs of the hooks, hookBytes each
+	wordAt  = 0xff00    // where AppendInt puts the number
+	keptAt  = 0x1_0000  // what Keep keeps: it is never freed
+	Scratch = 0x11_0000 // what a program copies to, if it does not say
+	argAt   = 0x48_0000 // the message's argument
+	memory  = 0x70_0000 // bytes at the start
 )
+
+// Pages of 64 KiB at the start.
+const Pages = memory >> 16
 
 const hookBytes = 0x400 // length and program of a hook
 

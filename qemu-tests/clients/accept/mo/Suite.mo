@@ -126,6 +126,7 @@ persistent actor class Suite() = this {
 
   // The system.
   public func setCert(t : Text) : async () { CertifiedData.set(Text.encodeUtf8(t)) };
+  public func certify(b : Blob) : async () { CertifiedData.set(b) };
   public query func getCert() : async ?Blob { CertifiedData.getCertificate() };
   public func random() : async Blob { await Random.blob() };
   public func now() : async Int { Time.now() };
