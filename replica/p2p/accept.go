@@ -1,0 +1,179 @@
+package p2p
+
+import (
+	"bufio"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"sync/atomic"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/network"
+)
+
+// The streams that a node opens, by their first byte.
+const (
+	kindArtifacts byte = iota + 1 // frames, as long as the connection lasts
+	kindCalls                     // the same
+	kindAsk                       // one frame there, one back
+)
+
+var errGone = errors.New("the connection ended")
+
+// accept a stream that a peer opened.
+func (h *Host) accept(s network.Stream) {
+	defer s.Reset()
+	r := h.remote(s.Conn().RemotePeer())
+	if r == nil || r.banned() {
+		return
+	}
+	select {
+	case <-h.started:
+	case <-r.ctx.Done():
+		return
+	}
+	select {
+	case r.came <- struct{}{}:
+	default:
+	}
+	var kind [1]byte
+	s.SetReadDeadline(time.Now().Add(askTimeout))
+	if _, err := io.ReadFull(s, kind[:]); err != nil {
+		return
+	}
+	s.SetReadDeadline(time.Time{})
+	switch kind[0] {
+	case kindArtifacts:
+		r.listen(kind[0], s, maxArtifact, func(ctx context.Context, data []byte) error {
+			if err := r.artifacts.WaitN(ctx, len(data)); err != nil {
+				return err
+			}
+			return h.handler.Hear(ctx, r.Peer.ID, data)
+		})
+	case kindCalls:
+		r.listen(kind[0], s, maxCall, func(ctx context.Context, data []byte) error {
+			if err := r.calls.WaitN(ctx, len(data)); err != nil {
+				return err
+			}
+			if err := h.handler.Offered(data); err != nil {
+				r.wrong(err)
+			}
+			return nil
+		})
+	case kindAsk:
+		r.serve(s)
+	default:
+		r.wrong(fmt.Errorf("it opened a stream of kind %d", kind[0]))
+	}
+}
+
+// listen to a stream until it ends, or a newer one of its kind begins.
+func (r *remote) listen(kind byte, s network.Stream, limit int, take func(context.Context, []byte) error) {
+	ctx, cancel := context.WithCancel(r.ctx)
+	defer cancel()
+	defer context.AfterFunc(ctx, func() { s.Reset() })()
+	r.mu.Lock()
+	if last := r.reading[kind]; last != nil {
+		last()
+	}
+	r.reading[kind] = cancel
+	r.mu.Unlock()
+	in := bufio.NewReaderSize(s, 16<<10)
+	for {
+		data, err := readFrame(in, limit)
+		if err != nil {
+			if errors.Is(err, errTooLong) {
+				r.wrong(err)
+			}
+			return
+		}
+		r.heard.Add(uint64(len(data)))
+		if take(ctx, data) != nil {
+			return
+		}
+	}
+}
+
+// serve one request. A peer with too many of them waits.
+func (r *remote) serve(s network.Stream) {
+	s.SetDeadline(time.Now().Add(askTimeout))
+	select {
+	case r.serving <- struct{}{}:
+		defer func() { <-r.serving }()
+	case <-r.ctx.Done():
+		return
+	}
+	request, err := readFrame(s, maxRequest)
+	if err != nil {
+		return
+	}
+	response, err := r.h.handler.Serve(request)
+	if err != nil {
+		r.wrong(err)
+		return
+	}
+	ctx, cancel := context.WithTimeout(r.ctx, askTimeout)
+	defer cancel()
+	if len(response) > maxResponse || r.serves.WaitN(ctx, len(response)) != nil {
+		return
+	}
+	out := newFrames(s, &r.sent)
+	if out.write(response) == nil && out.flush() == nil {
+		s.CloseWrite()
+		io.Copy(io.Discard, io.LimitReader(s, 1)) // until the peer has it
+	}
+}
+
+// frames writes length-prefixed messages.
+type frames struct {
+	s    network.Stream
+	w    *bufio.Writer
+	sent *atomic.Uint64
+}
+
+func newFrames(s network.Stream, sent *atomic.Uint64) *frames {
+	return &frames{s, bufio.NewWriterSize(s, 32<<10), sent}
+}
+
+func (f *frames) write(data []byte) error {
+	f.s.SetWriteDeadline(time.Now().Add(writeTimeout))
+	var size [4]byte
+	binary.BigEndian.PutUint32(size[:], uint32(len(data)))
+	if _, err := f.w.Write(size[:]); err != nil {
+		return err
+	}
+	f.sent.Add(uint64(len(data)))
+	_, err := f.w.Write(data)
+	return err
+}
+
+func (f *frames) flush() error {
+	f.s.SetWriteDeadline(time.Now().Add(writeTimeout))
+	return f.w.Flush()
+}
+
+var errTooLong = errors.New("it sent a message that is longer than any may be")
+
+// readFrame reads one message. Memory grows with what comes, not with what is announced.
+func readFrame(in io.Reader, limit int) ([]byte, error) {
+	var size [4]byte
+	if _, err := io.ReadFull(in, size[:]); err != nil {
+		return nil, err
+	}
+	n := int(binary.BigEndian.Uint32(size[:]))
+	if n > limit {
+		return nil, fmt.Errorf("%w: %d bytes", errTooLong, n)
+	}
+	const step = 64 << 10
+	data := make([]byte, 0, min(n, step))
+	for len(data) < n {
+		at := len(data)
+		data = append(data, make([]byte, min(n-at, max(step, at)))...)
+		if _, err := io.ReadFull(in, data[at:]); err != nil {
+			return nil, err
+		}
+	}
+	return data, nil
+}

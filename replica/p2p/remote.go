@@ -1,0 +1,254 @@
+package p2p
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/peerstore"
+	"golang.org/x/time/rate"
+)
+
+// remote is one peer, connected or not.
+type remote struct {
+	Peer
+	h    *Host
+	id   peer.ID
+	ctx  context.Context
+	stop context.CancelFunc
+	came chan struct{} // the peer connected
+
+	artifacts, calls, serves *rate.Limiter // what it may send or have sent
+	serving                  chan struct{}
+	asking                   chan struct{}
+
+	mu        sync.Mutex
+	queue     [][]byte // calls to be offered
+	queued    int      // bytes of them
+	filled    chan struct{}
+	wrongs    int
+	lastWrong time.Time
+	until     time.Time                   // banned
+	reading   map[byte]context.CancelFunc // the newest stream of each kind
+
+	counters
+}
+
+func newRemote(h *Host, m Peer, id peer.ID) *remote {
+	r := &remote{Peer: m, h: h, id: id, came: make(chan struct{}, 1), filled: make(chan struct{}, 1), reading: map[byte]context.CancelFunc{},
+		artifacts: rate.NewLimiter(artifactBytes, maxArtifact), calls: rate.NewLimiter(callBytes, maxCall), serves: rate.NewLimiter(serveBytes, maxResponse),
+		serving: make(chan struct{}, serving), asking: make(chan struct{}, serving)}
+	r.ctx, r.stop = context.WithCancel(h.ctx)
+	return r
+}
+
+// run keeps the peer connected and says what there is to say.
+func (r *remote) run() {
+	backoff := firstBackoff
+	for r.ctx.Err() == nil {
+		if err := r.connect(); err != nil {
+			r.wait(backoff + rand.N(backoff))
+			backoff = min(2*backoff, lastBackoff)
+			continue
+		}
+		backoff = firstBackoff
+		r.connects.Add(1)
+		r.h.cfg.Log(fmt.Sprintf("peer %s is connected", r.Peer.ID))
+		err := r.speak()
+		if r.ctx.Err() == nil {
+			r.h.cfg.Log(fmt.Sprintf("peer %s is lost: %v", r.Peer.ID, err))
+			r.h.swarm.ClosePeer(r.id)
+			r.wait(firstBackoff)
+		}
+	}
+}
+
+func (r *remote) wait(d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-r.came:
+	case <-r.ctx.Done():
+	}
+}
+
+// connect dials the peer, or waits for it: the one with the smaller id dials.
+func (r *remote) connect() error {
+	if r.h.swarm.Connectedness(r.id) == network.Connected {
+		return nil
+	}
+	if r.h.cfg.Self.Principal > r.Peer.ID.Principal {
+		r.wait(lastBackoff)
+		if r.h.swarm.Connectedness(r.id) != network.Connected {
+			return fmt.Errorf("peer %s has not come", r.Peer.ID)
+		}
+		return nil
+	}
+	at, err := multiaddress(r.Addr)
+	if err != nil {
+		return err
+	}
+	r.h.swarm.Peerstore().SetAddr(r.id, at, peerstore.PermanentAddrTTL)
+	r.h.swarm.Backoff().Clear(r.id) // ours is enough
+	ctx, cancel := context.WithTimeout(r.ctx, dialTimeout)
+	defer cancel()
+	_, err = r.h.swarm.DialPeer(ctx, r.id)
+	return err
+}
+
+// speak opens this node's streams and writes to them until one fails.
+func (r *remote) speak() error {
+	ctx, cancel := context.WithCancel(r.ctx)
+	defer cancel()
+	ends := make(chan error, 2)
+	for kind, write := range map[byte]func(context.Context, *frames) error{kindArtifacts: r.sayArtifacts, kindCalls: r.sayCalls} {
+		s, err := r.open(ctx, kind)
+		if err != nil {
+			return err
+		}
+		defer s.Reset()
+		go func() { ends <- write(ctx, newFrames(s, &r.sent)) }()
+		go func() { // the other end says nothing on it, but closes it when it goes
+			s.Read(make([]byte, 1))
+			cancel()
+		}()
+	}
+	err := <-ends
+	cancel()
+	return err
+}
+
+// open a stream and say what it is for.
+func (r *remote) open(ctx context.Context, kind byte) (network.Stream, error) {
+	s, err := r.h.swarm.NewStream(network.WithNoDial(ctx, "only run dials"), r.id)
+	if err != nil {
+		return nil, err
+	}
+	s.SetWriteDeadline(time.Now().Add(writeTimeout))
+	if _, err := s.Write([]byte{kind}); err != nil {
+		s.Reset()
+		return nil, err
+	}
+	return s, nil
+}
+
+// sayArtifacts writes what the log has, from its beginning: what was written to an
+// earlier connection may not have arrived.
+func (r *remote) sayArtifacts(ctx context.Context, out *frames) error {
+	for cursor := uint64(0); ; {
+		data, after, more := r.h.log.next(cursor)
+		cursor = after
+		if data != nil {
+			if err := out.write(data); err != nil {
+				return err
+			}
+			continue
+		}
+		if err := out.flush(); err != nil {
+			return err
+		}
+		select {
+		case <-more:
+		case <-ctx.Done():
+			return errGone
+		}
+	}
+}
+
+// offer a call; it is dropped where too many wait.
+func (r *remote) offer(call []byte) {
+	r.mu.Lock()
+	full := len(r.queue) >= queuedCalls || r.queued+len(call) > queuedBytes
+	if !full {
+		r.queue = append(r.queue, call)
+		r.queued += len(call)
+	}
+	r.mu.Unlock()
+	if full {
+		r.dropped.Add(1)
+		return
+	}
+	select {
+	case r.filled <- struct{}{}:
+	default:
+	}
+}
+
+func (r *remote) sayCalls(ctx context.Context, out *frames) error {
+	for {
+		r.mu.Lock()
+		queue := r.queue
+		r.queue, r.queued = nil, 0
+		r.mu.Unlock()
+		for _, call := range queue {
+			if err := out.write(call); err != nil {
+				return err
+			}
+		}
+		if err := out.flush(); err != nil {
+			return err
+		}
+		select {
+		case <-r.filled:
+		case <-ctx.Done():
+			return errGone
+		}
+	}
+}
+
+// ask on a stream of its own; nil for no answer.
+func (r *remote) ask(request []byte) []byte {
+	ctx, cancel := context.WithTimeout(r.ctx, askTimeout)
+	defer cancel()
+	select {
+	case r.asking <- struct{}{}:
+		defer func() { <-r.asking }()
+	case <-ctx.Done():
+		return nil
+	}
+	s, err := r.open(ctx, kindAsk)
+	if err != nil {
+		return nil
+	}
+	defer s.Reset()
+	s.SetDeadline(time.Now().Add(askTimeout))
+	out := newFrames(s, &r.sent)
+	if out.write(request) != nil || out.flush() != nil {
+		return nil
+	}
+	response, err := readFrame(s, maxResponse)
+	if err != nil {
+		return nil
+	}
+	r.heard.Add(uint64(len(response)))
+	return response
+}
+
+// wrong counts what only a faulty peer does, and cuts it off when it does not stop.
+func (r *remote) wrong(err error) {
+	r.counters.wrong.Add(1)
+	r.mu.Lock()
+	now := time.Now()
+	r.wrongs = max(r.wrongs-int(now.Sub(r.lastWrong)/wrongDecay), 0) + 1
+	r.lastWrong = now
+	ban := r.wrongs >= maxWrong && now.After(r.until)
+	if ban {
+		r.until, r.wrongs = now.Add(banned), 0
+	}
+	r.mu.Unlock()
+	if ban {
+		r.h.cfg.Log(fmt.Sprintf("peer %s is cut off for %s: %v", r.Peer.ID, banned, err))
+		r.h.swarm.ClosePeer(r.id)
+	}
+}
+
+func (r *remote) banned() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return time.Now().Before(r.until)
+}
