@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"time"
 
+	"ashlar/replica/crypto/eddsa"
 	"ashlar/replica/crypto/usersig"
 	"ashlar/replica/ic"
 	"ashlar/replica/wire/cert"
@@ -81,7 +82,7 @@ func (a *Agent) verifyQuery(ctx context.Context, effective ic.CanisterID, id ic.
 		if err != nil {
 			return err
 		}
-		if !ed25519.Verify(key, q.signedBytes(id, s.Timestamp), s.Signature) {
+		if !eddsa.Verify(key, q.signedBytes(id, s.Timestamp), s.Signature) {
 			return fmt.Errorf("answer to a query: the signature is not by node %s", node)
 		}
 	}

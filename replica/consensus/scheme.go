@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"ashlar/replica/crypto/bls"
+	"ashlar/replica/crypto/eddsa"
 )
 
 // Scheme is how signatures are checked and joined. Networks have Real; replica/sim
@@ -26,7 +27,7 @@ var errVote = errors.New("the signature does not match")
 
 // Vote checks an Ed25519 signature.
 func (Real) Vote(key ed25519.PublicKey, message, sig []byte) error {
-	if !ed25519.Verify(key, message, sig) {
+	if !eddsa.Verify(key, message, sig) {
 		return errVote
 	}
 	return nil

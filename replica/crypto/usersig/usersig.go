@@ -25,6 +25,7 @@ import (
 	"github.com/decred/dcrd/dcrec/secp256k1/v4"
 	secpecdsa "github.com/decred/dcrd/dcrec/secp256k1/v4/ecdsa"
 
+	"ashlar/replica/crypto/eddsa"
 	"ashlar/replica/ic"
 	"ashlar/replica/wire/cert"
 )
@@ -135,7 +136,7 @@ func verifyEd25519(key, message, sig []byte) error {
 	if len(sig) != ed25519.SignatureSize {
 		return fmt.Errorf("Ed25519 signature has %d bytes, want %d", len(sig), ed25519.SignatureSize)
 	}
-	if !ed25519.Verify(key, message, sig) {
+	if !eddsa.Verify(key, message, sig) {
 		return errSignature
 	}
 	return nil
