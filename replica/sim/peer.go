@@ -309,8 +309,7 @@ var errPower = errors.New("the power was cut")
 // guarded is the node's store, with power cuts in the middle of a step.
 type guarded struct {
 	*store.Store
-	p     *peer
-	cutIn int // that many writes from now; 0: none
+	p *peer
 }
 
 // Persist may be cut before or after the write.

@@ -23,7 +23,6 @@ type truth struct {
 	answers map[ic.RequestID]string
 	best    ic.Height // certified
 	last    []ic.RequestID
-	supply  ic.Cycles
 }
 
 func newTruth(w *world) *truth {
