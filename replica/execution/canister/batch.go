@@ -78,7 +78,7 @@ func (t *Turn) drop() {
 	for i := range t.batch.runs {
 		r := &t.batch.runs[i]
 		env := input(&r.env)
-		out := t.hot.inst.Run(r.entry, &env, limits(r.limit))
+		out := t.hot.inst.Run(r.entry, &env, limits(r.limit, env.Context))
 		if out.Trap != nil || out.Used != r.used {
 			panic(fmt.Sprintf("canister %s: a run of %d instructions gave %d and %+v when it was run again", t.Canister, r.used, out.Used, out.Trap))
 		}

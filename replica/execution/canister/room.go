@@ -20,6 +20,7 @@ import (
 	"ashlar/replica/execution/wasm"
 	"ashlar/replica/ic"
 	"ashlar/replica/state"
+	"ashlar/replica/state/pages"
 )
 
 // Limits of memories (resource-limits.md).
@@ -29,6 +30,10 @@ const (
 	MaxStable = 500 << 30
 	// MaxModuleBytes of a module, unzipped.
 	MaxModuleBytes = wasm.MaxModuleBytes
+	// Pages of stable memory that one run may touch: 2, 8 and 1 GiB.
+	pagesMessage = 2 << 30 / pages.Size
+	pagesUpgrade = 8 << 30 / pages.Size
+	pagesQuery   = 1 << 30 / pages.Size
 )
 
 // Room is one round's place of work.
@@ -114,8 +119,21 @@ func stateGlobals(in []machine.Global) []state.Global {
 	return out
 }
 
-func limits(n machine.Instructions) machine.Limits {
-	return machine.Limits{Instructions: n, HeapBytes: maxHeap, StableBytes: MaxStable}
+func limits(n machine.Instructions, ctx sysapi.Context) machine.Limits {
+	return machine.Limits{Instructions: n, HeapBytes: maxHeap, StableBytes: MaxStable, StablePages: stablePages(ctx)}
+}
+
+// stablePages of one run, see the limits above.
+func stablePages(ctx sysapi.Context) uint64 {
+	const asking = sysapi.ReplicatedQuery | sysapi.Query | sysapi.Transform | sysapi.Inspect |
+		sysapi.Composite | sysapi.CompositeReply | sysapi.CompositeReject | sysapi.CompositeClean
+	switch {
+	case ctx&(sysapi.Init|sysapi.PreUpgrade) != 0:
+		return pagesUpgrade
+	case ctx&asking != 0:
+		return pagesQuery
+	}
+	return pagesMessage
 }
 
 // Idle is what c pays for without doing anything.
@@ -186,7 +204,7 @@ func (r *Room) settle(c *state.Canister, paid ic.Cycles, used machine.Instructio
 func (r *Room) run(c *state.Canister, e machine.Entry, env *sysapi.Env, limit machine.Instructions, keep bool) (machine.Instructions, *ic.UserError) {
 	h, t := r.instance(c), r.turn
 	in := input(env)
-	out := h.inst.Run(e, env, t.limit(limits(limit)))
+	out := h.inst.Run(e, env, t.limit(limits(limit, env.Context)))
 	t.spend(out.Used)
 	var err *ic.UserError
 	if out.Trap != nil {

@@ -111,7 +111,7 @@ type Env struct {
 	cert     []byte // made by Certificate
 	building *Call
 	reply    []byte
-	logBytes int
+	logBytes uint64
 }
 
 // Effects are what a run did, besides writing to its memories.
