@@ -57,7 +57,7 @@ func input(env *sysapi.Env) sysapi.Env {
 func (t *Turn) keep(c *state.Canister, r ran) {
 	h, b := t.hot, &t.batch
 	if len(b.runs) == 0 && (b.careful || t.message.Kind == state.LongInstall || t.long != nil || t.resting()) {
-		h.commit(c)
+		t.Room.commit(c)
 		return
 	}
 	c.HeapBytes, c.StableBytes = h.inst.HeapBytes(), h.inst.StableBytes()
@@ -91,7 +91,7 @@ func (t *Turn) save() {
 		return
 	}
 	c := *t.Room.Canister(t.Canister)
-	t.hot.commit(&c)
+	t.Room.commit(&c)
 	t.Room.Put(&c)
 	clear(t.batch.runs)
 	t.batch.runs, t.batch.used = t.batch.runs[:0], 0

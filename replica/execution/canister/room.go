@@ -44,6 +44,10 @@ type Room struct {
 	Tip    *Tip
 	// Capacity is how many bytes all canisters together may take.
 	Capacity uint64
+	// Calls is how many bytes the messages of all guaranteed calls may take.
+	Calls uint64
+	// Unlimited networks let canisters write and install as fast as they want.
+	Unlimited bool
 
 	turn *Turn // of a fork: whose it is
 }
@@ -91,8 +95,9 @@ func (r *Room) Cool(id ic.CanisterID) {
 	}
 }
 
-// commit makes what the instance changed part of c.
-func (h *hot) commit(c *state.Canister) {
+// commit makes what the turn's instance changed part of c.
+func (r *Room) commit(c *state.Canister) {
+	h := r.turn.hot
 	d := h.inst.Commit()
 	c.Memory = &state.Memory{
 		Heap:    c.Memory.Heap.With(d.HeapBytes, d.Heap),
@@ -101,6 +106,7 @@ func (h *hot) commit(c *state.Canister) {
 	}
 	c.HeapBytes, c.StableBytes = d.HeapBytes, d.StableBytes
 	h.memory = c.Memory
+	r.owe(c, uint64(len(d.Heap)+len(d.Stable))*pages.Size, 0)
 }
 
 func engineGlobals(in []state.Global) []machine.Global {
@@ -152,7 +158,7 @@ func (r *Room) env(c *state.Canister, ctx sysapi.Context) *sysapi.Env {
 	e := &sysapi.Env{
 		Context: ctx, Subnet: &r.Subnet, Self: c.ID, Now: r.Now, Memory64: c.Module.Memory64,
 		Run: c.Run, Version: c.Version, Settings: &c.Settings, Replicated: true,
-		Balance: c.Cycles, Freezing: Freezing(r.Subnet.Costs, c), Pending: c.Pending,
+		Balance: c.Cycles, Freezing: Freezing(r.Subnet.Costs, c), Pending: c.Pending, CallRoom: r.FreeCalls(),
 	}
 	e.Timer = &timer
 	return e
