@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"slices"
 	"strings"
@@ -55,8 +54,8 @@ type exchange struct {
 }
 
 // run gets the response as far as it can be checked before something is written.
-func (x *exchange) run(w http.ResponseWriter, r *http.Request) *fault {
-	if fault := x.read(w, r); fault != nil {
+func (x *exchange) run(r *http.Request, body []byte) *fault {
+	if fault := x.read(r, body); fault != nil {
 		return fault
 	}
 	reply, fault := x.ask()
@@ -81,15 +80,7 @@ func (x *exchange) run(w http.ResponseWriter, r *http.Request) *fault {
 }
 
 // read makes the canister's request of the browser's.
-func (x *exchange) read(w http.ResponseWriter, r *http.Request) *fault {
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, requestBytes))
-	var large *http.MaxBytesError
-	if errors.As(err, &large) {
-		return faultTooLarge()
-	}
-	if err != nil {
-		return faultRequest("the body could not be read: " + err.Error())
-	}
+func (x *exchange) read(r *http.Request, body []byte) *fault {
 	url := r.RequestURI
 	if !strings.HasPrefix(url, "/") { // a proxy's form
 		url = r.URL.RequestURI()

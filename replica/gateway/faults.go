@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"ashlar/replica/agent"
+	"ashlar/replica/api/body"
 	"ashlar/replica/ic"
 )
 
@@ -39,6 +40,18 @@ func faultBusy() *fault {
 func faultTooLarge() *fault {
 	return &fault{status: http.StatusRequestEntityTooLarge, cause: "client_body_too_large", title: "The request is too large",
 		what: "A canister takes requests of up to " + strconv.Itoa(requestBytes>>20) + " MiB.", todo: []string{"Send it in pieces."}}
+}
+
+// faultBody is a body that did not come as it should.
+func faultBody(err error) *fault {
+	var large *http.MaxBytesError
+	switch {
+	case errors.As(err, &large):
+		return faultTooLarge()
+	case errors.Is(err, body.ErrBusy):
+		return faultBusy()
+	}
+	return faultRequest("the body could not be read: " + err.Error())
 }
 
 func faultRequest(detail string) *fault {

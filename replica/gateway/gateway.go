@@ -19,6 +19,7 @@ import (
 	"strings"
 	"time"
 
+	"ashlar/replica/api/body"
 	"ashlar/replica/gateway/certified"
 	"ashlar/replica/ic"
 	"ashlar/replica/wire/cert"
@@ -65,6 +66,7 @@ type Config struct {
 type Gateway struct {
 	cfg        Config
 	bls        cert.VerifyBLS
+	bodies     *body.Reader
 	requests   chan struct{}
 	assemblies chan struct{}
 }
@@ -77,7 +79,7 @@ func New(cfg Config) *Gateway {
 	if cfg.Log == nil {
 		cfg.Log = func(string, ...any) {}
 	}
-	return &Gateway{cfg: cfg, bls: remember(cfg.BLS), requests: make(chan struct{}, maxRequests), assemblies: make(chan struct{}, maxAssemblies)}
+	return &Gateway{cfg: cfg, bls: remember(cfg.BLS), bodies: body.New(), requests: make(chan struct{}, maxRequests), assemblies: make(chan struct{}, maxAssemblies)}
 }
 
 // ServeHTTP answers a browser.
@@ -111,25 +113,31 @@ func (g *Gateway) isOwn(path string) bool {
 	return path == "/metrics" || path == "/health" || strings.HasPrefix(path, "/_/")
 }
 
-// enter lets a number of requests in at once.
+// enter reads the request, and lets a number of them in at once.
 func (g *Gateway) enter(w http.ResponseWriter, r *http.Request, to target) {
+	data, done, err := g.bodies.Read(w, r, requestBytes)
+	if err != nil {
+		g.fail(w, r, to, faultBody(err))
+		return
+	}
+	defer done()
 	select {
 	case g.requests <- struct{}{}:
 		defer func() { <-g.requests }()
-		g.serve(w, r, to)
+		g.serve(w, r, to, data)
 	default:
 		g.fail(w, r, to, faultBusy())
 	}
 }
 
 // serve asks the canister and passes its answer on.
-func (g *Gateway) serve(w http.ResponseWriter, r *http.Request, to target) {
+func (g *Gateway) serve(w http.ResponseWriter, r *http.Request, to target, body []byte) {
 	ctx, cancel := context.WithCancelCause(r.Context())
 	defer cancel(nil)
 	late := time.AfterFunc(requestTime, func() { cancel(context.DeadlineExceeded) })
 	defer late.Stop()
 	x := &exchange{gateway: g, to: to, ctx: ctx}
-	fault := x.run(w, r)
+	fault := x.run(r, body)
 	late.Reset(bodyTime) // each chunk has its own time, too
 	if fault == nil {
 		fault = x.write(w, r)
