@@ -100,8 +100,8 @@ func (r *Room) commit(c *state.Canister) {
 	h := r.turn.hot
 	d := h.inst.Commit()
 	c.Memory = &state.Memory{
-		Heap:    c.Memory.Heap.With(d.HeapBytes, d.Heap),
-		Stable:  c.Memory.Stable.With(d.StableBytes, d.Stable),
+		Heap:    d.HeapMap,
+		Stable:  d.StableMap,
 		Globals: stateGlobals(d.Globals),
 	}
 	c.HeapBytes, c.StableBytes = d.HeapBytes, d.StableBytes
