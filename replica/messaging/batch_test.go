@@ -107,8 +107,10 @@ func TestHostileNeighbours(t *testing.T) {
 	for name, attack := range hostile {
 		w := newWorldOn(t, e).limit(scheduler.Limits{Slice: 3_000_000, Core: 60_000_000})
 		var bad []ic.CanisterID
+		attacks := map[ic.CanisterID]prog{}
 		for range 6 { // more than there are cores
-			bad = append(bad, w.universal(alice))
+			id := w.universal(alice)
+			bad, attacks[id] = append(bad, id), attack(id)
 		}
 		good := w.universal(bob)
 		if good != victim {
@@ -118,7 +120,7 @@ func TestHostileNeighbours(t *testing.T) {
 		for round := range 12 {
 			for _, id := range bad {
 				for range 20 {
-					w.send(alice, id, "update", attack(id))
+					w.send(alice, id, "update", attacks[id])
 				}
 			}
 			if round < 2 {
