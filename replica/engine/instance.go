@@ -195,6 +195,7 @@ func (in *Instance) Commit() machine.Delta {
 		in.heapBase = in.heapBase.With(d.HeapBytes, d.Heap)
 	}
 	d.Stable = in.stable.commit()
+	d.HeapMap, d.StableMap = in.heapBase, in.stable.base
 	in.globals = in.readGlobals()
 	d.Globals = append([]machine.Global(nil), in.globals...)
 	return d

@@ -35,8 +35,8 @@ type joining struct {
 type Stage interface {
 	statesync.Stage
 	Empty() (bool, error)
-	// Each yields what is to be put over the older state, value nil for what is gone.
-	Each(yield func(key string, value []byte) bool) error
+	// Each yields what is to be put over the older state.
+	Each(yield func(state.Incoming) bool) error
 	Clear() error
 }
 
@@ -177,8 +177,7 @@ func (j *joining) arrive() error {
 	if err != nil {
 		return fmt.Errorf("the state that came from peers is not whole, though each part of it was: %w\n  the disk may be failing; start with --resync to fetch all of it again", err)
 	}
-	err = n.Store.SaveState(s.Height(), func(yield func(string, []byte) bool) { s.Diff(j.older, yield) })
-	if err != nil {
+	if err := n.Store.SaveState(s, j.older); err != nil {
 		return err
 	}
 	if err := n.Stage.Clear(); err != nil {

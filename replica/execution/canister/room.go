@@ -90,8 +90,8 @@ func (r *Room) Cool(id ic.CanisterID) {
 func (h *hot) commit(c *state.Canister) {
 	d := h.inst.Commit()
 	c.Memory = &state.Memory{
-		Heap:    c.Memory.Heap.With(d.HeapBytes, d.Heap),
-		Stable:  c.Memory.Stable.With(d.StableBytes, d.Stable),
+		Heap:    d.HeapMap,
+		Stable:  d.StableMap,
 		Globals: stateGlobals(d.Globals),
 	}
 	c.HeapBytes, c.StableBytes = d.HeapBytes, d.StableBytes

@@ -105,6 +105,9 @@ type Outcome struct {
 type Delta struct {
 	Heap, Stable           []pages.Change // in order of index
 	HeapBytes, StableBytes uint64
+	// HeapMap and StableMap are the versions that the changes made of the memories
+	// that the instance had: who keeps these shares them with the instance.
+	HeapMap, StableMap pages.Map
 	Globals                []Global
 }
 

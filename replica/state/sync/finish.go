@@ -93,7 +93,7 @@ func (c *Client) gone(it *item, older merkle.Node) error {
 	for _, label := range slices.Sorted(maps.Keys(was.kids)) {
 		n := was.kids[label]
 		if now, ok := is[label]; !ok {
-			err = c.all(it.key+label, 0, n)
+			err = c.all(it.key+label, n)
 		} else if now != nil && now.sum != n.Sum() {
 			err = c.gone(now, n)
 		}
@@ -139,7 +139,7 @@ func (c *Client) gonePages(it *item, node *merkle.Decoded, older merkle.Node) er
 	switch {
 	case older.Level() < node.Level: // all of the old memory is below slot 0
 		if is[0] == nil {
-			return c.all(it.key, 0, older)
+			return c.pages(it.key, 0, older)
 		}
 		return c.gone(is[0], older)
 	case older.Level() > node.Level: // and all of the new one there
@@ -149,7 +149,7 @@ func (c *Client) gonePages(it *item, node *merkle.Decoded, older merkle.Node) er
 		now := is[k.Slot]
 		var err error
 		if now == nil {
-			err = c.all(it.key, it.index<<6|uint64(k.Slot), k.Node)
+			err = c.pages(it.key, it.index<<6|uint64(k.Slot), k.Node)
 		} else if now.expect != aPage {
 			err = c.gone(now, k.Node)
 		}
@@ -160,26 +160,35 @@ func (c *Client) gonePages(it *item, node *merkle.Decoded, older merkle.Node) er
 	return nil
 }
 
-// all entries below a node of the older state are gone.
-func (c *Client) all(key string, index uint64, n merkle.Node) error {
+// all entries of the older state below a node are gone; a memory is as a whole.
+func (c *Client) all(key string, n merkle.Node) error {
 	n = made(n)
-	switch n.Kind() {
-	case merkle.Value, merkle.Long:
-		c.parts = append(c.parts, Part{Kind: Gone, Key: key})
-	case merkle.Page:
-		c.parts = append(c.parts, Part{Kind: Gone, Key: place(key, index)})
-	default:
-		for _, k := range n.Kids() {
-			at := index
-			if n.Kind() == merkle.Pages {
-				at = index<<6 | uint64(k.Slot)
-			}
-			if err := c.all(key+k.Label, at, k.Node); err != nil {
-				return err
-			}
+	if n.Kind() != merkle.Dir {
+		return c.note(Part{Kind: Gone, Key: key})
+	}
+	for _, k := range n.Kids() {
+		if err := c.all(key+k.Label, k.Node); err != nil {
+			return err
 		}
 	}
-	if len(c.parts) < maxItems {
+	return nil
+}
+
+// pages of the older state below a node are gone.
+func (c *Client) pages(key string, index uint64, n merkle.Node) error {
+	if n.Kind() == merkle.Page {
+		return c.note(Part{Kind: Page, Key: place(key, index)})
+	}
+	for _, k := range n.Kids() {
+		if err := c.pages(key, index<<6|uint64(k.Slot), k.Node); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *Client) note(p Part) error {
+	if c.parts = append(c.parts, p); len(c.parts) < maxItems {
 		return nil
 	}
 	return c.flush()

@@ -87,8 +87,8 @@ type PartKind byte
 // the state.
 const (
 	Entry PartKind = 'e' // of the state
-	Page  PartKind = 'p' // the same, a page
-	Gone  PartKind = 'g' // an entry that the node's older state has and the new one has not
+	Page  PartKind = 'p' // the same, a page; without content: a page that is gone
+	Gone  PartKind = 'g' // an entry, or memory, that the node's older state has and the new one has not
 	Inner PartKind = 'n' // a node all below which is kept, or is in the older state
 	Piece PartKind = 'l' // of a Long; the entry is Put when all are there
 )

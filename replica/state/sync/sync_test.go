@@ -73,11 +73,16 @@ func (s *shelf) over(older *state.State) (*state.State, error) {
 	if older != nil {
 		older.Diff(nil, func(k string, v []byte) bool { entries[k] = v; return true })
 	}
-	for _, p := range s.parts {
+	for _, at := range slices.Sorted(maps.Keys(s.parts)) {
+		p := s.parts[at]
 		switch p.Kind {
 		case Gone:
-			delete(entries, p.Key)
-		case Entry, Page:
+			maps.DeleteFunc(entries, func(k string, _ []byte) bool { return strings.HasPrefix(k, p.Key) })
+		case Page:
+			if entries[p.Key] = p.Content; p.Content == nil {
+				delete(entries, p.Key)
+			}
+		case Entry:
 			entries[p.Key] = p.Content
 		}
 	}
@@ -488,27 +493,38 @@ func FuzzServe(f *testing.F) {
 
 // Whatever is answered, the client goes on, and keeps nothing but parts of the target.
 func FuzzAnswered(f *testing.F) {
-	g := newGrown(2)
-	whole := server{out: []byte{here}, budget: firstAnswer}
+	g := &grown{rng: rand.New(rand.NewPCG(1, 5)), s: state.New(state.Genesis{})}
+	g.step(1)
+	all := newShelf()
+	n := newNet(&testing.T{}, 1, g.s)
+	c := New(Config{Stage: all, Peers: nodes(1)})
+	if err := c.Target(g.s.Root()); err != nil {
+		f.Fatal(err)
+	}
+	n.run(c)
+	whole := server{out: []byte{here}, budget: 3000}
 	whole.write(g.s.Merkle(), wholeSubtree)
 	f.Add(whole.out)
 	f.Add([]byte{here, 1, 1})
 	f.Add([]byte{lacks})
 	f.Fuzz(func(t *testing.T, b []byte) {
-		all := newShelf()
-		n := newNet(t, 1, g.s)
-		n.run(start(t, Config{Stage: all, Peers: nodes(1)}, g.s))
-		n.lies[node(0)] = func([]byte) []byte { return b }
 		s := newShelf()
 		c := start(t, Config{Stage: s, Peers: nodes(1)}, g.s)
-		n.turn(c)
+		asks, err := c.Next(0)
+		if err != nil || len(asks) != 1 {
+			t.Fatal(asks, err)
+		}
+		fault, err := c.Answered(0, node(0), asks[0].ID, b)
+		if err != nil {
+			t.Fatal(err)
+		}
 		for at, p := range s.parts {
 			if want, ok := all.parts[at]; !ok || !bytes.Equal(p.Content, want.Content) {
 				t.Fatalf("what is no part of the target is kept: %q", p.Key)
 			}
 		}
-		n.lies[node(0)] = func(a []byte) []byte { return a }
-		n.run(c)
-		finish(t, c, s, nil, g.s)
+		if p := c.Progress(); fault == nil && p.Nodes == 0 && len(b) > 1 || p.Waiting == 0 && !c.Done() {
+			t.Fatalf("fault %v, %+v", fault, p)
+		}
 	})
 }
