@@ -107,13 +107,13 @@ func (d *Decoded) dir(b []byte) error {
 
 func (d *Decoded) pages(b []byte) error {
 	if len(b) < 9 || b[0] > maxLevel {
-		return errors.New("Pages without their level and slots")
+		return errors.New("a node of pages without its level and slots")
 	}
 	d.Level = int(b[0])
 	mask := binary.BigEndian.Uint64(b[1:])
 	b = b[9:]
 	if mask == 0 || len(b) != bits.OnesCount64(mask)*len(Sum{}) {
-		return errors.New("Pages with more or fewer sums than slots")
+		return errors.New("a node of pages with more or fewer sums than slots")
 	}
 	d.Edges = make([]Edge, 0, bits.OnesCount64(mask))
 	for ; mask != 0; mask &= mask - 1 {
