@@ -30,8 +30,6 @@ type Net interface {
 // The requests that a node answers its peers, by their first byte.
 const (
 	askArtifacts = 1 // <height, 8 bytes>: what became final from there on
-	askState     = 2 // a statesync.Request: nodes of a state
-	askRoot      = 3 // <root of a certified tree>: its witness of the state's root
 )
 
 // Limits between peers.
@@ -114,13 +112,8 @@ func (n *Node) Serve(request []byte) ([]byte, error) {
 	if len(request) == 9 && request[0] == askArtifacts {
 		return n.bundle(ic.Height(binary.BigEndian.Uint64(request[1:])))
 	}
-	switch {
-	case len(request) == 0:
+	if len(request) == 0 {
 		return nil, errors.New("an empty request")
-	case request[0] == askState:
-		return n.bases.serve(request[1:])
-	case request[0] == askRoot:
-		return n.bases.witness(request[1:])
 	}
 	return nil, fmt.Errorf("a request of kind %d with %d bytes", request[0], len(request))
 }

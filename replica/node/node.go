@@ -91,8 +91,7 @@ type Config struct {
 	Scheme   consensus.Scheme // nil: the real one
 	Machine  Machine
 	Store    Store
-	Stage    Stage // of the store
-	Net      Net   // nil: a one-node network
+	Net      Net // nil: a one-node network
 	Clock    Clock
 	Pace     consensus.Pace
 	Limits   ingress.Limits
@@ -108,11 +107,9 @@ type Config struct {
 // Node is one member of a subnet.
 type Node struct {
 	Config
-	core    *consensus.Core // used by Step alone
-	wake    ic.Time         // when Step wants a Tick; 0: not by itself
-	pull    pull            // used by Step alone
-	joining *joining        // used by Step alone; nil: the node has its state
-	bases   *bases
+	core *consensus.Core // used by Step alone
+	wake ic.Time         // when Step wants a Tick; 0: not by itself
+	pull pull            // used by Step alone
 
 	mu      sync.Mutex
 	pool    *ingress.Pool
@@ -125,9 +122,7 @@ type Node struct {
 
 	tip    *state.State                // used by Execute alone
 	latest atomic.Pointer[state.State] // tip, for others
-	saving sync.Mutex                  // held while states are saved
-	paused bool                        // nothing is saved: a state is on its way from peers
-	disk   *state.State                // what the store has
+	disk   *state.State                // used by Save alone: what the store has
 	onDisk atomic.Uint64               // its height
 	view   atomic.Pointer[View]
 	floor  ic.Height // no view below: readers may have seen it before a crash
@@ -145,7 +140,7 @@ type Node struct {
 
 // New opens a node on what its store has: a saved state and the blocks above it.
 func New(cfg Config) (*Node, error) {
-	n := &Node{Config: cfg, pool: ingress.New(cfg.Limits), states: map[ic.Height]*state.State{}, watchers: newWatchers(), bases: newBases(), ready: make(chan struct{}),
+	n := &Node{Config: cfg, pool: ingress.New(cfg.Limits), states: map[ic.Height]*state.State{}, watchers: newWatchers(), ready: make(chan struct{}),
 		inspects: make(chan struct{}, maxInspects*runtime.GOMAXPROCS(0)), queries: newTurns(maxQueries*runtime.GOMAXPROCS(0), maxQueries*runtime.GOMAXPROCS(0)/2, maxWaiting, maxWaiting/2),
 		inbox: make(chan parcel, inboxBacklog), kick: make(chan struct{}, 1), work: make(chan struct{}, 1), dirty: make(chan struct{}, 1)}
 	n.pull = newPull()

@@ -2,7 +2,6 @@ package node
 
 import (
 	"encoding/binary"
-	"errors"
 
 	"ashlar/replica/consensus"
 	"ashlar/replica/ic"
@@ -66,21 +65,14 @@ func (n *Node) backlog() int {
 	return len(n.batches)
 }
 
-// pulled are the artifacts that answers brought. Answers for a state on its way go
-// there.
-func (n *Node) pulled() (out []consensus.Event, err error) {
+// pulled are the artifacts that answers brought.
+func (n *Node) pulled() (out []consensus.Event) {
 	n.mu.Lock()
 	answers := n.answers
 	n.answers = nil
 	n.mu.Unlock()
 	p := &n.pull
 	for _, a := range answers {
-		if a.id&(stateIDs|rootIDs) != 0 {
-			if n.joining != nil {
-				err = errors.Join(err, n.joining.answered(n.Clock.Now(), a))
-			}
-			continue
-		}
 		if !p.out || a.id != p.id || a.from != p.peer {
 			continue
 		}
@@ -99,7 +91,7 @@ func (n *Node) pulled() (out []consensus.Event, err error) {
 			out = append(out, consensus.Received{Artifact: x})
 		}
 	}
-	return out, err
+	return out
 }
 
 // helped is told what the last Step made of the answers.

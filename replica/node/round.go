@@ -13,42 +13,23 @@ import (
 // Step hands consensus all that has happened since the last one, and does what
 // it says. An error ends the node.
 func (n *Node) Step() error {
-	err := n.step()
-	if err != nil {
-		n.mu.Lock()
-		n.halted = err
-		n.mu.Unlock()
-	}
-	return err
-}
-
-func (n *Node) step() error {
-	events, err := n.events()
-	if err != nil {
-		return err
-	}
-	for _, ev := range events {
+	for _, ev := range n.events() {
 		if err := n.do(n.core.Step(n.Clock.Now(), ev)); err != nil {
+			n.mu.Lock()
+			n.halted = err
+			n.mu.Unlock()
 			return err
 		}
 	}
 	n.helped()
 	n.ask()
-	if n.joining != nil {
-		return n.joining.step(n.Clock.Now())
-	}
 	return nil
 }
 
-// WakeAt is when a Step is wanted though nothing comes; 0 for not.
-func (n *Node) WakeAt() ic.Time {
-	if j := n.joining; j != nil && j.wake != 0 && (n.wake == 0 || j.wake < n.wake) {
-		return j.wake
-	}
-	return n.wake
-}
+// WakeAt is when consensus wants a Step by itself; 0 for not.
+func (n *Node) WakeAt() ic.Time { return n.wake }
 
-func (n *Node) events() (out []consensus.Event, err error) {
+func (n *Node) events() (out []consensus.Event) {
 	n.mu.Lock()
 	for _, r := range n.results {
 		out = append(out, r)
@@ -59,11 +40,7 @@ func (n *Node) events() (out []consensus.Event, err error) {
 		n.saved = 0
 	}
 	n.mu.Unlock()
-	pulled, err := n.pulled()
-	if err != nil {
-		return nil, err
-	}
-	out = append(out, pulled...)
+	out = append(out, n.pulled()...)
 	for {
 		select {
 		case p := <-n.inbox:
@@ -82,7 +59,7 @@ func (n *Node) events() (out []consensus.Event, err error) {
 	if len(out) == 0 {
 		out = append(out, consensus.Tick{})
 	}
-	return out, nil
+	return out
 }
 
 // do the effects of one step: certificates are shown first, since nothing new
@@ -157,9 +134,6 @@ func (n *Node) Execute() bool {
 	n.tip = next
 	n.latest.Store(next)
 	done := n.executed(next)
-	if d.Block.Section(block.SummarySection) != nil {
-		n.bases.keep(next)
-	}
 
 	n.mu.Lock()
 	n.batches = n.batches[1:]
@@ -196,10 +170,8 @@ func (n *Node) executed(s *state.State) consensus.Executed {
 // States between the last one saved and this are never written: a page that
 // changed in each costs one write.
 func (n *Node) Save() (bool, error) {
-	n.saving.Lock()
-	defer n.saving.Unlock()
 	v := n.view.Load()
-	if n.paused || v == nil || n.disk != nil && n.disk.Height() >= v.Height {
+	if v == nil || n.disk != nil && n.disk.Height() >= v.Height {
 		return false, nil
 	}
 	if err := n.Store.SaveState(v.State, n.disk); err != nil {

@@ -119,7 +119,7 @@ func (p *peer) config() node.Config {
 		subnet.Nodes = append(subnet.Nodes, state.Node{ID: m.Node, PublicKey: ids.der[i]})
 	}
 	cfg := node.Config{Subnet: subnet, Members: ids.public, Group: ids.group, Registry: 1, Genesis: genesis,
-		Keys: ids.keys[p.index], Scheme: ids.scheme, Machine: p.w.truth.machine(p), Store: &guarded{Store: p.store, p: p}, Stage: p.store.Staging(), Net: p, Clock: p,
+		Keys: ids.keys[p.index], Scheme: ids.scheme, Machine: p.w.truth.machine(p), Store: &guarded{Store: p.store, p: p}, Net: p, Clock: p,
 		Pace: consensus.DefaultPace, Limits: ingress.Limits{Messages: 200, Bytes: 1 << 20, SenderMessages: 100, SenderBytes: 1 << 20}, Parse: p.w.users.parse, Check: p.w.users.check}
 	p.w.Bug.plant(p, &cfg)
 	return cfg

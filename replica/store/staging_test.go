@@ -200,7 +200,8 @@ func TestAStateComesFromPeers(t *testing.T) {
 			if older != nil {
 				tree = older.Merkle()
 			}
-			c := statesync.New(statesync.Config{Stage: g, Older: tree, Resumed: resumed, Peers: []ic.NodeID{{Principal: "a"}}})
+			c := statesync.New(statesync.Config{Stage: g, Older: tree, Resumed: resumed})
+			c.SetPeers([]ic.NodeID{{Principal: "a"}})
 			must(t, c.Target(target.Root()))
 			for range 1 + r.IntN(12) {
 				asks, err := c.Next(0)

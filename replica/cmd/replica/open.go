@@ -80,7 +80,7 @@ func (r *replica) join(f flags, log func(string, ...any)) error {
 		Pool: node.NewInstances(mem.idle), Cache: node.NewAnswers(int(mem.answers)), Parallel: engine.Parallel}, eng)
 	r.node, err = node.New(node.Config{
 		Subnet: subnet, Members: members(view), Group: view.Group, Registry: view.Version, Genesis: view.Genesis,
-		Keys: r.keys, Machine: machine, Store: r.store, Stage: r.store.Staging(), Clock: node.WallClock{}, Pace: consensus.DefaultPace,
+		Keys: r.keys, Machine: machine, Store: r.store, Clock: node.WallClock{}, Pace: consensus.DefaultPace,
 		Limits: ingress.Default, Log: func(line string) { log("%s", line) }, Parse: parseEnvelope, Check: api.Forwarded(subnet.RootKey),
 	})
 	return err

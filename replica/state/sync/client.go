@@ -17,7 +17,6 @@ type Config struct {
 	Older merkle.Node
 	// Resumed says that the Stage has parts from before a crash.
 	Resumed bool
-	Peers   []ic.NodeID
 }
 
 // Client fetches one state. The caller sends what Next says, and passes on what
@@ -56,13 +55,10 @@ type due struct {
 	depth int
 }
 
-// New makes a client without a target.
+// New makes a client without a target and peers.
 func New(cfg Config) *Client {
 	c := &Client{cfg: cfg, careful: cfg.Resumed, kept: map[string][]byte{}}
 	c.progress.Faults = map[ic.NodeID]uint64{}
-	for _, id := range cfg.Peers {
-		c.peers = append(c.peers, &peer{id: id, answer: firstAnswer})
-	}
 	return c
 }
 

@@ -31,6 +31,29 @@ func (p *peer) helped(now ic.Time, r *request) {
 	}
 }
 
+// SetPeers says who may be asked from now on; what is known of a peer stays.
+func (c *Client) SetPeers(ids []ic.NodeID) {
+	var peers []*peer
+	for _, id := range ids {
+		p := &peer{id: id, answer: firstAnswer}
+		for _, known := range c.peers {
+			if known.id == id {
+				p = known
+			}
+		}
+		peers = append(peers, p)
+	}
+	c.peers = peers
+}
+
+// Peers that may be asked.
+func (c *Client) Peers() (ids []ic.NodeID) {
+	for _, p := range c.peers {
+		ids = append(ids, p.id)
+	}
+	return ids
+}
+
 // Ask is a request to be sent.
 type Ask struct {
 	Peer    ic.NodeID

@@ -273,9 +273,10 @@ func finish(t *testing.T, c *Client, s *shelf, older, want *state.State) {
 	}
 }
 
-func start(t *testing.T, cfg Config, target *state.State) *Client {
+func start(t *testing.T, cfg Config, peers int, target *state.State) *Client {
 	t.Helper()
 	c := New(cfg)
+	c.SetPeers(nodes(peers))
 	if err := c.Target(target.Root()); err != nil {
 		t.Fatal(err)
 	}
@@ -294,7 +295,7 @@ func TestFromNothing(t *testing.T) {
 	for seed := range uint64(3) {
 		g := newGrown(seed)
 		n, s := newNet(t, seed, g.s), newShelf()
-		c := start(t, Config{Stage: s, Peers: nodes(3)}, g.s)
+		c := start(t, Config{Stage: s}, 3, g.s)
 		n.run(c)
 		finish(t, c, s, nil, g.s)
 		if whole := size(g.s); n.sent > whole+whole/50+1000 {
@@ -312,7 +313,7 @@ func TestFromAnOlderState(t *testing.T) {
 			g.step(1)
 		}
 		n, s := newNet(t, seed, g.s), newShelf()
-		c := start(t, Config{Stage: s, Older: older.Merkle(), Peers: nodes(3)}, g.s)
+		c := start(t, Config{Stage: s, Older: older.Merkle()}, 3, g.s)
 		n.run(c)
 		finish(t, c, s, older, g.s)
 		if whole := size(g.s); seed%4 == 0 && n.sent > whole/2 {
@@ -325,7 +326,7 @@ func TestFromAnOlderState(t *testing.T) {
 func TestNothingToDo(t *testing.T) {
 	g := newGrown(1)
 	s := newShelf()
-	c := start(t, Config{Stage: s, Older: g.s.Merkle(), Peers: nodes(3)}, g.s)
+	c := start(t, Config{Stage: s, Older: g.s.Merkle()}, 3, g.s)
 	if !c.Done() {
 		t.Fatal("not done")
 	}
@@ -338,7 +339,7 @@ func TestTheTargetMoves(t *testing.T) {
 	for seed := range uint64(12) {
 		g := newGrown(seed)
 		first := g.s
-		cfg := Config{Stage: newShelf(), Peers: nodes(4)}
+		cfg := Config{Stage: newShelf()}
 		var older *state.State
 		if seed%2 == 1 {
 			older = g.s
@@ -346,7 +347,7 @@ func TestTheTargetMoves(t *testing.T) {
 			g.step(6)
 		}
 		n := newNet(t, seed, g.s)
-		c := start(t, cfg, g.s)
+		c := start(t, cfg, 4, g.s)
 		for range 4 {
 			for range n.rng.IntN(12) {
 				n.turn(c)
@@ -373,13 +374,13 @@ func TestResumes(t *testing.T) {
 	for seed := range uint64(6) {
 		g := newGrown(seed)
 		n, s := newNet(t, seed, g.s), newShelf()
-		c := start(t, Config{Stage: s, Peers: nodes(3)}, g.s)
+		c := start(t, Config{Stage: s}, 3, g.s)
 		for range 5 {
 			for range 1 + n.rng.IntN(6) {
 				n.turn(c)
 			}
 			n.flying = nil
-			c = start(t, Config{Stage: s, Resumed: true, Peers: nodes(3)}, g.s)
+			c = start(t, Config{Stage: s, Resumed: true}, 3, g.s)
 		}
 		n.run(c)
 		finish(t, c, s, nil, g.s)
@@ -423,7 +424,7 @@ func TestLiars(t *testing.T) {
 				}
 			}
 			n.lies[node(0)], n.lies[node(1)] = lie, lie
-			c := start(t, Config{Stage: s, Peers: nodes(4)}, g.s)
+			c := start(t, Config{Stage: s}, 4, g.s)
 			n.run(c)
 			finish(t, c, s, nil, g.s)
 			if blamed := n.faults[node(0)] > 0 && c.Progress().Faults[node(0)] > 0; blamed != (name != "a first half") {
@@ -447,7 +448,7 @@ func TestPeersThatDoNotHelp(t *testing.T) {
 	n, s := newNet(t, 5, g.s), newShelf()
 	n.lies[node(0)] = func([]byte) []byte { return nil }
 	n.lies[node(1)] = func([]byte) []byte { return []byte{lacks} }
-	c := start(t, Config{Stage: s, Peers: nodes(4)}, g.s)
+	c := start(t, Config{Stage: s}, 4, g.s)
 	for !c.Done() {
 		if !n.turn(c) {
 			t.Fatal("it does not end")
@@ -464,7 +465,7 @@ func TestPeersThatDoNotHelp(t *testing.T) {
 	}
 	// Nobody has it: a newer target is needed, and is taken.
 	n, s = newNet(t, 5), newShelf()
-	c = start(t, Config{Stage: s, Peers: nodes(2)}, g.s)
+	c = start(t, Config{Stage: s}, 2, g.s)
 	for !c.Lacking() {
 		n.turn(c)
 	}
@@ -497,7 +498,8 @@ func FuzzAnswered(f *testing.F) {
 	g.step(1)
 	all := newShelf()
 	n := newNet(&testing.T{}, 1, g.s)
-	c := New(Config{Stage: all, Peers: nodes(1)})
+	c := New(Config{Stage: all})
+	c.SetPeers(nodes(1))
 	if err := c.Target(g.s.Root()); err != nil {
 		f.Fatal(err)
 	}
@@ -509,7 +511,7 @@ func FuzzAnswered(f *testing.F) {
 	f.Add([]byte{lacks})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		s := newShelf()
-		c := start(t, Config{Stage: s, Peers: nodes(1)}, g.s)
+		c := start(t, Config{Stage: s}, 1, g.s)
 		asks, err := c.Next(0)
 		if err != nil || len(asks) != 1 {
 			t.Fatal(asks, err)
