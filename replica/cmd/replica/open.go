@@ -2,17 +2,19 @@ package main
 
 import (
 	"context"
+	"crypto/ed25519"
+	"crypto/rand"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"time"
 
 	"ashlar/replica/api"
 	"ashlar/replica/consensus"
-	"ashlar/replica/crypto/bls"
 	"ashlar/replica/crypto/keystore"
 	"ashlar/replica/engine"
 	"ashlar/replica/execution/sysapi"
@@ -24,19 +26,24 @@ import (
 	"ashlar/replica/state"
 	"ashlar/replica/store"
 	"ashlar/replica/wire/envelope"
+	"ashlar/replica/wire/records"
 )
 
 // replica is a node with what it stands on.
 type replica struct {
-	node  *node.Node
-	store *store.Store
-	keys  *keystore.Keys
+	node     *node.Node
+	store    *store.Store
+	keys     *keystore.Keys
+	registry *registry.Store
 }
 
 // shut closes the store and erases the secrets; what made the store fail was
 // reported when it did.
 func (r *replica) shut(log func(string, ...any)) error {
 	defer r.keys.Erase()
+	if err := r.registry.Close(); err != nil {
+		return err
+	}
 	if r.store.Err() != nil {
 		return nil
 	}
@@ -66,7 +73,11 @@ func (r *replica) join(f flags, log func(string, ...any)) error {
 	if err != nil {
 		return err
 	}
-	view, err := reg.View(reg.Version(), ic.SubnetID{})
+	r.registry = reg
+	view, err := reg.View(reg.Latest(), ic.SubnetID{})
+	if err == nil {
+		err = r.loadShares(f.state, view)
+	}
 	if err != nil {
 		return err
 	}
@@ -93,32 +104,68 @@ func (r *replica) network(f flags, log func(string, ...any)) (*registry.Store, e
 		if r.keys, err = keystore.Load(f.state); err != nil {
 			return nil, err
 		}
-		return registry.Open(f.state)
+		reg, err := registry.Open(f.state, log)
+		if err != nil {
+			return nil, err
+		}
+		return reg, reg.TakeDir(f.state, log)
 	}
 	if _, ok, err := r.store.SavedHeight(); ok || err != nil {
 		return nil, errors.Join(err, fmt.Errorf("%s holds a state and no registry\n  restore the directory from a backup", f.state))
 	}
 	if !f.dev {
-		return nil, fmt.Errorf("%s holds no network\n  to make a new one for development, start with --dev", f.state)
+		return nil, fmt.Errorf("%s holds no network\n  to make a new one for development, start with --dev\n  to make one of several nodes: network new", f.state)
 	}
+	return r.found(f.state, log)
+}
+
+// found makes a network of this node alone. Its authority is a key beside the
+// node's own: with it, `network` can change what it is.
+func (r *replica) found(dir string, log func(string, ...any)) (*registry.Store, error) {
+	var err error
 	if r.keys, err = keystore.Generate(nil); err != nil {
 		return nil, err
 	}
-	// Keys first: a registry that names keys nobody has would be a network nobody can run.
-	if err := r.keys.Save(f.state); err != nil {
-		return nil, err
-	}
-	group := &bls.Group{Key: r.keys.Share(), Holders: []*bls.PublicKey{r.keys.Share()}, Threshold: 1}
-	reg, subnet, err := registry.Genesis(group, []registry.Node{{PublicKey: r.keys.NodeKey()}}, []ic.NodeID{r.keys.NodeID()}, Version, node.WallClock{}.Now())
+	authority, err := registry.MakeAuthority(dir)
 	if err != nil {
 		return nil, err
 	}
+	me, err := registry.HandIn(rand.Reader, r.keys, netip.AddrPort{}, netip.AddrPort{})
+	if err != nil {
+		return nil, err
+	}
+	g := registry.Genesis{Nodes: [][]records.Mutation{me}, Version: Version, Interval: registry.DefaultInterval, Time: node.WallClock{}.Now(),
+		Authority: []ed25519.PublicKey{authority.Public().(ed25519.PublicKey)}}
+	first, subnet, err := g.Make(rand.Reader)
+	if err != nil {
+		return nil, err
+	}
+	// Keys first: a registry that names keys nobody has would be a network nobody can run.
+	if err := r.keys.Save(dir); err != nil {
+		return nil, err
+	}
 	log("made a new network of one node: subnet %s", subnet)
-	return reg, reg.Save(f.state)
+	return registry.Create(dir, registry.Sign(first, 1, [32]byte{}, authority))
+}
+
+// loadShares decrypts this node's shares of the subnet's keys, once.
+func (r *replica) loadShares(dir string, v *registry.View) error {
+	if v.Index(r.keys.NodeID()) < 0 {
+		return nil // node.New says so
+	}
+	if !r.keys.Holds(v.High.Hash()) {
+		if err := r.keys.Load(rand.Reader, v.High); err != nil {
+			return err
+		}
+		if err := r.keys.Save(dir); err != nil {
+			return err
+		}
+	}
+	return r.keys.Use(v.High.Hash(), v.High.Hash())
 }
 
 func subnetOf(v *registry.View) state.Subnet {
-	s := state.Subnet{ID: v.ID, Type: v.Subnet.Type, PublicKey: v.Group.Key.DER(), RootKey: v.Group.Key.DER(), Ranges: v.Ranges}
+	s := state.Subnet{ID: v.ID, Type: v.Subnet.Type.String(), PublicKey: v.Group.Key.DER(), RootKey: v.Group.Key.DER(), Ranges: v.Ranges}
 	for i, id := range v.Subnet.Members {
 		s.Nodes = append(s.Nodes, state.Node{ID: id, PublicKey: keystore.NodeDER(v.Nodes[i].PublicKey)})
 	}
