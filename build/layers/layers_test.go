@@ -52,7 +52,7 @@ var may = map[string]string{
 	"build":                "image initramfs/pack attestation/measure replica/sdk/link qemu-tests/lab",
 	"qemu-tests":           "replica/agent replica/spectest replica/ic attestation/verify image hostos/config",
 
-	"replica/crypto/usersig": "replica/ic replica/wire", // a canister signature is a certificate
+	"replica/crypto/usersig": "replica/ic replica/wire replica/crypto/eddsa", // a canister signature is a certificate
 }
 
 // pure packages get the time, randomness and bytes as arguments.
