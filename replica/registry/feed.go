@@ -15,6 +15,9 @@ import (
 // Path is where Handler is served.
 const Path = "/_/registry"
 
+// VersionHeader of each answer names the version that the node has.
+const VersionHeader = "Ashlar-Registry-Version"
+
 // IncomingDir under the state directory is where signed changes can be laid by hand.
 const IncomingDir = "registry.incoming"
 
@@ -85,6 +88,7 @@ func (s *Store) Handler() http.Handler {
 				return
 			}
 			w.Header().Set("Content-Type", "application/octet-stream")
+			w.Header().Set(VersionHeader, fmt.Sprint(s.Latest()))
 			w.Write(Join(s.ChangesSince(since)))
 		case http.MethodPost:
 			data, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxFeedBytes))
@@ -95,6 +99,7 @@ func (s *Store) Handler() http.Handler {
 				http.Error(w, err.Error(), http.StatusUnprocessableEntity)
 				return
 			}
+			w.Header().Set(VersionHeader, fmt.Sprint(s.Latest()))
 			fmt.Fprintf(w, "version %d\n", s.Latest())
 		default:
 			w.Header().Set("Allow", "GET, POST")

@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 )
 
 // FileName under the state directory.
@@ -75,12 +76,25 @@ func Create(dir string, signed ...[]byte) (*Store, error) {
 	if err := writeWhole(path, data); err != nil {
 		return nil, fmt.Errorf("make the registry: %w", err)
 	}
-	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	f, err := openAlone(path)
 	if err != nil {
 		return nil, fmt.Errorf("make the registry: %w", err)
 	}
 	s.file = &file{File: f, size: int64(len(data))}
 	return s, nil
+}
+
+// openAlone: two writers would write over one another.
+func openAlone(path string) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return nil, err
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		f.Close()
+		return nil, fmt.Errorf("%s is in use: %w\n  a node that runs takes changes by HTTP, or from %s beside the file", path, err, IncomingDir)
+	}
+	return f, nil
 }
 
 // writeWhole replaces a file, synced.
@@ -112,7 +126,7 @@ func syncDir(dir string) error {
 // A version that was being written when the power failed is cut off, and log says so.
 func Open(dir string, log func(format string, args ...any)) (*Store, error) {
 	path := filepath.Join(dir, FileName)
-	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	f, err := openAlone(path)
 	if err != nil {
 		return nil, fmt.Errorf("read the registry: %w", err)
 	}

@@ -49,6 +49,9 @@ func TestSaved(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if _, err := Open(dir, mute); err == nil || !strings.Contains(err.Error(), "is in use") {
+		t.Errorf("opened twice: %v", err)
+	}
 	var r records.Boundary
 	if err := s.Get("k", 3, &r); err != nil || r.Version != "2" || s.Latest() != 3 {
 		t.Errorf("%q, %v, version %d", r.Version, err, s.Latest())

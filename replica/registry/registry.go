@@ -49,6 +49,7 @@ type Store struct {
 	head    [32]byte // of the chain of hashes
 	records map[string][]record
 	now     snapshot
+	changed chan struct{} // closed when there is a newer version
 }
 
 type record struct {
@@ -60,7 +61,16 @@ type record struct {
 type snapshot map[string][]byte
 
 // New is an empty registry in memory, at version 0.
-func New() *Store { return &Store{records: map[string][]record{}, now: snapshot{}} }
+func New() *Store {
+	return &Store{records: map[string][]record{}, now: snapshot{}, changed: make(chan struct{})}
+}
+
+// Changed is closed when there is a version above the latest of now.
+func (s *Store) Changed() <-chan struct{} {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.changed
+}
 
 // Latest is the newest version.
 func (s *Store) Latest() uint64 {
@@ -153,6 +163,8 @@ func (s *Store) Take(signed []byte) error {
 func (s *Store) keep(c *change, next snapshot) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	close(s.changed)
+	s.changed = make(chan struct{})
 	s.signed = append(s.signed, c.signed)
 	s.head, s.now = c.hash, next
 	for _, m := range c.mutations.Mutations {

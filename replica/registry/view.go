@@ -80,6 +80,18 @@ type View struct {
 
 // View reads a subnet at a version; a zero id is the root subnet.
 func (s *Store) View(version uint64, id ic.SubnetID) (*View, error) {
+	v, err := s.Members(version, id)
+	if err == nil {
+		err = s.begin(v)
+	}
+	if err == nil {
+		err = s.ranges(v)
+	}
+	return v, err
+}
+
+// Members is the part of View that says who they are and where.
+func (s *Store) Members(version uint64, id ic.SubnetID) (*View, error) {
 	var root records.SubnetID
 	if err := s.Get(records.KeyRootSubnet, version, &root); err != nil {
 		return nil, err
@@ -87,7 +99,7 @@ func (s *Store) View(version uint64, id ic.SubnetID) (*View, error) {
 	if id.Principal == "" {
 		id = root.ID
 	}
-	v := &View{Version: version, ID: id, Root: root.ID, CUP: &records.CUP{}}
+	v := &View{Version: version, ID: id, Root: root.ID}
 	if err := s.Get(records.KeySubnet(id), version, &v.Subnet); err != nil {
 		return nil, err
 	}
@@ -99,10 +111,7 @@ func (s *Store) View(version uint64, id ic.SubnetID) (*View, error) {
 		}
 		v.Nodes = append(v.Nodes, n)
 	}
-	if err := s.begin(v); err != nil {
-		return nil, err
-	}
-	return v, s.ranges(v)
+	return v, nil
 }
 
 func (s *Store) node(id ic.NodeID, version uint64) (n Node, err error) {
@@ -134,6 +143,7 @@ func text(e *records.Endpoint) string {
 
 // begin reads from where the subnet begins.
 func (s *Store) begin(v *View) (err error) {
+	v.CUP = &records.CUP{}
 	if err = s.Get(records.KeyCUP(v.ID), v.Version, v.CUP); err != nil {
 		return err
 	}

@@ -22,6 +22,7 @@ import (
 	"ashlar/replica/ingress"
 	"ashlar/replica/messaging"
 	"ashlar/replica/node"
+	"ashlar/replica/p2p"
 	"ashlar/replica/registry"
 	"ashlar/replica/state"
 	"ashlar/replica/store"
@@ -35,14 +36,15 @@ type replica struct {
 	store    *store.Store
 	keys     *keystore.Keys
 	registry *registry.Store
+	peers    *p2p.Host // nil: a network of one node
 }
 
-// shut closes the store and erases the secrets; what made the store fail was
+// shut ends the talk with peers, closes the store and erases the secrets; what made the store fail was
 // reported when it did.
 func (r *replica) shut(log func(string, ...any)) error {
 	defer r.keys.Erase()
-	if err := r.registry.Close(); err != nil {
-		return err
+	if err := errors.Join(r.leave(), r.closeRegistry()); err != nil {
+		log("%v", err)
 	}
 	if r.store.Err() != nil {
 		return nil
@@ -54,6 +56,20 @@ func (r *replica) shut(log func(string, ...any)) error {
 	return nil
 }
 
+func (r *replica) leave() error {
+	if r.peers == nil {
+		return nil
+	}
+	return r.peers.Close()
+}
+
+func (r *replica) closeRegistry() error {
+	if r.registry == nil {
+		return nil
+	}
+	return r.registry.Close()
+}
+
 // open the state directory: the store first, since it locks the directory.
 func open(f flags, log func(string, ...any)) (*replica, error) {
 	s, err := store.Open(f.state, store.Options{Log: func(line string) { log("store: %s", line) }})
@@ -62,19 +78,16 @@ func open(f flags, log func(string, ...any)) (*replica, error) {
 	}
 	r := &replica{store: s}
 	if err := r.join(f, log); err != nil {
-		s.Close()
-		return nil, err
+		return nil, errors.Join(err, r.leave(), r.closeRegistry(), s.Close())
 	}
 	return r, nil
 }
 
 func (r *replica) join(f flags, log func(string, ...any)) error {
-	reg, err := r.network(f, log)
-	if err != nil {
+	if err := r.network(f, log); err != nil {
 		return err
 	}
-	r.registry = reg
-	view, err := reg.View(reg.Latest(), ic.SubnetID{})
+	view, err := r.registry.View(r.registry.Latest(), ic.SubnetID{})
 	if err == nil {
 		err = r.loadShares(f.state, view)
 	}
@@ -89,63 +102,73 @@ func (r *replica) join(f flags, log func(string, ...any)) error {
 	mem := shareMemory(log)
 	machine := messaging.New(messaging.Config{Subnet: subnet, Provisional: f.dev, Version: Version, HotBytes: mem.hot,
 		Pool: node.NewInstances(mem.idle), Cache: node.NewAnswers(int(mem.answers)), Parallel: engine.Parallel}, eng)
-	r.node, err = node.New(node.Config{
+	if r.peers, err = r.listenPeers(f, view, log); err != nil {
+		return err
+	}
+	cfg := node.Config{
 		Subnet: subnet, Members: members(view), Group: view.Group, Registry: view.Version, Genesis: view.Genesis,
 		Keys: r.keys, Machine: machine, Store: r.store, Clock: node.WallClock{}, Pace: consensus.DefaultPace,
 		Limits: ingress.Default, Log: func(line string) { log("%s", line) }, Parse: parseEnvelope, Check: api.Forwarded(subnet.RootKey),
-	})
-	return err
+	}
+	if r.peers == nil {
+		r.node, err = node.New(cfg)
+		return err
+	}
+	cfg.Net = r.peers
+	if r.node, err = node.New(cfg); err != nil {
+		return err
+	}
+	r.peers.Start(r.node)
+	return nil
 }
 
 // network loads keys and registry, or makes a new network of one node.
-func (r *replica) network(f flags, log func(string, ...any)) (*registry.Store, error) {
-	var err error
+func (r *replica) network(f flags, log func(string, ...any)) (err error) {
 	if registry.Exists(f.state) {
 		if r.keys, err = keystore.Load(f.state); err != nil {
-			return nil, err
+			return err
 		}
-		reg, err := registry.Open(f.state, log)
-		if err != nil {
-			return nil, err
+		if r.registry, err = registry.Open(f.state, log); err != nil {
+			return err
 		}
-		return reg, reg.TakeDir(f.state, log)
+		return r.registry.TakeDir(f.state, log)
 	}
 	if _, ok, err := r.store.SavedHeight(); ok || err != nil {
-		return nil, errors.Join(err, fmt.Errorf("%s holds a state and no registry\n  restore the directory from a backup", f.state))
+		return errors.Join(err, fmt.Errorf("%s holds a state and no registry\n  restore the directory from a backup", f.state))
 	}
 	if !f.dev {
-		return nil, fmt.Errorf("%s holds no network\n  to make a new one for development, start with --dev\n  to make one of several nodes: network new", f.state)
+		return fmt.Errorf("%s holds no network\n  to make a new one for development, start with --dev\n  to make one of several nodes: network new", f.state)
 	}
 	return r.found(f.state, log)
 }
 
 // found makes a network of this node alone. Its authority is a key beside the
 // node's own: with it, `network` can change what it is.
-func (r *replica) found(dir string, log func(string, ...any)) (*registry.Store, error) {
-	var err error
+func (r *replica) found(dir string, log func(string, ...any)) (err error) {
 	if r.keys, err = keystore.Generate(nil); err != nil {
-		return nil, err
+		return err
 	}
 	authority, err := registry.MakeAuthority(dir)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	me, err := registry.HandIn(rand.Reader, r.keys, netip.AddrPort{}, netip.AddrPort{})
 	if err != nil {
-		return nil, err
+		return err
 	}
 	g := registry.Genesis{Nodes: [][]records.Mutation{me}, Version: Version, Interval: registry.DefaultInterval, Time: node.WallClock{}.Now(),
 		Authority: []ed25519.PublicKey{authority.Public().(ed25519.PublicKey)}}
 	first, subnet, err := g.Make(rand.Reader)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	// Keys first: a registry that names keys nobody has would be a network nobody can run.
 	if err := r.keys.Save(dir); err != nil {
-		return nil, err
+		return err
 	}
 	log("made a new network of one node: subnet %s", subnet)
-	return registry.Create(dir, registry.Sign(first, 1, [32]byte{}, authority))
+	r.registry, err = registry.Create(dir, registry.Sign(first, 1, [32]byte{}, authority))
+	return err
 }
 
 // loadShares decrypts this node's shares of the subnet's keys, once.
