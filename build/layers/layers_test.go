@@ -38,6 +38,7 @@ var may = map[string]string{
 	"replica/api":          "replica/ic replica/wire replica/crypto",
 	"replica/registry":     "replica/ic replica/wire replica/crypto",
 	"replica/agent":        "replica/ic replica/wire replica/crypto",
+	"replica/gateway":      "replica/ic replica/wire replica/crypto replica/agent replica/api/body",
 	"replica/store":        "replica/ic replica/wire replica/state",
 	"replica/sdk":          "replica/ic replica/wire",
 	"replica/node":         "replica/ic replica/wire replica/crypto replica/state replica/consensus replica/ingress replica/messaging replica/execution",
