@@ -38,6 +38,7 @@ type remote struct {
 	wrongs    int
 	lastWrong time.Time
 	until     time.Time                   // banned
+	apart     bool                        // kept apart from this host
 	reading   map[byte]context.CancelFunc // the newest stream of each kind
 
 	counters
@@ -57,7 +58,7 @@ func (r *remote) run() {
 	var complained time.Time
 	for r.ctx.Err() == nil {
 		if err := r.connect(); err != nil {
-			if time.Since(complained) > quietTime && r.ctx.Err() == nil {
+			if time.Since(complained) > quietTime && err != errCutOff && r.ctx.Err() == nil {
 				complained = time.Now()
 				r.h.cfg.Log(r.complaint(err))
 			}
@@ -88,10 +89,21 @@ func (r *remote) wait(d time.Duration) {
 	}
 }
 
+// poke ends a wait.
+func (r *remote) poke() {
+	select {
+	case r.came <- struct{}{}:
+	default:
+	}
+}
+
 // connect dials the peer, or waits for it: the one with the smaller id dials.
 func (r *remote) connect() error {
 	if r.h.swarm.Connectedness(r.id) == network.Connected {
 		return nil
+	}
+	if r.banned() {
+		return errCutOff
 	}
 	if r.h.cfg.Self.Principal > r.Peer.ID.Principal {
 		r.wait(lastBackoff)
@@ -111,6 +123,8 @@ func (r *remote) connect() error {
 	_, err = r.h.swarm.DialPeer(ctx, r.id)
 	return err
 }
+
+var errCutOff = errors.New("the peer is cut off")
 
 // complaint says why a peer is not connected, and what to look at.
 func (r *remote) complaint(err error) string {
@@ -276,7 +290,7 @@ func (r *remote) wrong(what string, err error) {
 func (r *remote) banned() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return time.Now().Before(r.until)
+	return r.apart || time.Now().Before(r.until)
 }
 
 // count what was refused; the first of each kind is worth a line in the log.

@@ -128,19 +128,6 @@ func (w *workshop) qemu(ctx context.Context) error {
 	return w.tree().QEMU(ctx)
 }
 
-// testnetCommand is the replica alone: the same execution and API, healthy within a second.
-func testnetCommand(ctx context.Context, w *workshop, _ []string) error {
-	port, err := portFrom(os.Getenv("PORT"))
-	if err != nil {
-		return err
-	}
-	address := fmt.Sprintf("127.0.0.1:%d", port)
-	if err := buildCommand(ctx, w, nil); err != nil {
-		return err
-	}
-	return w.tree().Run(ctx, w.out("bin", "replica"), "--dev", "--listen", address, "--state", w.out("testnet"))
-}
-
 // soakCommand plays new seeds of the simulator for FOR (10m), or the QEMU tests
 // until one fails.
 func soakCommand(ctx context.Context, w *workshop, args []string) error {

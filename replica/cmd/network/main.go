@@ -4,6 +4,8 @@
 //	network new --dir DIR --at 127.0.0.1,127.0.0.2,127.0.0.3,127.0.0.4
 //	DIR/1 DIR/2 DIR/3 DIR/4 ── keys, registry ──> replica --state DIR/1, ...
 //
+// It prints "root key HEX", and "node N NAME ADDRESS:PORT" for each.
+//
 // The subnet's key is dealt by this program, which forgets it: good for networks
 // on one machine.
 package main
@@ -60,12 +62,7 @@ func run(args []string, out, problems io.Writer) error {
 	if err != nil {
 		return err
 	}
-	root, err := f.make()
-	if err != nil {
-		return err
-	}
-	fmt.Fprintf(out, "root key %x\n", root)
-	return nil
+	return f.make(out)
 }
 
 func parse(args []string, problems io.Writer) (f flags, err error) {
@@ -102,21 +99,21 @@ func parse(args []string, problems io.Writer) (f flags, err error) {
 
 // make writes a directory for each node. The registries are last: where there is
 // one, all keys are there.
-func (f flags) make() (rootKey []byte, err error) {
+func (f flags) make(out io.Writer) error {
 	if registry.Exists(filepath.Join(f.dir, "1")) {
-		return nil, fmt.Errorf("%s holds a network already\n  remove it, or choose another --dir", f.dir)
+		return fmt.Errorf("%s holds a network already\n  remove it, or choose another --dir", f.dir)
 	}
 	n := len(f.at)
 	group, keys, err := deal(n)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	var nodes []registry.Node
 	var ids []ic.NodeID
 	for i, k := range keys {
 		dir := f.nodeDir(i)
 		if err := errors.Join(os.MkdirAll(dir, 0o700), k.Save(dir)); err != nil {
-			return nil, err
+			return err
 		}
 		nodes = append(nodes, registry.Node{PublicKey: k.NodeKey(), P2P: netip.AddrPortFrom(f.at[i], f.p2p).String(), HTTP: netip.AddrPortFrom(f.at[i], f.http).String()})
 		ids = append(ids, k.NodeID())
@@ -124,14 +121,18 @@ func (f flags) make() (rootKey []byte, err error) {
 	}
 	reg, _, err := registry.Genesis(group, nodes, ids, Version, ic.Time(time.Now().UnixNano()))
 	if err != nil {
-		return nil, err
+		return err
 	}
 	for i := n - 1; i >= 0; i-- {
 		if err := reg.Save(f.nodeDir(i)); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	return group.Key.DER(), nil
+	fmt.Fprintf(out, "root key %x\n", group.Key.DER())
+	for i, node := range nodes {
+		fmt.Fprintf(out, "node %d %s %s\n", i+1, ids[i], node.HTTP)
+	}
+	return nil
 }
 
 func (f flags) nodeDir(i int) string { return filepath.Join(f.dir, strconv.Itoa(i+1)) }

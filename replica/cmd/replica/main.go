@@ -32,8 +32,8 @@ import (
 var Version = "dev"
 
 type flags struct {
-	listen, p2p, state, rootKeyOut string
-	dev                            bool
+	listen, p2p, state, rootKeyOut, apart string
+	dev                                   bool
 }
 
 func main() {
@@ -57,6 +57,7 @@ func parse(args []string, out io.Writer) (f flags, err error) {
 	set.StringVar(&f.p2p, "p2p", "", "address where peers reach this node, if not the one that the registry names")
 	set.StringVar(&f.state, "state", "", "directory of keys, blocks and state; made if it does not exist")
 	set.BoolVar(&f.dev, "dev", false, "a network of its own for canister developers: may be made new, canisters from nothing")
+	set.StringVar(&f.apart, "apart", "", "file with names of members to keep apart from, one a line; obeyed as it changes: partitions of a testnet")
 	set.StringVar(&f.rootKeyOut, "root-key-out", "", "file to write the root key to, as DER in hex")
 	if err := set.Parse(args); err != nil {
 		return f, err
@@ -95,6 +96,9 @@ func run(ctx context.Context, f flags, out io.Writer) error {
 	ends := make(chan error, 2)
 	running := 1
 	go func() { ends <- r.node.Run(ctx) }()
+	if f.apart != "" && r.peers != nil {
+		go r.keepApart(ctx, f.apart, log)
+	}
 	if err = r.announce(ctx, f, l.Addr(), began, log); err == nil {
 		m := newMetrics(r.node, r.peers)
 		server := api.New(backend{r.node}, api.Config{Version: Version, Metrics: m, Observe: m.observe})
