@@ -208,8 +208,7 @@ func (n *Node) Save() (bool, error) {
 	if v == nil || n.disk != nil && n.disk.Height() >= v.Height {
 		return false, nil
 	}
-	old := n.disk
-	if err := n.Store.SaveState(v.Height, func(yield func(string, []byte) bool) { v.State.Diff(old, yield) }); err != nil {
+	if err := n.Store.SaveState(v.State, n.disk); err != nil {
 		return false, err
 	}
 	n.disk = v.State

@@ -41,7 +41,7 @@ func start(t testing.TB, dir string) *process {
 	r, w := io.Pipe()
 	done := make(chan error, 1)
 	go func() {
-		done <- run(ctx, flags{listen: "127.0.0.1:0", state: dir, dev: true}, w)
+		done <- run(ctx, flags{listen: "127.0.0.1:0", state: dir, dev: true, domains: "localhost"}, w)
 		w.Close()
 	}()
 	p := &process{url: awaitURL(t, r), stop: sync.OnceValue(func() error { cancel(); return <-done })}
@@ -304,6 +304,7 @@ func TestErrors(t *testing.T) {
 		says []string
 	}{
 		"a busy port":          {flags{listen: busy.Addr().String(), state: t.TempDir(), dev: true}, []string{"in use", "--listen"}},
+		"a busy gateway":       {flags{listen: "127.0.0.1:0", gateway: busy.Addr().String(), state: t.TempDir(), dev: true}, []string{"in use", "--gateway"}},
 		"a bad address":        {flags{listen: "nowhere:x", state: t.TempDir(), dev: true}, []string{"cannot listen on nowhere:x", "--listen"}},
 		"a state in use":       {flags{listen: "127.0.0.1:0", state: used, dev: true}, []string{used, "in use", "--state"}},
 		"no network, no --dev": {flags{listen: "127.0.0.1:0", state: t.TempDir()}, []string{"no network", "--dev"}},

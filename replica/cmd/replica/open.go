@@ -5,9 +5,9 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"ashlar/replica/api"
@@ -164,7 +164,7 @@ func parseEnvelope(raw []byte) (*ic.Ingress, error) {
 }
 
 // announce waits for the first certified state, and says what clients need.
-func (r *replica) announce(ctx context.Context, f flags, at net.Addr, began time.Time, log func(string, ...any)) error {
+func (r *replica) announce(ctx context.Context, f flags, at doors, began time.Time, log func(string, ...any)) error {
 	if f.rootKeyOut != "" {
 		if err := os.WriteFile(f.rootKeyOut, []byte(hex.EncodeToString(r.node.RootKey())+"\n"), 0o644); err != nil {
 			return fmt.Errorf("write the root key: %w", err)
@@ -181,7 +181,10 @@ func (r *replica) announce(ctx context.Context, f flags, at net.Addr, began time
 		return nil
 	}
 	log("healthy at height %d, %d ms after the start", r.node.Metrics().Height, time.Since(began).Milliseconds())
-	log("replica: http://%s", at)
+	if p := at.browsersAt(f); p != "" {
+		log("canisters open at http://<canister-id>.%s:%s/", strings.Split(f.domains, ",")[0], p)
+	}
+	log("replica: http://%s", at.api.Addr())
 	return nil
 }
 
