@@ -55,7 +55,7 @@ const (
 const (
 	dialTimeout  = 5 * time.Second
 	firstBackoff = 100 * time.Millisecond
-	lastBackoff  = 5 * time.Second
+	lastBackoff  = 2 * time.Second
 	writeTimeout = 20 * time.Second // without any progress of a frame
 	askTimeout   = 20 * time.Second
 	banned       = 30 * time.Second

@@ -26,6 +26,8 @@ type remote struct {
 	stop context.CancelFunc
 	came chan struct{} // the peer connected
 
+	dialed bool // used by run alone
+
 	artifacts, calls, serves *rate.Limiter // what it may send or have sent
 	serving                  chan struct{}
 	asking                   chan struct{}
@@ -97,7 +99,8 @@ func (r *remote) poke() {
 	}
 }
 
-// connect dials the peer, or waits for it: the one with the smaller id dials.
+// connect dials the peer, or waits for it: the one with the smaller id dials, and
+// who has just started, since the other may be in the middle of a pause.
 func (r *remote) connect() error {
 	if r.h.swarm.Connectedness(r.id) == network.Connected {
 		return nil
@@ -105,13 +108,14 @@ func (r *remote) connect() error {
 	if r.banned() {
 		return errCutOff
 	}
-	if r.h.cfg.Self.Principal > r.Peer.ID.Principal {
+	if first := !r.dialed; r.h.cfg.Self.Principal > r.Peer.ID.Principal && !first {
 		r.wait(lastBackoff)
 		if r.h.swarm.Connectedness(r.id) != network.Connected {
 			return errors.New("it has not come; of two peers the one with the smaller name dials")
 		}
 		return nil
 	}
+	r.dialed = true
 	at, err := multiaddress(r.Addr)
 	if err != nil {
 		return err

@@ -56,7 +56,7 @@ func main() {
 
 func run(args []string, out, problems io.Writer) error {
 	if len(args) == 0 || args[0] != "new" {
-		return errors.New("want: network new --dir DIR --at ADDRESS,ADDRESS,...")
+		return errors.New("want: network new --dir DIR --at ADDRESS,ADDRESS (and so on)")
 	}
 	f, err := parse(args[1:], problems)
 	if err != nil {
@@ -76,7 +76,7 @@ func parse(args []string, problems io.Writer) (f flags, err error) {
 		return f, err
 	}
 	if f.dir == "" || *at == "" || set.NArg() > 0 {
-		return f, errors.New("want: network new --dir DIR --at ADDRESS,ADDRESS,...")
+		return f, errors.New("want: network new --dir DIR --at ADDRESS,ADDRESS (and so on)")
 	}
 	for _, text := range strings.Split(*at, ",") {
 		a, err := netip.ParseAddr(text)
