@@ -27,7 +27,7 @@ func testnetCommand(ctx context.Context, w *workshop, args []string) error {
 	nodes := 0
 	if text := os.Getenv("N"); text != "" {
 		if nodes, err = strconv.Atoi(text); err != nil || nodes < 1 {
-			return fmt.Errorf("N=%s is not a number of nodes", text)
+			return fmt.Errorf("the number of nodes is N=%s: give one from 1", text)
 		}
 	}
 	if err := buildCommand(ctx, w, nil); err != nil {
