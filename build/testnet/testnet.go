@@ -22,6 +22,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -122,11 +123,15 @@ func (n *Net) read(made string) error {
 			if err != nil {
 				return fmt.Errorf("%s: %w", n.file(), err)
 			}
-			i := len(n.Nodes) + 1
+			i, err := strconv.Atoi(f[1])
+			if err != nil {
+				return fmt.Errorf("%s: %w", n.file(), err)
+			}
 			n.Nodes = append(n.Nodes, &Node{net: n, Number: i, Name: f[2], URL: "http://" + at.String(), at: at,
 				Dir: filepath.Join(n.Dir, strconv.Itoa(i)), Log: filepath.Join(n.Dir, fmt.Sprintf("%d.log", i))})
 		}
 	}
+	slices.SortFunc(n.Nodes, func(a, b *Node) int { return a.Number - b.Number })
 	if n.RootKey == "" || len(n.Nodes) == 0 {
 		return fmt.Errorf("%s does not name a network\n  remove it to make a new one: rm -r %s", n.file(), n.Dir)
 	}

@@ -5,14 +5,13 @@
 //
 // With --dev and a new directory it makes a network of its own: one node, its
 // subnet the root, canisters from nothing. It prints where it listens and the
-// root key, serves the HTTP interface, /metrics and, to browsers, canisters at
+// root key. Without, the directory holds the node's keys and the registry of its
+// network (replica/cmd/network makes both), which says who the other members are
+// and where: --p2p is only for an address that others see otherwise. It serves the
+// HTTP interface, /metrics and, to browsers, canisters at
 // http://<canister-id>.localhost:4943/ (or where --gateway says), and stops at SIGINT or
 // SIGTERM with everything saved. Started again on the same directory it goes on
 // where it was, also after kill -9 or a power cut.
-//
-// A node of a larger network finds its keys and the registry in the directory
-// (replica/cmd/network makes both); the registry says who the other members are
-// and where they are reached. --p2p is for an address that others see otherwise.
 package main
 
 import (
@@ -60,9 +59,9 @@ func parse(args []string, out io.Writer) (f flags, err error) {
 	set.StringVar(&f.p2p, "p2p", "", "address where peers reach this node, if not the one that the registry names")
 	set.StringVar(&f.state, "state", "", "directory of keys, blocks and state; made if it does not exist")
 	set.BoolVar(&f.dev, "dev", false, "a network of its own for canister developers: may be made new, canisters from nothing")
-	set.StringVar(&f.apart, "apart", "", "file with names of members to keep apart from, one a line; obeyed as it changes: partitions of a testnet")
 	set.StringVar(&f.gateway, "gateway", "", "address at which browsers open canisters; with --dev and none it is that of --listen")
 	set.StringVar(&f.domains, "domain", "localhost", "domains below which browsers find canisters, separated by commas")
+	set.StringVar(&f.apart, "apart", "", "file with names of members to keep apart from, one a line; obeyed as it changes: partitions of a testnet")
 	set.StringVar(&f.rootKeyOut, "root-key-out", "", "file to write the root key to, as DER in hex")
 	if err := set.Parse(args); err != nil {
 		return f, err
@@ -99,14 +98,15 @@ func run(ctx context.Context, f flags, out io.Writer) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	m := newMetrics(r.node, r.peers)
-	server := api.New(backend{r.node}, api.Config{Version: Version, Metrics: m, Observe: m.observe})
+	server := api.New(backend{r.node}, api.Config{Version: Version, Metrics: m, Observe: m.observe, More: r.registryHandlers()})
 	front, err := browsers(backend{r.node}, server, f.domains, log)
 	if err != nil {
 		return errors.Join(err, r.shut(log))
 	}
-	ends := make(chan error, 3)
-	running := 1
+	ends := make(chan error, 4)
+	running := 2
 	go func() { ends <- r.node.Run(ctx) }()
+	go func() { r.follow(ctx, f.state, log); ends <- nil }()
 	if f.apart != "" && r.peers != nil {
 		go r.keepApart(ctx, f.apart, log)
 	}
