@@ -61,9 +61,10 @@ type Store interface {
 	Purge(below ic.Height) error
 	// EachArtifact yields what was persisted of a span of heights, by height and kind.
 	EachArtifact(from, to ic.Height, yield func(*block.Artifact) bool) error
-	SaveState(h ic.Height, diff func(yield func(key string, value []byte) bool)) error
-	SavedHeight() (h ic.Height, ok bool, err error)
-	EachState(yield func(key string, value []byte) bool) error
+	// SaveState writes a state; old is the one saved before, or that LoadState gave.
+	SaveState(next, old *state.State) error
+	// LoadState is the saved state, nil before the first.
+	LoadState() (*state.State, error)
 	Failed() <-chan struct{}
 	Err() error
 }
@@ -130,6 +131,7 @@ type Node struct {
 	watchers *watchers
 	inspects chan struct{}
 	queries  *turns
+	queried  queried
 	inbox    chan parcel
 	kick     chan struct{} // something for Step
 	work     chan struct{} // something for Execute
@@ -196,23 +198,13 @@ func (n *Node) restored() (out []*block.Artifact, err error) {
 }
 
 // load finds the saved state, or makes the one at height 0.
-func (n *Node) load() error {
-	h, ok, err := n.Store.SavedHeight()
-	if err != nil {
+func (n *Node) load() (err error) {
+	if n.tip, err = n.Store.LoadState(); err != nil {
 		return err
 	}
-	if !ok {
+	if n.disk = n.tip; n.tip == nil {
 		n.tip = state.New(state.Genesis{Subnet: n.Subnet, Time: n.Genesis})
-		return nil
 	}
-	n.tip, err = state.Load(n.Store.EachState)
-	if err != nil {
-		return fmt.Errorf("load the saved state: %w\n  restore the state directory from a backup", err)
-	}
-	if n.tip.Height() != h {
-		return fmt.Errorf("the saved state says height %d, the store %d\n  restore the state directory from a backup", n.tip.Height(), h)
-	}
-	n.disk = n.tip
 	return nil
 }
 

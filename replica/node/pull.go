@@ -66,7 +66,7 @@ func (n *Node) backlog() int {
 }
 
 // pulled are the artifacts that answers brought.
-func (n *Node) pulled() (out []consensus.Event) {
+func (n *Node) pulled() (out []event) {
 	n.mu.Lock()
 	answers := n.answers
 	n.answers = nil
@@ -80,7 +80,7 @@ func (n *Node) pulled() (out []consensus.Event) {
 		p.seen[a.from] = 0 // until it speaks again
 		list, err := unbundle(a.data)
 		if err != nil {
-			n.metrics.invalid.Add(1)
+			n.blame(a.from, "answer", err)
 		}
 		if len(list) == 0 {
 			p.vain[a.from]++
@@ -88,7 +88,7 @@ func (n *Node) pulled() (out []consensus.Event) {
 		}
 		for _, x := range list {
 			p.saw(a.from, x.Height)
-			out = append(out, consensus.Received{Artifact: x})
+			out = append(out, event{consensus.Received{Artifact: x}, a.from})
 		}
 	}
 	return out

@@ -1,10 +1,14 @@
 // Command replica is one node of an Internet Computer network:
 //
 //	replica --dev --listen 127.0.0.1:4943 --state DIR
+//	replica --listen ADDR --p2p ADDR --state DIR
 //
 // With --dev and a new directory it makes a network of its own: one node, its
 // subnet the root, canisters from nothing. It prints where it listens and the
-// root key, serves the HTTP interface, /metrics and, to browsers, canisters at
+// root key. Without, the directory holds the node's keys and the registry of its
+// network (replica/cmd/network makes both), which says who the other members are
+// and where: --p2p is only for an address that others see otherwise. It serves the
+// HTTP interface, /metrics and, to browsers, canisters at
 // http://<canister-id>.localhost:4943/ (or where --gateway says), and stops at SIGINT or
 // SIGTERM with everything saved. Started again on the same directory it goes on
 // where it was, also after kill -9 or a power cut.
@@ -30,8 +34,8 @@ import (
 var Version = "dev"
 
 type flags struct {
-	listen, state, rootKeyOut, gateway, domains string
-	dev                                         bool
+	listen, p2p, state, rootKeyOut, gateway, domains string
+	dev                                              bool
 }
 
 func main() {
@@ -52,6 +56,7 @@ func parse(args []string, out io.Writer) (f flags, err error) {
 	set := flag.NewFlagSet("replica", flag.ContinueOnError)
 	set.SetOutput(out)
 	set.StringVar(&f.listen, "listen", "127.0.0.1:4943", "address of the HTTP interface; port 0 takes a free one")
+	set.StringVar(&f.p2p, "p2p", "", "address where peers reach this node, if not the one that the registry names")
 	set.StringVar(&f.state, "state", "", "directory of keys, blocks and state; made if it does not exist")
 	set.BoolVar(&f.dev, "dev", false, "a network of its own for canister developers: may be made new, canisters from nothing")
 	set.StringVar(&f.gateway, "gateway", "", "address at which browsers open canisters; with --dev and none it is that of --listen")
@@ -91,15 +96,16 @@ func run(ctx context.Context, f flags, out io.Writer) error {
 
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	m := newMetrics(r.node)
-	server := api.New(backend{r.node}, api.Config{Version: Version, Metrics: m, Observe: m.observe})
+	m := newMetrics(r.node, r.peers)
+	server := api.New(backend{r.node}, api.Config{Version: Version, Metrics: m, Observe: m.observe, More: r.registryHandlers()})
 	front, err := browsers(backend{r.node}, server, f.domains, log)
 	if err != nil {
 		return errors.Join(err, r.shut(log))
 	}
-	ends := make(chan error, 3)
-	running := 1
+	ends := make(chan error, 4)
+	running := 2
 	go func() { ends <- r.node.Run(ctx) }()
+	go func() { r.follow(ctx, f.state, log); ends <- nil }()
 	if err = r.announce(ctx, f, at, began, log); err == nil {
 		running += at.serve(ctx, f, server, front, ends)
 		select {

@@ -46,10 +46,14 @@ func start(t testing.TB, dir string) *process {
 	}()
 	p := &process{url: awaitURL(t, r), stop: sync.OnceValue(func() error { cancel(); return <-done })}
 	t.Cleanup(func() { p.stop() })
+	if p.url == "" {
+		t.FailNow()
+	}
 	return p
 }
 
-// awaitURL reads the log until the node says where it is, and then keeps reading.
+// awaitURL reads the log until the node says where it is, and then keeps reading;
+// "" if it does not start.
 func awaitURL(t testing.TB, r io.Reader) string {
 	t.Helper()
 	lines := bufio.NewScanner(r)
@@ -61,7 +65,7 @@ func awaitURL(t testing.TB, r io.Reader) string {
 			return "http" + url
 		}
 	}
-	t.Fatalf("the replica did not start:\n%s", strings.Join(seen, "\n"))
+	t.Errorf("the replica did not start:\n%s", strings.Join(seen, "\n"))
 	return ""
 }
 
@@ -195,7 +199,9 @@ func startBinary(t *testing.T, bin, dir string) *process {
 	end := sync.OnceValue(func() error { return cmd.Wait() })
 	p := &process{kill: func() { cmd.Process.Kill(); end() }, stop: func() error { cmd.Process.Signal(os.Interrupt); return end() }}
 	t.Cleanup(p.kill)
-	p.url = awaitURL(t, out)
+	if p.url = awaitURL(t, out); p.url == "" {
+		t.FailNow()
+	}
 	return p
 }
 
