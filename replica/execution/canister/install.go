@@ -250,18 +250,3 @@ func (r *Room) Empty(c *state.Canister, reason string) {
 	}
 	*c = *r.Canister(c.ID) // an answer may have come to c itself
 }
-
-// Describe checks the code of an uploaded snapshot and that an instance of it
-// can have the snapshot's memories; the code is kept.
-func (r *Room) Describe(code []byte, s *state.Snapshot) (*state.Module, error) {
-	m, err := r.Tip.engine.Compile(code)
-	if err != nil {
-		return nil, err
-	}
-	inst, err := m.Instantiate(s.Memory.Heap, s.Memory.Stable, engineGlobals(s.Globals))
-	if err != nil {
-		return nil, err
-	}
-	inst.Close()
-	return describe(r.PutCode(code), uint64(len(code)), m.Info()), nil
-}
