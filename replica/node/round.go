@@ -13,21 +13,44 @@ import (
 // Step hands consensus all that has happened since the last one, and does what
 // it says. An error ends the node.
 func (n *Node) Step() error {
+	err := n.step()
+	if err != nil {
+		n.mu.Lock()
+		n.halted = err
+		n.mu.Unlock()
+	}
+	return err
+}
+
+func (n *Node) step() error {
+	if err := n.jump(); err != nil {
+		return err
+	}
 	for _, ev := range n.events() {
+		if n.lost() {
+			if r, ok := ev.(consensus.Received); ok {
+				n.heard(r.Artifact)
+			}
+			continue
+		}
 		if err := n.do(n.core.Step(n.Clock.Now(), ev)); err != nil {
-			n.mu.Lock()
-			n.halted = err
-			n.mu.Unlock()
 			return err
 		}
 	}
 	n.helped()
 	n.ask()
-	return nil
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.failed
 }
 
-// WakeAt is when consensus wants a Step by itself; 0 for not.
-func (n *Node) WakeAt() ic.Time { return n.wake }
+// WakeAt is when the node wants a Step by itself; 0 for not.
+func (n *Node) WakeAt() ic.Time {
+	if at := n.pull.at; at != 0 && (n.wake == 0 || at < n.wake) {
+		return at
+	}
+	return n.wake
+}
 
 func (n *Node) events() (out []consensus.Event) {
 	n.mu.Lock()
@@ -35,6 +58,10 @@ func (n *Node) events() (out []consensus.Event) {
 		out = append(out, r)
 	}
 	n.results = nil
+	for _, d := range n.done {
+		out = append(out, d)
+	}
+	n.done = nil
 	if n.saved > 0 {
 		out = append(out, consensus.Saved{Height: n.saved})
 		n.saved = 0
@@ -49,8 +76,8 @@ func (n *Node) events() (out []consensus.Event) {
 				n.metrics.invalid.Add(1)
 				continue
 			}
-			n.pull.saw(p.from, a.Height)
-			out = append(out, consensus.Received{Artifact: a})
+			n.pull.saw(p.from, a)
+			out = append(out, consensus.Received{Artifact: a, From: p.from})
 			continue
 		default:
 		}
@@ -100,11 +127,23 @@ func (n *Node) do(effects []consensus.Effect) error {
 			if n.Net != nil {
 				n.Net.Purge(e.Below)
 			}
-			if e.Below > history {
-				if err := n.Store.Purge(e.Below - history); err != nil {
+			if below := min(e.Below, e.CUP); below > history {
+				if err := n.Store.Purge(below - history); err != nil {
 					return err
 				}
 			}
+		case consensus.Task:
+			n.task(e)
+		case consensus.Keep:
+			n.keep(e.Keys)
+		case consensus.Reached:
+			n.reached(e.CUP)
+		case consensus.Behind:
+			if n.pull.forgotten() {
+				n.behind(e.CUP)
+			}
+		case consensus.Stop:
+			return n.stop(e)
 		case consensus.Wake:
 			n.wake = e.At
 		case consensus.Refused:
@@ -118,6 +157,8 @@ func (n *Node) do(effects []consensus.Effect) error {
 
 // Execute runs the next batch, and tells whether there was one.
 func (n *Node) Execute() bool {
+	n.applying.Lock()
+	defer n.applying.Unlock()
 	n.mu.Lock()
 	if len(n.batches) == 0 || n.tip.Height() >= max(n.savedHeight()+maxUnsaved, n.floor) {
 		n.mu.Unlock()
@@ -139,6 +180,9 @@ func (n *Node) Execute() bool {
 	n.batches = n.batches[1:]
 	n.pool.Remove(ids)
 	n.states[b.Height] = next
+	if d.Block.Section(block.SummarySection) != nil {
+		n.packed[b.Height] = next
+	}
 	n.results = append(n.results, done)
 	n.mu.Unlock()
 	n.metrics.messages.Add(uint64(len(ids)))
@@ -148,7 +192,7 @@ func (n *Node) Execute() bool {
 
 func (n *Node) batch(d consensus.Deliver) (*messaging.Batch, []ic.RequestID) {
 	b := &messaging.Batch{Height: d.Block.Height, Time: d.Block.Time, Randomness: d.Randomness,
-		RegistryVersion: d.Block.Registry, Nodes: len(n.Members), Maker: d.Block.Maker}
+		RegistryVersion: d.Block.Registry, Nodes: len(d.Members), Members: nodesOf(d.Members), Maker: d.Block.Maker}
 	var ids []ic.RequestID
 	for _, data := range d.Block.Ingress {
 		msg, err := n.open(data)
@@ -170,6 +214,8 @@ func (n *Node) executed(s *state.State) consensus.Executed {
 // States between the last one saved and this are never written: a page that
 // changed in each costs one write.
 func (n *Node) Save() (bool, error) {
+	n.saving.Lock()
+	defer n.saving.Unlock()
 	v := n.view.Load()
 	if v == nil || n.disk != nil && n.disk.Height() >= v.Height {
 		return false, nil
@@ -191,4 +237,9 @@ func (n *Node) Save() (bool, error) {
 func (n *Node) savedHeight() ic.Height { return ic.Height(n.onDisk.Load()) }
 
 // Describe tells where consensus stands; it belongs to the goroutine of Step.
-func (n *Node) Describe() string { return n.core.Describe() }
+func (n *Node) Describe() string {
+	if n.lost() {
+		return fmt.Sprintf("waits for the state of height %d or a later one", n.cup.Height)
+	}
+	return n.core.Describe()
+}

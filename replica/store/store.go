@@ -12,7 +12,8 @@
 // certified answer is either in the saved state or follows from blocks that are.
 //
 // Keys: v = format version; h = height of the saved state; s... = its entries;
-// b<height><kind><signer><hash> = an artifact of consensus.
+// b<height><kind><signer><hash> = an artifact of consensus; c = the catch-up package
+// that the node begins with.
 // A Store may be used by many goroutines, except that SaveState is called by one
 // at a time.
 package store
@@ -53,6 +54,7 @@ const (
 	prefixHeight  = 'h'
 	prefixState   = 's'
 	prefixBlock   = 'b'
+	prefixCUP     = 'c'
 )
 
 // Options of a store; the zero value is the real disk.
@@ -178,11 +180,40 @@ func (s *Store) Persist(artifacts []*block.Artifact, sync bool) error {
 	b := s.db.NewBatch()
 	defer b.Close()
 	for _, a := range artifacts {
-		if err := b.Set(artifactKey(a), a.Encode(), nil); err != nil {
+		key, value := artifactKey(a), a.Encode()
+		if a.Kind == block.CUP {
+			key, value = []byte{prefixCUP}, append([]byte{cupWhole}, value...)
+		}
+		if err := b.Set(key, value, nil); err != nil {
 			return err
 		}
 	}
 	return s.commit(b, sync)
+}
+
+// The first byte of a catch-up package says whether its state is here.
+const (
+	cupWaits = 0
+	cupWhole = 1
+)
+
+// Begin makes a catch-up package the one to begin with, and forgets the artifacts up
+// to its height; all of them where what was signed before counts no more. Its state
+// is awaited until the package is persisted.
+func (s *Store) Begin(cup *block.Artifact, all bool) error {
+	b := s.db.NewBatch()
+	defer b.Close()
+	to := heightKey(cup.Height + 1)
+	if all {
+		to = []byte{prefixBlock + 1}
+	}
+	if err := b.DeleteRange(heightKey(0), to, nil); err != nil {
+		return err
+	}
+	if err := b.Set([]byte{prefixCUP}, append([]byte{cupWaits}, cup.Encode()...), nil); err != nil {
+		return err
+	}
+	return s.commit(b, true)
 }
 
 // SaveState writes what changed since the last saved state: diff yields keys and
