@@ -186,9 +186,11 @@ type Stop struct {
 	Left    bool   // this node is no member any more
 }
 
-// Refused is an artifact of a peer that is wrong, and why.
+// Refused is an artifact of a peer that is wrong, and why. From made it, or sent what
+// it should have checked.
 type Refused struct {
 	Artifact *block.Artifact
+	From     ic.NodeID
 	Reason   error
 }
 

@@ -36,12 +36,12 @@ func CheckCUP(high Key, subnet ic.SubnetID, a *block.Artifact) error {
 }
 
 // receiveCUP of a peer.
-func (c *Core) receiveCUP(a *block.Artifact) {
+func (c *Core) receiveCUP(a *block.Artifact, from ic.NodeID) {
 	if a.Height <= c.cup.last.Height || c.cup.next != nil && a.Height <= c.cup.next.Height {
 		return
 	}
 	if err := CheckCUP(c.cup.high, c.Subnet, a); err != nil {
-		c.emit(Refused{a, err})
+		c.refused(a, from, err)
 		return
 	}
 	if a.Height > c.delivered {

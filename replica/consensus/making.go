@@ -144,21 +144,21 @@ func (iv *interval) making(name block.Hash) *making {
 }
 
 // receiveDealing of a peer.
-func (c *Core) receiveDealing(a *block.Artifact) {
+func (c *Core) receiveDealing(a *block.Artifact, from ic.NodeID) {
 	iv := c.at(a.Height)
 	if iv == nil || iv.end != a.Height || iv.summary == nil {
 		return // of another interval: long ago, or not yet
 	}
 	m := iv.making(a.Hash)
 	if m == nil {
-		c.emit(Refused{a, fmt.Errorf("a dealing for no key of the interval from height %d", iv.start)})
+		c.refused(a, from, fmt.Errorf("a dealing for no key of the interval from height %d", iv.start))
 		return
 	}
 	if m.pool[a.Signer] != nil || iv.count(m.index(iv)) >= m.needed() {
 		return
 	}
 	if err := c.checkVote(iv, a.Signer, c.message(a), a.Signature); err != nil {
-		c.emit(Refused{a, err})
+		c.refused(a, from, err)
 		return
 	}
 	m.pool[a.Signer] = c.verify(m, a.Signer, a.Data)
@@ -209,7 +209,7 @@ func (c *Core) verify(m *making, by uint64, raw []byte) *dealing {
 			d.busy, d.done, d.good, d.err = false, true, good, err
 			if err != nil {
 				d.raw = nil
-				c.emit(Refused{&block.Artifact{Kind: block.Dealing, Hash: m.name, Signer: by}, err})
+				c.refused(&block.Artifact{Kind: block.Dealing, Hash: m.name, Signer: by}, m.deal.Dealers[by], err)
 			}
 		}
 	})

@@ -15,10 +15,10 @@ import (
 func (c *Core) receive(a *block.Artifact, from ic.NodeID) {
 	switch a.Kind {
 	case block.CUP:
-		c.receiveCUP(a)
+		c.receiveCUP(a, from)
 		return
 	case block.Dealing:
-		c.receiveDealing(a)
+		c.receiveDealing(a, from)
 		return
 	}
 	iv := c.at(a.Height)
@@ -26,7 +26,7 @@ func (c *Core) receive(a *block.Artifact, from ic.NodeID) {
 		return
 	}
 	if err := c.check(iv, a, from); err != nil {
-		c.emit(Refused{a, err})
+		c.refused(a, from, err)
 		return
 	}
 	if a.Kind == block.Certification {
@@ -37,6 +37,8 @@ func (c *Core) receive(a *block.Artifact, from ic.NodeID) {
 		c.emit(Persist{a})
 	}
 }
+
+func (c *Core) refused(a *block.Artifact, from ic.NodeID, err error) { c.emit(Refused{a, from, err}) }
 
 // known is what needs no check since it would not be taken.
 func (c *Core) known(a *block.Artifact) bool {
@@ -292,7 +294,7 @@ func (c *Core) combine(iv *interval, key Key, a *block.Artifact, s shares) ([]by
 	for _, i := range bad {
 		delete(s, uint64(i))
 		share := &block.Artifact{Kind: a.Kind - 1, Height: a.Height, Hash: a.Hash, Signer: uint64(i)} // each share comes right before its whole
-		c.emit(Refused{share, fmt.Errorf("the share of member %d does not match", i)})
+		c.refused(share, iv.members[i].Node, fmt.Errorf("the share of member %d does not match", i))
 	}
 	return sig, err == nil
 }
@@ -313,7 +315,7 @@ func (c *Core) judge(iv *interval, r *round, p *proposal) {
 	}
 	if err := c.refuse(iv, r, p, parent); err != nil {
 		p.invalid = true
-		c.emit(Refused{p.Artifact, err})
+		c.refused(p.Artifact, p.Block.Maker, err)
 		return
 	}
 	err := ErrNotYet
@@ -330,7 +332,7 @@ func (c *Core) judge(iv *interval, r *round, p *proposal) {
 		c.wakeAt(c.now + 100*millisecond)
 	default:
 		p.invalid = true
-		c.emit(Refused{p.Artifact, err})
+		c.refused(p.Artifact, p.Block.Maker, err)
 	}
 }
 

@@ -114,7 +114,8 @@ func fakeHost() []machine.HostFunc {
 			if err != nil {
 				return err
 			}
-			return c.StableWrite(s[0], b)
+			_, err = c.StableWrite(s[0], b)
+			return err
 		}),
 		f("charge", t(I64), nil, func(c machine.Caller, s []uint64) error { return c.Charge(machine.Instructions(s[0])) }),
 	}

@@ -44,7 +44,8 @@ type Config struct {
 	// Subnet is what the registry says: id, type, ranges, nodes with their keys,
 	// the subnet's and the root's public key.
 	Subnet state.Subnet
-	// Provisional allows canisters from nothing: networks for development only.
+	// Provisional allows canisters from nothing, and to install and write as fast as
+	// one wants: networks for development only.
 	Provisional bool
 	// Free subnets charge nothing, except for what other subnets do for them.
 	Free bool
@@ -63,7 +64,7 @@ type Config struct {
 	// Parallel runs n functions, which do not depend on each other, and returns when
 	// all have ended; nil: one after the other. What a round does is the same either way.
 	Parallel func(n int, run func(i int))
-	// Limits of a round; zero: mainnet's. The same on all nodes.
+	// Limits of a round; what is zero is as on mainnet. The same on all nodes.
 	Limits scheduler.Limits
 }
 
@@ -84,9 +85,7 @@ func New(cfg Config, eng machine.Engine) *Machine {
 	if cfg.HotBytes == 0 {
 		cfg.HotBytes = 4 << 30
 	}
-	if cfg.Limits == (scheduler.Limits{}) {
-		cfg.Limits = scheduler.Mainnet
-	}
+	cfg.Limits = cfg.Limits.OrMainnet()
 	return &Machine{cfg: cfg, engine: eng, tip: canister.NewTip(eng, cfg.HotBytes), subnet: &subnet}
 }
 
@@ -117,7 +116,7 @@ func (m *Machine) Apply(s *state.State, b *Batch) *state.State {
 		d.SetSubnet(m.subnet)
 	}
 	countBlocks(&d.Head, b)
-	room := &canister.Room{Draft: d, Subnet: m.sysapi(d.Head.Nodes), Now: d.Head.Time, Tip: m.tip, Capacity: m.cfg.Capacity}
+	room := &canister.Room{Draft: d, Subnet: m.sysapi(d.Head.Nodes), Now: d.Head.Time, Tip: m.tip, Capacity: m.cfg.Capacity, Calls: m.cfg.Limits.Guaranteed, Unlimited: m.cfg.Provisional}
 	if room.Capacity == 0 {
 		room.Capacity = subnetCapacity
 	}

@@ -82,8 +82,7 @@ func (n *Node) jump() error {
 	if err := n.Store.Begin(cup, false); err != nil {
 		return err
 	}
-	old := n.disk
-	if err := n.Store.SaveState(s.Height(), func(yield func(string, []byte) bool) { s.Diff(old, yield) }); err != nil {
+	if err := n.Store.SaveState(s, n.disk); err != nil {
 		return err
 	}
 	if err := n.Store.Persist([]*block.Artifact{cup}, true); err != nil {

@@ -76,9 +76,9 @@ func (n *Node) beginning() (cup *block.Artifact, fresh bool, err error) {
 
 // unused: a directory without a package must be new.
 func (n *Node) unused() error {
-	h, ok, err := n.Store.SavedHeight()
-	if err == nil && ok {
-		err = fmt.Errorf("the state directory holds a state of height %d and no catch-up package: an older replica wrote it\n  go on with that one, or begin with a new directory", h)
+	s, err := n.Store.LoadState()
+	if err == nil && s != nil {
+		err = fmt.Errorf("the state directory holds a state of height %d and no catch-up package: an older replica wrote it\n  go on with that one, or begin with a new directory", s.Height())
 	}
 	return err
 }

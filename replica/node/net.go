@@ -22,6 +22,9 @@ type Net interface {
 	// Gossip offers a user's call to all peers. A peer that has no room drops it:
 	// the call still reaches a block through another node.
 	Gossip(call []byte)
+	// Blame tells of an artifact of a peer that was refused, by its kind and why: to
+	// be counted, and to slow down who sends many.
+	Blame(peer ic.NodeID, what string, why error)
 	// Ask a peer; Node.Answered gets what Node.Serve said there, or nil if the
 	// peer did not answer, once for each id.
 	Ask(peer ic.NodeID, id uint64, request []byte)

@@ -60,12 +60,13 @@ type Store interface {
 	Purge(below ic.Height) error
 	// EachArtifact yields what was persisted of a span of heights, by height and kind.
 	EachArtifact(from, to ic.Height, yield func(*block.Artifact) bool) error
-	SaveState(h ic.Height, diff func(yield func(key string, value []byte) bool)) error
+	// SaveState writes a state; old is the one saved before, or that LoadState gave.
+	SaveState(next, old *state.State) error
+	// LoadState is the saved state, nil before the first.
+	LoadState() (*state.State, error)
 	// Begin, Persist and CUP of the package to begin with: replica/store says what they mean.
 	Begin(cup *block.Artifact, all bool) error
 	CUP() (cup *block.Artifact, waits bool, err error)
-	SavedHeight() (h ic.Height, ok bool, err error)
-	EachState(yield func(key string, value []byte) bool) error
 	Failed() <-chan struct{}
 	Err() error
 }
@@ -265,11 +266,11 @@ func (n *Node) restored(cup, saved ic.Height) (out []*block.Artifact, err error)
 
 // load the state to begin with; nil where there is none that fits the package.
 func (n *Node) load(cup *block.Artifact, summary *block.Summary, fresh bool) (*state.State, error) {
-	h, ok, err := n.Store.SavedHeight()
+	s, err := n.Store.LoadState()
 	if err != nil {
 		return nil, err
 	}
-	if !ok {
+	if s == nil {
 		if cup.Height > 0 {
 			return nil, nil
 		}
@@ -277,15 +278,8 @@ func (n *Node) load(cup *block.Artifact, summary *block.Summary, fresh bool) (*s
 		subnet.Nodes = nodesOf(summary.Current.Members)
 		return state.New(state.Genesis{Subnet: subnet, Time: cup.Block.Time}), nil
 	}
-	s, err := state.Load(n.Store.EachState)
-	if err != nil {
-		return nil, fmt.Errorf("load the saved state: %w\n  restore the state directory from a backup", err)
-	}
-	if s.Height() != h {
-		return nil, fmt.Errorf("the saved state says height %d, the store %d\n  restore the state directory from a backup", s.Height(), h)
-	}
 	n.disk = s
-	if !fresh && h >= cup.Height || h == cup.Height && block.Hash(s.Tree().Digest()) == cup.Other {
+	if !fresh && s.Height() >= cup.Height || s.Height() == cup.Height && block.Hash(s.Tree().Digest()) == cup.Other {
 		return s, nil
 	}
 	return nil, nil

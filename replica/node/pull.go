@@ -154,7 +154,7 @@ func (n *Node) pulled() (out []consensus.Event) {
 			}
 		}
 		if err != nil {
-			n.metrics.invalid.Add(1)
+			n.blame(a.from, "answer", err)
 		}
 		for _, x := range list {
 			p.saw(a.from, x)

@@ -73,7 +73,7 @@ func (n *Node) events() (out []consensus.Event) {
 		case p := <-n.inbox:
 			a, err := block.Decode(p.data)
 			if err != nil {
-				n.metrics.invalid.Add(1)
+				n.blame(p.from, "artifact", err)
 				continue
 			}
 			n.pull.saw(p.from, a)
@@ -147,12 +147,20 @@ func (n *Node) do(effects []consensus.Effect) error {
 		case consensus.Wake:
 			n.wake = e.At
 		case consensus.Refused:
-			n.metrics.invalid.Add(1)
+			n.blame(e.From, e.Artifact.Kind.String(), e.Reason)
 		case consensus.Diverged:
 			return fmt.Errorf("the subnet certified another state of height %d than this node computed (%x, here %x): this node is stopped and its state kept as evidence", e.Height, e.Theirs, e.Ours)
 		}
 	}
 	return nil
+}
+
+// blame a peer for what it sent.
+func (n *Node) blame(who ic.NodeID, what string, why error) {
+	n.metrics.invalid.Add(1)
+	if n.Net != nil && who.Principal != "" {
+		n.Net.Blame(who, what, why)
+	}
 }
 
 // Execute runs the next batch, and tells whether there was one.
@@ -220,8 +228,7 @@ func (n *Node) Save() (bool, error) {
 	if v == nil || n.disk != nil && n.disk.Height() >= v.Height {
 		return false, nil
 	}
-	old := n.disk
-	if err := n.Store.SaveState(v.Height, func(yield func(string, []byte) bool) { v.State.Diff(old, yield) }); err != nil {
+	if err := n.Store.SaveState(v.State, n.disk); err != nil {
 		return false, err
 	}
 	n.disk = v.State

@@ -18,7 +18,7 @@ func (n *Node) Run(ctx context.Context) error {
 	loops := []func(context.Context) error{n.rounds, n.executions, n.saves, n.labors}
 	ends := make(chan error, len(loops))
 	for _, loop := range loops {
-		go func() { ends <- loop(ctx) }()
+		go func() { ends <- n.guard(ctx, loop) }()
 	}
 	select {
 	case <-ctx.Done():
@@ -42,6 +42,19 @@ func (n *Node) Run(ctx context.Context) error {
 		failed = err
 	}
 	return failed
+}
+
+// guard makes a panic over what the store cannot read, which nothing may go on
+// without, the end of a node that says why.
+func (n *Node) guard(ctx context.Context, loop func(context.Context) error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			if err = n.Store.Err(); err == nil {
+				panic(p)
+			}
+		}
+	}()
+	return loop(ctx)
 }
 
 func (n *Node) rounds(ctx context.Context) error {

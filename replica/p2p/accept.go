@@ -25,6 +25,10 @@ var errGone = errors.New("the connection ended")
 // accept a stream that a peer opened.
 func (h *Host) accept(s network.Stream) {
 	defer s.Reset()
+	if !h.enter() {
+		return
+	}
+	defer h.all.Done()
 	r := h.remote(s.Conn().RemotePeer())
 	if r == nil || r.banned() {
 		return
@@ -50,6 +54,7 @@ func (h *Host) accept(s network.Stream) {
 			if err := r.artifacts.WaitN(ctx, len(data)); err != nil {
 				return err
 			}
+			r.artifactsIn.Add(1)
 			return h.handler.Hear(ctx, r.Peer.ID, data)
 		})
 	case kindCalls:
@@ -57,15 +62,16 @@ func (h *Host) accept(s network.Stream) {
 			if err := r.calls.WaitN(ctx, len(data)); err != nil {
 				return err
 			}
+			r.callsIn.Add(1)
 			if err := h.handler.Offered(data); err != nil {
-				r.wrong(err)
+				r.wrong("call", err)
 			}
 			return nil
 		})
 	case kindAsk:
 		r.serve(s)
 	default:
-		r.wrong(fmt.Errorf("it opened a stream of kind %d", kind[0]))
+		r.wrong("stream", fmt.Errorf("it opened a stream of kind %d", kind[0]))
 	}
 }
 
@@ -85,7 +91,7 @@ func (r *remote) listen(kind byte, s network.Stream, limit int, take func(contex
 		data, err := readFrame(in, limit)
 		if err != nil {
 			if errors.Is(err, errTooLong) {
-				r.wrong(err)
+				r.wrong("frame", err)
 			}
 			return
 		}
@@ -111,7 +117,7 @@ func (r *remote) serve(s network.Stream) {
 	}
 	response, err := r.h.handler.Serve(request)
 	if err != nil {
-		r.wrong(err)
+		r.wrong("request", err)
 		return
 	}
 	ctx, cancel := context.WithTimeout(r.ctx, askTimeout)

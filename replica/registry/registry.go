@@ -68,7 +68,9 @@ type CUP struct {
 
 // Node record.
 type Node struct {
-	PublicKey []byte `cbor:"1,keyasint"` // Ed25519, 32 bytes
+	PublicKey []byte `cbor:"1,keyasint"`           // Ed25519, 32 bytes
+	P2P       string `cbor:"2,keyasint,omitempty"` // ADDRESS:PORT where other members reach it
+	HTTP      string `cbor:"3,keyasint,omitempty"` // ADDRESS:PORT where users reach it
 }
 
 // Route gives a range of canister ids to a subnet.

@@ -3,6 +3,7 @@ package sim
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"ashlar/replica/consensus"
@@ -77,6 +78,11 @@ func (p *peer) Purge(below ic.Height) { p.w.wire.purge(p, below) }
 
 // Gossip offers a user's call to the peers that it reaches at once.
 func (p *peer) Gossip(call []byte) { p.w.wire.gossip(p, call) }
+
+// Blame is noted: what is refused belongs to the trace.
+func (p *peer) Blame(who ic.NodeID, _ string, _ error) {
+	p.w.note('b', p.index, slices.IndexFunc(p.w.ids.public, func(m consensus.Member) bool { return m.Node == who }), 0)
+}
 
 // Ask a peer; a question or answer may get lost, which the asker notices.
 func (p *peer) Ask(to ic.NodeID, id uint64, request []byte) { p.w.wire.ask(p, to, id, request) }

@@ -42,8 +42,9 @@ const canisterIDBytes = 10
 
 // differ writes out differences until somebody has had enough.
 type differ struct {
-	yield func(string, []byte) bool
-	done  bool
+	yield  func(key string, value []byte) bool
+	memory func(key string, old, now pages.Map) bool
+	done   bool
 }
 
 func (d *differ) put(key string, value []byte) {
@@ -61,12 +62,30 @@ func (d *differ) set(key string, v any) {
 }
 
 // Diff yields what leads from old to s, sorted by key: value nil deletes. With
-// old nil it yields all of s.
+// old nil it yields all of s. Each page is an entry, its key that of the memory and
+// the page's index.
 func (s *State) Diff(old *State, yield func(key string, value []byte) bool) {
+	s.Changes(old, yield, func(key string, old, now pages.Map) (more bool) {
+		more = true
+		now.Diff(old, func(i uint64, p pages.Page) bool {
+			var value []byte
+			if p != nil {
+				value = p[:]
+			}
+			more = yield(key+string(binary.BigEndian.AppendUint64(nil, i)), value)
+			return more
+		})
+		return more
+	})
+}
+
+// Changes is Diff for who keeps memories in another way than entries: memory gets
+// those that may have changed, by key.
+func (s *State) Changes(old *State, yield func(key string, value []byte) bool, memory func(key string, old, now pages.Map) bool) {
 	if old == nil {
 		old = &State{}
 	}
-	d := &differ{yield: yield}
+	d := &differ{yield: yield, memory: memory}
 	s.canisters.Diff(old.canisters, func(c trie.Change[*Canister]) bool {
 		prefix := keyCanister + string(byte(len(c.Key))) + c.Key
 		d.canister(prefix, c.Old, c.New)
@@ -118,19 +137,39 @@ func blobs(d *differ, prefix string, old, now trie.Map[[]byte]) {
 	})
 }
 
-func memory(d *differ, prefix string, old, now pages.Map) {
-	if d.done {
-		return
+func memory(d *differ, key string, old, now pages.Map) {
+	if !d.done && now.Changed(old) {
+		d.done = !d.memory(key, old, now)
 	}
-	now.Diff(old, func(i uint64, p pages.Page) bool {
-		key := prefix + string(binary.BigEndian.AppendUint64(nil, i))
-		if p == nil {
-			d.put(key, nil)
-		} else {
-			d.put(key, p[:])
+}
+
+// Memory is the memory with this key, one that Changes gave; empty where there is none.
+func (s *State) Memory(key string) (m pages.Map) {
+	const id = len(keyCanister) + 1
+	if len(key) < id+canisterIDBytes+1 || key[:1] != keyCanister {
+		return m
+	}
+	c, ok := s.canisters.Get(key[id : id+canisterIDBytes])
+	if !ok {
+		return m
+	}
+	of, field := c.Memory, key[id+canisterIDBytes:]
+	if field[0] == fieldSnapshot && len(field) == 10 {
+		snap, ok := c.Snapshots.Get(field[1:9])
+		if !ok {
+			return m
 		}
-		return !d.done
-	})
+		if of, field = snap.Memory, field[9:]; field[0] == fieldSnapshotCode {
+			return snap.Upload
+		}
+	}
+	switch field {
+	case string(fieldHeap):
+		return of.Heap
+	case string(fieldStable):
+		return of.Stable
+	}
+	return m
 }
 
 var noCanister = &Canister{Memory: &Memory{}}

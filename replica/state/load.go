@@ -17,7 +17,16 @@ const maxPages = 1 << 36
 // Load builds a state from what Diff has yielded over time: each gives every key
 // that is left with its last value, in any order. An error names the key.
 func Load(each func(yield func(key string, value []byte) bool) error) (*State, error) {
-	l := &loader{s: &State{}, canisters: map[string]*loading{}}
+	return Open(each, nil)
+}
+
+// Open builds a state from what Changes has yielded. For a memory there is one
+// entry with its key, of which open makes the memory.
+func Open(each func(yield func(key string, value []byte) bool) error, open func(key string, value []byte) (pages.Map, error)) (*State, error) {
+	if open == nil {
+		open = func(string, []byte) (m pages.Map, err error) { return m, errors.New("a page has an index") }
+	}
+	l := &loader{s: &State{}, canisters: map[string]*loading{}, open: open}
 	var bad error
 	err := each(func(key string, value []byte) bool {
 		if err := l.entry(key, value); err != nil {
@@ -38,6 +47,7 @@ func Load(each func(yield func(key string, value []byte) bool) error) (*State, e
 type loader struct {
 	s                  *State
 	canisters          map[string]*loading
+	open               func(key string, value []byte) (pages.Map, error)
 	ids                []string
 	hasHead, hasSubnet bool
 }
@@ -45,16 +55,24 @@ type loader struct {
 // loading is a canister of which not all keys were read yet.
 type loading struct {
 	c            *Canister
-	heap, stable []pages.Change
+	heap, stable loadingMemory
 	snapshots    map[string]*loadingSnapshot
 	hasRecord    bool
 }
 
 type loadingSnapshot struct {
 	s                  *Snapshot
-	code, heap, stable []pages.Change
+	code, heap, stable loadingMemory
 	chunks             trie.Map[[]byte]
 }
+
+// loadingMemory is what was opened, or pages one by one.
+type loadingMemory struct {
+	opened  pages.Map
+	changes []pages.Change
+}
+
+func (m *loadingMemory) finish(bytes uint64) pages.Map { return m.opened.With(bytes, m.changes) }
 
 func decode(value []byte, into any) error { return reading.Unmarshal(value, into) }
 
@@ -65,7 +83,7 @@ func (l *loader) entry(key string, value []byte) error {
 	rest := key[1:]
 	switch key[:1] {
 	case keyCanister:
-		return l.canister(rest, value)
+		return l.canister(key, value)
 	case keyCall:
 		if len(rest) != 32 {
 			return errors.New("a request id has 32 bytes")
@@ -111,7 +129,8 @@ func place[V any](m *trie.Map[*V], id string, value []byte) error {
 	return nil
 }
 
-func (l *loader) canister(rest string, value []byte) error {
+func (l *loader) canister(key string, value []byte) error {
+	rest := key[1:]
 	if len(rest) < 1+canisterIDBytes+1 || rest[0] != canisterIDBytes {
 		return errors.New("a canister id has 10 bytes")
 	}
@@ -133,9 +152,9 @@ func (l *loader) canister(rest string, value []byte) error {
 	case fieldQueue:
 		return place(&c.Queue, rest, value)
 	case fieldHeap:
-		return page(&x.heap, rest, value)
+		return l.page(&x.heap, key, rest, value)
 	case fieldStable:
-		return page(&x.stable, rest, value)
+		return l.page(&x.stable, key, rest, value)
 	case fieldChunk:
 		return chunk(&c.Chunks, rest, value)
 	case fieldModule:
@@ -152,14 +171,14 @@ func (l *loader) canister(rest string, value []byte) error {
 	case fieldGlobals:
 		return decode(value, &c.Memory.Globals)
 	case fieldSnapshot:
-		return x.snapshot(rest, value)
+		return l.snapshot(x, key, rest, value)
 	default:
 		return fmt.Errorf("has no field %q", field)
 	}
 	return nil
 }
 
-func (x *loading) snapshot(rest string, value []byte) error {
+func (l *loader) snapshot(x *loading, key, rest string, value []byte) error {
 	if len(rest) < 9 {
 		return errors.New("the number of a snapshot has 8 bytes")
 	}
@@ -179,11 +198,11 @@ func (x *loading) snapshot(rest string, value []byte) error {
 			s.s.Module.seal()
 		}
 	case fieldSnapshotCode:
-		return page(&s.code, rest, value)
+		return l.page(&s.code, key, rest, value)
 	case fieldHeap:
-		return page(&s.heap, rest, value)
+		return l.page(&s.heap, key, rest, value)
 	case fieldStable:
-		return page(&s.stable, rest, value)
+		return l.page(&s.stable, key, rest, value)
 	case fieldChunk:
 		return chunk(&s.chunks, rest, value)
 	default:
@@ -192,7 +211,11 @@ func (x *loading) snapshot(rest string, value []byte) error {
 	return nil
 }
 
-func page(into *[]pages.Change, rest string, value []byte) error {
+func (l *loader) page(into *loadingMemory, key, rest string, value []byte) (err error) {
+	if rest == "" {
+		into.opened, err = l.open(key, value)
+		return err
+	}
 	if len(rest) != 8 || len(value) != pages.Size {
 		return fmt.Errorf("a page has an index of 8 bytes and %d bytes of content, not %d and %d", pages.Size, len(rest), len(value))
 	}
@@ -200,7 +223,7 @@ func page(into *[]pages.Change, rest string, value []byte) error {
 	if index >= maxPages {
 		return fmt.Errorf("page %d lies beyond any memory", index)
 	}
-	*into = append(*into, pages.Change{Index: index, Page: pages.Page(append([]byte(nil), value...))})
+	into.changes = append(into.changes, pages.Change{Index: index, Page: pages.Page(append([]byte(nil), value...))})
 	return nil
 }
 
@@ -218,7 +241,7 @@ func (l *loader) finish() (*State, error) {
 		return nil, errors.New("state: the store holds no state: its head or its subnet is missing")
 	}
 	d := l.s.Draft()
-	d.Head.MemoryBytes, d.Head.Taken, d.Head.Compute = 0, 0, 0 // counted again as the canisters come
+	d.Head.MemoryBytes, d.Head.Taken, d.Head.Compute, d.Head.Guaranteed, d.Head.BestEffort = 0, 0, 0, 0, 0 // counted again as the canisters come
 	for _, id := range l.ids {
 		c, err := l.canisters[id].finish()
 		if err == nil {
@@ -270,12 +293,16 @@ func (x *loading) finish() (*Canister, error) {
 		return nil, errors.New("its long execution cannot be run again")
 	}
 	c.Memory = &Memory{
-		Heap:    pages.Map{}.With(c.HeapBytes, x.heap),
-		Stable:  pages.Map{}.With(c.StableBytes, x.stable),
+		Heap:    x.heap.finish(c.HeapBytes),
+		Stable:  x.stable.finish(c.StableBytes),
 		Globals: c.Memory.Globals,
 	}
 	c.Callbacks.Each(func(_ string, cb *Callback) bool {
 		c.open(cb)
+		return true
+	})
+	c.Queue.Each(func(_ string, m *Message) bool {
+		c.queued.add(m)
 		return true
 	})
 	for id, s := range x.snapshots { // the order does not matter: a map is a function of its entries
@@ -286,12 +313,12 @@ func (x *loading) finish() (*Canister, error) {
 			return nil, fmt.Errorf("snapshot %x is larger than any memory", id)
 		}
 		s.s.Memory = &Memory{
-			Heap:    pages.Map{}.With(s.s.HeapBytes, s.heap),
-			Stable:  pages.Map{}.With(s.s.StableBytes, s.stable),
+			Heap:    s.heap.finish(s.s.HeapBytes),
+			Stable:  s.stable.finish(s.s.StableBytes),
 			Globals: s.s.Globals,
 		}
 		if s.s.Uploaded {
-			s.s.Upload = pages.Map{}.With(s.s.CodeBytes, s.code)
+			s.s.Upload = s.code.finish(s.s.CodeBytes)
 		}
 		s.s.Chunks = s.chunks
 		c.Snapshots = c.Snapshots.With(id, s.s)

@@ -9,6 +9,7 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 
 	"ashlar/replica/ic"
+	"ashlar/replica/state"
 	"ashlar/replica/wire/block"
 )
 
@@ -92,9 +93,32 @@ func (s *Store) SavedHeight() (h ic.Height, ok bool, err error) {
 	return ic.Height(binary.BigEndian.Uint64(value)), true, nil
 }
 
-// EachState yields the entries of the saved state, in order; values are the
-// caller's. It has the form that state.Load takes.
-func (s *Store) EachState(yield func(key string, value []byte) bool) error {
+// LoadState is the saved state, nil before the first. Its memories are read when
+// they are needed.
+func (s *Store) LoadState() (*state.State, error) {
+	h, ok, err := s.SavedHeight()
+	if err != nil || !ok {
+		return nil, err
+	}
+	now, err := state.Open(s.eachState, s.openMemory)
+	if err != nil {
+		return nil, fmt.Errorf("load the saved state: %w\n  restore the state directory from a backup", err)
+	}
+	if now.Height() != h {
+		return nil, fmt.Errorf("the saved state says height %d, the store %d\n  restore the state directory from a backup", now.Height(), h)
+	}
+	if s.format < Format { // pages were entries: they are written anew
+		if err := s.SaveState(now, nil); err != nil {
+			return nil, err
+		}
+		s.format = Format
+	}
+	return now, nil
+}
+
+// eachState yields the entries of the saved state, in order; values are the
+// caller's. It has the form that state.Open takes.
+func (s *Store) eachState(yield func(key string, value []byte) bool) error {
 	stop := errors.New("stop")
 	err := s.each(prefixState, func(key, value []byte) error {
 		if !yield(string(key[1:]), slices.Clone(value)) {

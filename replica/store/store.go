@@ -12,14 +12,20 @@
 // certified answer is either in the saved state or follows from blocks that are.
 //
 // Keys: v = format version; h = height of the saved state; s... = its entries;
+// m... and y... = its memories (memory.go); f<number> = a page file in use;
 // b<height><kind><signer><hash> = an artifact of consensus; c = the catch-up package
 // that the node begins with.
-// A Store may be used by many goroutines, except that SaveState is called by one
-// at a time.
+//
+//	DIR/db     the database
+//	DIR/pages  page files: most pages of memories, written once, mapped to be read
+//
+// A state that was loaded reads its memories when they are needed, so a start
+// takes as long whether canisters hold megabytes or gigabytes, and what nobody
+// touches takes no memory.
+// A Store may be used by many goroutines.
 package store
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -38,7 +44,8 @@ import (
 
 const (
 	// Format of the keys and values above. A store of a newer one is refused.
-	Format = 1
+	// Format 1 had each page of a memory as an entry; LoadState takes it over.
+	Format = 2
 	// reserveBytes must stay free: enough for the database to close in good order
 	// and to be opened again, so that a full disk stops the node and loses nothing.
 	reserveBytes = 64 << 20
@@ -55,6 +62,9 @@ const (
 	prefixState   = 's'
 	prefixBlock   = 'b'
 	prefixCUP     = 'c'
+	prefixFile    = 'f'
+	prefixNode    = 'm'
+	prefixYoung   = 'y'
 )
 
 // Options of a store; the zero value is the real disk.
@@ -65,10 +75,16 @@ type Options struct {
 
 // Store is an open database.
 type Store struct {
-	dir string
-	fs  vfs.FS
-	db  *pebble.DB
-	log func(string)
+	dir, pagesDir string
+	fs            vfs.FS
+	db            *pebble.DB
+	log           func(string)
+	format        byte // of what is there
+
+	sizes  sizes
+	saving sync.Mutex // held by who writes states and page files
+	files  catalog
+	young  map[string]struct{} // keys of young pages
 
 	mu      sync.Mutex
 	err     error // the first failure; nothing is written after it
@@ -84,7 +100,7 @@ func Open(dir string, o Options) (*Store, error) {
 	if o.Log == nil {
 		o.Log = func(string) {}
 	}
-	s := &Store{dir: filepath.Join(dir, "db"), fs: o.FS, log: o.Log, failed: make(chan struct{}), checked: diskCheckEvery}
+	s := &Store{dir: filepath.Join(dir, "db"), pagesDir: filepath.Join(dir, "pages"), fs: o.FS, log: o.Log, sizes: fullSizes, failed: make(chan struct{}), checked: diskCheckEvery}
 	if err := s.makeDir(); err != nil {
 		return nil, explain(dir, err)
 	}
@@ -98,18 +114,36 @@ func Open(dir string, o Options) (*Store, error) {
 	if err != nil {
 		return nil, explain(dir, err)
 	}
-	if err := s.checkFormat(); err != nil {
+	if err := s.look(); err != nil {
 		s.db.Close()
 		return nil, err
 	}
 	return s, nil
 }
 
-// makeDir makes the directory and its name in those above durable: a database in
+// look at what there is: the format, page files, young pages.
+func (s *Store) look() error {
+	if err := s.checkFormat(); err != nil {
+		return err
+	}
+	s.young = map[string]struct{}{}
+	err := s.each(prefixYoung, func(key, _ []byte) error {
+		s.young[string(key)] = struct{}{}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return s.openCatalog()
+}
+
+// makeDir makes the directories and their names in those above durable: a database in
 // a directory that a power cut forgets is lost with all it synced.
 func (s *Store) makeDir() error {
-	if err := s.fs.MkdirAll(s.dir, 0o700); err != nil {
-		return err
+	for _, dir := range []string{s.dir, s.pagesDir} {
+		if err := s.fs.MkdirAll(dir, 0o700); err != nil {
+			return err
+		}
 	}
 	for at := filepath.Dir(s.dir); ; at = filepath.Dir(at) {
 		d, err := s.fs.OpenDir(at)
@@ -163,6 +197,7 @@ func damaged(file string, err error) error {
 func (s *Store) checkFormat() error {
 	value, closer, err := s.db.Get([]byte{prefixVersion})
 	if errors.Is(err, pebble.ErrNotFound) {
+		s.format = Format
 		return s.db.Set([]byte{prefixVersion}, []byte{Format}, pebble.Sync)
 	}
 	if err != nil {
@@ -172,6 +207,7 @@ func (s *Store) checkFormat() error {
 	if len(value) != 1 || value[0] > Format {
 		return fmt.Errorf("the state in %s has format %d, this replica knows up to %d\n  start it with the release that wrote it, or a newer one", s.dir, value, Format)
 	}
+	s.format = value[0]
 	return nil
 }
 
@@ -214,30 +250,6 @@ func (s *Store) Begin(cup *block.Artifact, all bool) error {
 		return err
 	}
 	return s.commit(b, true)
-}
-
-// SaveState writes what changed since the last saved state: diff yields keys and
-// values, nil to delete.
-func (s *Store) SaveState(h ic.Height, diff func(yield func(key string, value []byte) bool)) error {
-	b := s.db.NewBatch()
-	defer b.Close()
-	var err error
-	diff(func(key string, value []byte) bool {
-		k := append([]byte{prefixState}, key...)
-		if value == nil {
-			err = b.Delete(k, nil)
-		} else {
-			err = b.Set(k, value, nil)
-		}
-		return err == nil
-	})
-	if err != nil {
-		return fmt.Errorf("write state %d: %w", h, err)
-	}
-	if err := b.Set([]byte{prefixHeight}, binary.BigEndian.AppendUint64(nil, uint64(h)), nil); err != nil {
-		return err
-	}
-	return s.commit(b, false)
 }
 
 // Purge forgets artifacts below a height.

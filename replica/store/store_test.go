@@ -16,6 +16,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"ashlar/replica/ic"
+	"ashlar/replica/state/pages"
 	"ashlar/replica/wire/block"
 )
 
@@ -39,6 +40,11 @@ func final(h ic.Height) *block.Artifact {
 	return &block.Artifact{Kind: block.Finalization, Height: h, Hash: block.Hash{byte(h)}, Votes: []block.Vote{{Signer: 0, Signature: []byte{1}}}}
 }
 
+// save writes entries as a state.
+func save(s *Store, h ic.Height, m map[string][]byte) error {
+	return s.save(change{height: h, each: func(entry func(string, []byte) bool, _ func(string, pages.Map, pages.Map) bool) { diff(m)(entry) }})
+}
+
 func diff(m map[string][]byte) func(func(string, []byte) bool) {
 	return func(yield func(string, []byte) bool) {
 		for k, v := range m {
@@ -52,7 +58,7 @@ func diff(m map[string][]byte) func(func(string, []byte) bool) {
 func entries(t *testing.T, s *Store) map[string]string {
 	t.Helper()
 	m := map[string]string{}
-	must(t, s.EachState(func(k string, v []byte) bool { m[k] = string(v); return true }))
+	must(t, s.eachState(func(k string, v []byte) bool { m[k] = string(v); return true }))
 	return m
 }
 
@@ -64,8 +70,8 @@ func TestReopen(t *testing.T) {
 	}
 	must(t, s.Persist([]*block.Artifact{final(1), final(2), final(300)}, true))
 	must(t, s.Persist([]*block.Artifact{final(2)}, false)) // the same again
-	must(t, s.SaveState(1, diff(map[string][]byte{"a": []byte("1"), "b": []byte("2"), "": {}})))
-	must(t, s.SaveState(2, diff(map[string][]byte{"a": nil, "b": []byte("3")})))
+	must(t, save(s, 1, map[string][]byte{"a": []byte("1"), "b": []byte("2"), "": {}}))
+	must(t, save(s, 2, map[string][]byte{"a": nil, "b": []byte("3")}))
 	must(t, s.Purge(2))
 	must(t, s.Close())
 
@@ -113,7 +119,7 @@ func TestPowerCut(t *testing.T) {
 					state[k] = string(v)
 				}
 			}
-			must(t, s.SaveState(h, diff(d)))
+			must(t, save(s, h, d))
 			states = append(states, maps.Clone(state))
 			if rng.IntN(15) == 0 {
 				break
@@ -188,7 +194,7 @@ func TestDamaged(t *testing.T) {
 	s, err := Open(dir, Options{})
 	must(t, err)
 	for i := range 100 {
-		must(t, s.SaveState(ic.Height(i), diff(map[string][]byte{fmt.Sprint(i): bytes.Repeat([]byte{1}, 4096)})))
+		must(t, save(s, ic.Height(i), map[string][]byte{fmt.Sprint(i): bytes.Repeat([]byte{1}, 4096)}))
 	}
 	must(t, s.db.Flush())
 	must(t, s.Close())
@@ -204,7 +210,7 @@ func TestDamaged(t *testing.T) {
 	must(t, os.WriteFile(tables[0], data, 0o600))
 	s, err = Open(dir, Options{})
 	if err == nil {
-		err = s.EachState(func(string, []byte) bool { return true })
+		err = s.eachState(func(string, []byte) bool { return true })
 		s.Close()
 	}
 	wantError(t, err, "damaged", "backup", filepath.Base(tables[0]))
@@ -252,7 +258,7 @@ func TestNoSpaceLeft(t *testing.T) {
 	s := open(t, fullFS{mem, &full, &avail})
 	must(t, s.Persist([]*block.Artifact{final(1)}, true))
 	avail = reserveBytes + 1<<20
-	err := s.SaveState(1, diff(map[string][]byte{"k": make([]byte, 2<<20)}))
+	err := save(s, 1, map[string][]byte{"k": make([]byte, 2<<20)})
 	wantError(t, err, "no space left", "nothing is lost")
 	select {
 	case <-s.Failed():
@@ -291,7 +297,7 @@ func BenchmarkRound(b *testing.B) {
 		if err := s.Persist([]*block.Artifact{final(h)}, true); err != nil {
 			b.Fatal(err)
 		}
-		if err := s.SaveState(h, diff(map[string][]byte{"head": make([]byte, 100)})); err != nil {
+		if err := save(s, h, map[string][]byte{"head": make([]byte, 100)}); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -31,7 +31,7 @@ var commands = []command{
 	{"accept", "clients and compilers that we did not write, against a replica (arguments name suites)", acceptCommand},
 	{"sim", "run a subnet from a seed (SEED=N NODES=N COUNT=N, or STORY=FILE)", simCommand},
 	{"testnet", "a network of one process for canister developers, no VM (PORT=N)", testnetCommand},
-	{"soak", "run new seeds for FOR=10m, print the story of the first that fails; mk soak qemu: the QEMU tests", soakCommand},
+	{"soak", "run new seeds for FOR=10m, print the story of the first that fails; mk soak fuzz [PKG]: the fuzz tests; mk soak qemu: the QEMU tests", soakCommand},
 	{"repro", "build twice under other circumstances and compare every byte", reproCommand},
 	{"bench", "measure the figures that the project has promised", benchCommand},
 	{"release", "build with release keys: --keys DIR or ASHLAR_KEYS", releaseCommand},

@@ -1,6 +1,6 @@
 // Compiles the programs of this folder, those whose text has changed.
 //
-//	node build.mjs DIR
+//	node build.mjs DIR [FOLDER]
 //
 // mo/ goes through the Motoko compiler of today (wasm64, orthogonal
 // persistence), classical/ through an older one (wasm32, stable variables),
@@ -74,6 +74,7 @@ function azle() {
 
 const report = (what, bytes, began) => console.log(`compiled ${what}: ${bytes} bytes (${((Date.now() - began) / 1000).toFixed(1)} s)`);
 
-build('mo', 'motoko', 'core');
-build('classical', 'motoko-classical', 'base');
-azle();
+const only = process.argv[3];
+for (const [folder, make] of [['mo', () => build('mo', 'motoko', 'core')], ['classical', () => build('classical', 'motoko-classical', 'base')], ['azle', azle]]) {
+  if (!only || only === folder) make();
+}

@@ -5,9 +5,9 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"ashlar/replica/api"
@@ -20,6 +20,7 @@ import (
 	"ashlar/replica/ingress"
 	"ashlar/replica/messaging"
 	"ashlar/replica/node"
+	"ashlar/replica/p2p"
 	"ashlar/replica/registry"
 	"ashlar/replica/state"
 	"ashlar/replica/store"
@@ -31,12 +32,16 @@ type replica struct {
 	node  *node.Node
 	store *store.Store
 	keys  *keystore.Keys
+	peers *p2p.Host // nil: a network of one node
 }
 
-// shut closes the store and erases the secrets; what made the store fail was
+// shut ends the talk with peers, closes the store and erases the secrets; what made the store fail was
 // reported when it did.
 func (r *replica) shut(log func(string, ...any)) error {
 	defer r.keys.Erase()
+	if err := r.leave(); err != nil {
+		log("close the connections to peers: %v", err)
+	}
 	if r.store.Err() != nil {
 		return nil
 	}
@@ -47,6 +52,13 @@ func (r *replica) shut(log func(string, ...any)) error {
 	return nil
 }
 
+func (r *replica) leave() error {
+	if r.peers == nil {
+		return nil
+	}
+	return r.peers.Close()
+}
+
 // open the state directory: the store first, since it locks the directory.
 func open(f flags, log func(string, ...any)) (*replica, error) {
 	s, err := store.Open(f.state, store.Options{Log: func(line string) { log("store: %s", line) }})
@@ -55,8 +67,7 @@ func open(f flags, log func(string, ...any)) (*replica, error) {
 	}
 	r := &replica{store: s}
 	if err := r.join(f, log); err != nil {
-		s.Close()
-		return nil, err
+		return nil, errors.Join(err, r.leave(), s.Close())
 	}
 	return r, nil
 }
@@ -78,12 +89,24 @@ func (r *replica) join(f flags, log func(string, ...any)) error {
 	mem := shareMemory(log)
 	machine := messaging.New(messaging.Config{Subnet: subnet, Provisional: f.dev, Version: Version, HotBytes: mem.hot,
 		Pool: node.NewInstances(mem.idle), Cache: node.NewAnswers(int(mem.answers)), Parallel: engine.Parallel}, eng)
-	r.node, err = node.New(node.Config{
+	if r.peers, err = r.listenPeers(f, view, log); err != nil {
+		return err
+	}
+	cfg := node.Config{
 		Subnet: subnet, Members: members(view), Group: view.Group, Registry: view.Version, Genesis: view.Genesis,
 		Keys: r.keys, Machine: machine, Store: r.store, Clock: node.WallClock{}, Pace: consensus.DefaultPace,
 		Limits: ingress.Default, Log: func(line string) { log("%s", line) }, Parse: parseEnvelope, Check: api.Forwarded(subnet.RootKey),
-	})
-	return err
+	}
+	if r.peers == nil {
+		r.node, err = node.New(cfg)
+		return err
+	}
+	cfg.Net = r.peers
+	if r.node, err = node.New(cfg); err != nil {
+		return err
+	}
+	r.peers.Start(r.node)
+	return nil
 }
 
 // network loads keys and registry, or makes a new network of one node.
@@ -99,7 +122,7 @@ func (r *replica) network(f flags, log func(string, ...any)) (*registry.Store, e
 		return nil, errors.Join(err, fmt.Errorf("%s holds a state and no registry\n  restore the directory from a backup", f.state))
 	}
 	if !f.dev {
-		return nil, fmt.Errorf("%s holds no network\n  to make a new one for development, start with --dev", f.state)
+		return nil, fmt.Errorf("%s holds no network\n  to make a new one for development, start with --dev; a node of a larger one gets its keys and registry from who makes it", f.state)
 	}
 	if r.keys, err = keystore.Generate(nil); err != nil {
 		return nil, err
@@ -141,7 +164,7 @@ func parseEnvelope(raw []byte) (*ic.Ingress, error) {
 }
 
 // announce waits for the first certified state, and says what clients need.
-func (r *replica) announce(ctx context.Context, f flags, at net.Addr, began time.Time, log func(string, ...any)) error {
+func (r *replica) announce(ctx context.Context, f flags, at doors, began time.Time, log func(string, ...any)) error {
 	if f.rootKeyOut != "" {
 		if err := os.WriteFile(f.rootKeyOut, []byte(hex.EncodeToString(r.node.RootKey())+"\n"), 0o644); err != nil {
 			return fmt.Errorf("write the root key: %w", err)
@@ -158,7 +181,10 @@ func (r *replica) announce(ctx context.Context, f flags, at net.Addr, began time
 		return nil
 	}
 	log("healthy at height %d, %d ms after the start", r.node.Metrics().Height, time.Since(began).Milliseconds())
-	log("replica: http://%s", at)
+	if p := at.browsersAt(f); p != "" {
+		log("canisters open at http://<canister-id>.%s:%s/", strings.Split(f.domains, ",")[0], p)
+	}
+	log("replica: http://%s", at.api.Addr())
 	return nil
 }
 

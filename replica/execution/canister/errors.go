@@ -8,6 +8,7 @@ import (
 	"ashlar/replica/execution/sysapi"
 	"ashlar/replica/ic"
 	"ashlar/replica/state"
+	"ashlar/replica/state/pages"
 )
 
 const docs = "https://internetcomputer.org/docs/current/references/execution-errors#"
@@ -39,12 +40,23 @@ func trapError(c *state.Canister, t *machine.Trap, limit machine.Instructions) *
 		return canisterError(c.ID, ic.CanisterContractViolation, "Canister violated contract: "+violated.Text, violated.Help, "")
 	case errors.As(t.Err, &failed):
 		return canisterError(c.ID, ic.CanisterTrapped, "Canister trapped: "+failed.Text, handleFailures, "trapped")
+	case t.Kind == machine.TrapStableTouched:
+		return tooManyPages(c.ID, "accessed")
+	case t.Kind == machine.TrapStableWritten:
+		return tooManyPages(c.ID, "modified")
 	case t.Kind == machine.TrapInstructionLimit:
 		return canisterError(c.ID, ic.CanisterInstructionLimitExceeded,
 			fmt.Sprintf("Canister exceeded the limit of %d instructions for single message execution.", limit),
 			"Try optimizing this method to consume fewer instructions or split the work across multiple messages.", "instruction-limit-exceeded")
 	}
 	return canisterError(c.ID, ic.CanisterTrapped, "Canister trapped: "+trapText(t), handleFailures, "trapped")
+}
+
+func tooManyPages(id ic.CanisterID, how string) *ic.UserError {
+	const kb = pages.Size >> 10
+	return canisterError(id, ic.CanisterMemoryAccessLimit, fmt.Sprintf("Canister exceeded memory access limits: Exceeded the limit for the number of %s pages in the stable memory "+
+		"in a single execution: limit %d KB for regular messages, %d KB for upgrade messages and %d KB for queries.", how, pagesMessage*kb, pagesUpgrade*kb, pagesQuery*kb),
+		"Try optimizing this method to access less memory or split the work across multiple messages.", "memory-access-limit-exceeded")
 }
 
 // trapText is dfinity's word for a trap, and where known the function it was in.

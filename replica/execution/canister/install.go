@@ -42,6 +42,9 @@ func (r *Room) Deploy(c *state.Canister, in *Installation) (machine.Instructions
 	if err := modeFits(c, in); err != nil {
 		return 0, err
 	}
+	if err := r.installsTooFast(c); err != nil {
+		return 0, err
+	}
 	r.PutCode(in.Code) // before anything runs: an execution that rests may need it again
 	module, err := r.Tip.engine.Compile(in.Code)
 	if err != nil {
@@ -69,10 +72,12 @@ func (r *Room) Deploy(c *state.Canister, in *Installation) (machine.Instructions
 		r.Cool(c.ID)
 		c.TakeLog(&next)
 		r.settle(c, cost, d.used)
+		r.owe(c, 0, d.used)
 		return d.used, fault
 	}
 	*c = next
 	r.settle(c, cost, d.used)
+	r.owe(c, 0, d.used)
 	return d.used, nil
 }
 
@@ -162,7 +167,7 @@ func (d *deployment) run(c *state.Canister) *ic.UserError {
 	if err := d.entry(c, sysapi.Init, name, in.Arg); err != nil {
 		return err
 	}
-	r.turn.hot.commit(c) // also where no entry point ran: the data segments are new
+	r.commit(c) // also where no entry point ran: the data segments are new
 	c.WatchMemory()
 	return nil
 }

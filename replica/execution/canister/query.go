@@ -200,7 +200,7 @@ func (r *Reader) Inspect(c *state.Canister, msg *ic.Ingress) *ic.UserError {
 	defer r.give(c, inst, false)
 	env := r.env(c, sysapi.Inspect)
 	env.Caller, env.Info, env.Arg, env.Method = msg.Sender, msg.Info, msg.Arg, msg.Method
-	out := inst.Run(machine.Entry{Export: "canister_inspect_message"}, env, limits(cycles.InspectInstructions))
+	out := inst.Run(machine.Entry{Export: "canister_inspect_message"}, env, limits(cycles.InspectInstructions, env.Context))
 	if out.Trap != nil {
 		return trapError(c, out.Trap, cycles.InspectInstructions)
 	}

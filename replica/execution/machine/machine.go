@@ -67,6 +67,9 @@ type Limits struct {
 	Instructions Instructions // of the whole run
 	HeapBytes    uint64       // memory.grow beyond it fails with -1
 	StableBytes  uint64       // stable grow beyond it fails
+	// StablePages is how many pages of stable memory the run may touch, and how many
+	// it may write.
+	StablePages uint64
 	// Slice, where set, is called on the goroutine of Run at the first point where the
 	// run may rest (the head of a loop or function) after more than SliceAt
 	// instructions: deterministic time slicing blocks in it. It returns the next such
@@ -105,6 +108,9 @@ type Outcome struct {
 type Delta struct {
 	Heap, Stable           []pages.Change // in order of index
 	HeapBytes, StableBytes uint64
+	// HeapMap and StableMap are the versions that the changes made of the memories
+	// that the instance had: who keeps these shares them with the instance.
+	HeapMap, StableMap pages.Map
 	Globals                []Global
 }
 
@@ -125,6 +131,9 @@ const (
 	TrapInstructionLimit
 	TrapHost    // a host function returned an error: Trap.Err
 	TrapStopped // Limits.Slice said so
+	// More than Limits.StablePages were touched, or written.
+	TrapStableTouched
+	TrapStableWritten
 )
 
 // Trap is the end of a run by a fault; memory is to be rolled back.
@@ -164,7 +173,9 @@ type Caller interface {
 	StableBytes() uint64
 	// StableGrow returns the old length in Wasm pages, or ok=false beyond the limit.
 	StableGrow(wasmPages uint64) (old uint64, ok bool)
-	// StableRead and StableWrite fail outside of the memory with an error to be returned as it is.
+	// StableRead and StableWrite fail outside of the memory, and beyond the limit of
+	// pages, with an error to be returned as it is. fresh is how many pages this run
+	// wrote for the first time.
 	StableRead(dst []byte, offset uint64) error
-	StableWrite(offset uint64, src []byte) error
+	StableWrite(offset uint64, src []byte) (fresh uint64, err error)
 }

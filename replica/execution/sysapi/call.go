@@ -5,6 +5,7 @@ import (
 
 	"ashlar/replica/execution/machine"
 	"ashlar/replica/ic"
+	"ashlar/replica/state"
 )
 
 // This file: calls to other canisters, and cycles.
@@ -132,7 +133,7 @@ func callPerform(e *Env, _ machine.Caller, a []uint64) error {
 }
 
 // pay withdraws what the call and its response will cost; false if the canister
-// cannot, or has too many calls open.
+// cannot, or has too many calls open, or the subnet has no room for the response.
 func (e *Env) pay(b *Call) bool {
 	open := e.Pending(b.Callee)
 	for i := range e.Calls {
@@ -143,9 +144,14 @@ func (e *Env) pay(b *Call) bool {
 	b.Fee = e.Subnet.Costs.Call(uint64(len(b.Method) + len(b.Arg)))
 	b.PaidRun, b.PaidTransmit = e.Subnet.Costs.Response(e.Memory64)
 	total := b.Fee.Add(b.PaidRun).Add(b.PaidTransmit)
-	if open >= MaxPending || e.liquid().Less(total) {
+	room := uint64(0)
+	if !b.BestEffort {
+		room = max(state.ResponseBytes, uint64(len(b.Method)+len(b.Arg)))
+	}
+	if open >= MaxPending || e.liquid().Less(total) || e.CallRoom < room {
 		return false
 	}
+	e.CallRoom -= room
 	e.Balance, _ = e.Balance.Sub(total)
 	return true
 }

@@ -1,14 +1,16 @@
 package pages
 
-import "ashlar/replica/state/merkle"
-
 // Diff calls yield for every page that differs between old and m, in order.
 // Shared subtrees are skipped, so the cost is that of what changed.
 func (m Map) Diff(old Map, yield func(index uint64, p Page) bool) {
 	a, b, levels := level(old, m)
-	diff(a, b, levels-1, 0, func(x, y *block, base uint64) bool {
+	diff(a, b, levels-1, 0, func(a, b *node, level int, index uint64) bool {
+		if level > 0 {
+			return true
+		}
+		x, y := a.contents(), b.contents()
 		for i := range uint64(fanout) {
-			if !same(x, y, i) && !yield(base|i, y.get(i)) {
+			if !same(x, y, i) && !yield(index<<fanoutBits|i, y.get(i)) {
 				return false
 			}
 		}
@@ -16,31 +18,8 @@ func (m Map) Diff(old Map, yield func(index uint64, p Page) bool) {
 	})
 }
 
-// Fresh calls yield for every page of m that is not that of old, with its sum,
-// as far as Diff would: for who writes it down. Mapped pages come with their owner.
-func (m Map) Fresh(old Map, yield func(index uint64, p Page, sum merkle.Sum, o Owner) bool) {
-	a, b, levels := level(old, m)
-	diff(a, b, levels-1, 0, func(x, y *block, base uint64) bool {
-		for i := range uint64(fanout) {
-			if same(x, y, i) {
-				continue
-			}
-			p := y.pages[i]
-			var sum merkle.Sum
-			var o Owner
-			if p != nil {
-				sum = y.sum(i)
-				if y.mapped>>i&1 != 0 {
-					o = y.owner(p)
-				}
-			}
-			if !yield(base|i, p, sum, o) {
-				return false
-			}
-		}
-		return true
-	})
-}
+// Changed tells whether m may have other pages than old, at once.
+func (m Map) Changed(old Map) bool { return m.root != old.root }
 
 // same tells whether two blocks have the same page in a slot: by address, or by
 // sum, since Settle may have put one of two equal pages elsewhere.
@@ -67,8 +46,8 @@ func (m Map) raised(levels int) *node {
 		if n == nil {
 			return nil
 		}
-		up := &node{kids: new([fanout]*node)}
-		up.kids[0] = n
+		up := &node{}
+		up.kids.Store(&[fanout]*node{n})
 		n = up
 	}
 	return n
@@ -79,30 +58,35 @@ var (
 	noBlock block
 )
 
-// diff calls visit for the pairs of blocks that differ in identity.
-func diff(a, b *node, level int, base uint64, visit func(a, b *block, base uint64) bool) bool {
+// contents is a block to read, of a node that may be nil.
+func (n *node) contents() *block {
+	if n == nil {
+		return &noBlock
+	}
+	return n.lowest()
+}
+
+// diff calls visit for the pairs of nodes that differ in identity, upper ones first.
+// Where one side has nothing, all of the other side is visited.
+func diff(a, b *node, level int, index uint64, visit func(a, b *node, level int, index uint64) bool) bool {
 	if a == b {
 		return true
 	}
+	if !visit(a, b, level, index) {
+		return false
+	}
 	if level == 0 {
-		x, y := &noBlock, &noBlock
-		if a != nil {
-			x = a.block.Load()
-		}
-		if b != nil {
-			y = b.block.Load()
-		}
-		return visit(x, y, base<<fanoutBits)
+		return true
 	}
 	ka, kb := &noKids, &noKids
 	if a != nil {
-		ka = a.kids
+		ka = a.below(level)
 	}
 	if b != nil {
-		kb = b.kids
+		kb = b.below(level)
 	}
 	for i := range fanout {
-		if !diff(ka[i], kb[i], level-1, base<<fanoutBits|uint64(i), visit) {
+		if !diff(ka[i], kb[i], level-1, index<<fanoutBits|uint64(i), visit) {
 			return false
 		}
 	}

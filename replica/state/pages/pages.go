@@ -7,14 +7,15 @@
 //	page:  new, on the Go heap ── saved ──> in a file, mapped (an Owner has it)
 //
 // Queries read an old version while messages make the next one. The engine
-// copies pages out, the store writes changed ones and then lets Settle put the
-// mapped copies in their place: in all versions that share them, while they are
+// copies pages out, the store writes changed ones (Parts) and then lets Settle put
+// the mapped copies in their place: in all versions that share them, while they are
 // read, since what they say is the same. So only pages that were not saved yet
-// take room on the heap.
+// take room on the heap. A memory that was opened on what a store has (Open) reads
+// its nodes when they are first needed: what nobody touches takes no room at all.
 //
 // Each page has a sum, each node the sum of those below (replica/state/merkle):
 // Sum computes those that are new. A mapped page is compared with its sum when it
-// is first read.
+// is first read, and so is a node.
 package pages
 
 import (
@@ -43,8 +44,8 @@ type Owner interface {
 	Holds(p Page) bool
 	// Sum is p's, as the file says.
 	Sum(p Page) merkle.Sum
-	// Damaged is told of a page that is not what its sum says, and does not return.
-	Damaged(p Page)
+	// Check compares p with its sum. It does not return where they differ.
+	Check(p Page)
 }
 
 const (
@@ -52,14 +53,18 @@ const (
 	fanout     = 1 << fanoutBits
 )
 
-// node is inner, with kids, or of the lowest level, with a block.
+// node is inner, with kids, or of the lowest level, with a block. One that was
+// opened has neither until it is first read (far.go).
 type node struct {
-	kids  *[fanout]*node
+	kids  atomic.Pointer[[fanout]*node]
 	block atomic.Pointer[block] // replaced by Settle alone, with one that says the same
+	from  Source                // where it is read from; nil: it was made here
+	index uint64                // among the nodes of its level, for from
 
-	summed bool
-	empty  bool // after summed: no page below
-	sum    merkle.Sum
+	summed   bool
+	empty    bool // after summed: no page below
+	stripped bool // it was opened as a root
+	sum      merkle.Sum
 }
 
 // block is the lowest level of a Map. It does not change once its node was summed.
@@ -89,22 +94,19 @@ func (m Map) Get(i uint64) Page {
 	}
 	n := m.root
 	for l := m.levels - 1; l > 0 && n != nil; l-- {
-		n = n.kids[i>>(uint(l)*fanoutBits)%fanout]
+		n = n.below(l)[i>>(uint(l)*fanoutBits)%fanout]
 	}
 	if n == nil {
 		return nil
 	}
-	return n.block.Load().get(i % fanout)
+	return n.lowest().get(i % fanout)
 }
 
 // get reads a slot; a mapped page is checked the first time.
 func (b *block) get(slot uint64) Page {
 	p := b.pages[slot]
 	if bit := uint64(1) << slot; b.mapped&bit != 0 && b.checked.Load()&bit == 0 {
-		if o := b.owner(p); merkle.SumPage(p) != o.Sum(p) {
-			o.Damaged(p)
-			panic("pages: a damaged page was read")
-		}
+		b.owner(p).Check(p)
 		b.checked.Or(bit)
 	}
 	return p
@@ -162,7 +164,7 @@ func (w *writer) put(i uint64, p Page, o Owner) {
 	for w.m.levels == 0 || i>>(uint(w.m.levels)*fanoutBits) != 0 {
 		up := w.make(w.m.levels)
 		if w.m.levels > 0 {
-			up.kids[0] = w.m.root
+			up.kids.Load()[0] = w.m.root
 		}
 		w.m.root = up
 		w.m.levels++
@@ -175,7 +177,7 @@ func (w *writer) make(level int) *node {
 	if level == 0 {
 		n.block.Store(&block{})
 	} else {
-		n.kids = new([fanout]*node)
+		n.kids.Store(new([fanout]*node))
 	}
 	w.fresh[n] = true
 	return n
@@ -189,10 +191,10 @@ func (w *writer) set(n *node, level int, i uint64, p Page, o Owner) *node {
 		old := n
 		n = &node{}
 		if level == 0 {
-			n.block.Store(old.block.Load().copied())
+			n.block.Store(old.lowest().copied())
 		} else {
-			kids := *old.kids
-			n.kids = &kids
+			kids := *old.below(level)
+			n.kids.Store(&kids)
 		}
 		w.fresh[n] = true
 	}
@@ -201,23 +203,31 @@ func (w *writer) set(n *node, level int, i uint64, p Page, o Owner) *node {
 		return n
 	}
 	slot := i >> (uint(level) * fanoutBits) % fanout
-	n.kids[slot] = w.set(n.kids[slot], level-1, i, p, o)
+	kids := n.kids.Load()
+	kids[slot] = w.set(kids[slot], level-1, i, p, o)
 	return n
 }
 
 // copied is a block for a new version: it keeps only the owners it needs.
 func (b *block) copied() *block {
-	c := &block{pages: b.pages, mapped: b.mapped, known: b.known, sums: append([]merkle.Sum(nil), b.sums...)}
+	c := &block{pages: b.pages, mapped: b.mapped, known: b.known, sums: append([]merkle.Sum(nil), b.sums...), owners: b.owners}
+	c.dropOwners()
+	c.checked.Store(b.checked.Load())
+	return c
+}
+
+// dropOwners forgets the files that none of the pages lies in.
+func (b *block) dropOwners() {
+	var owners []Owner
 	for _, o := range b.owners {
-		for rest := c.mapped; rest != 0; rest &= rest - 1 {
-			if o.Holds(c.pages[bits.TrailingZeros64(rest)]) {
-				c.owners = append(c.owners, o)
+		for rest := b.mapped; rest != 0; rest &= rest - 1 {
+			if o.Holds(b.pages[bits.TrailingZeros64(rest)]) {
+				owners = append(owners, o)
 				break
 			}
 		}
 	}
-	c.checked.Store(b.checked.Load())
-	return c
+	b.owners = owners
 }
 
 // set changes a slot of a block that nobody else sees. The sum of the old page goes.
@@ -256,7 +266,7 @@ func (m Map) Each(yield func(index uint64, p Page) bool) {
 
 func each(n *node, level int, base uint64, yield func(uint64, Page) bool) bool {
 	if level == 0 {
-		b := n.block.Load()
+		b := n.lowest()
 		for i := range uint64(fanout) {
 			if p := b.get(i); p != nil && !yield(base<<fanoutBits|i, p) {
 				return false
@@ -264,7 +274,7 @@ func each(n *node, level int, base uint64, yield func(uint64, Page) bool) bool {
 		}
 		return true
 	}
-	for i, k := range n.kids {
+	for i, k := range n.below(level) {
 		if k != nil && !each(k, level-1, base<<fanoutBits|uint64(i), yield) {
 			return false
 		}

@@ -39,7 +39,7 @@ func (n *node) unsummed(level int, todo *[]*block) {
 		*todo = append(*todo, n.block.Load())
 		return
 	}
-	for _, k := range n.kids {
+	for _, k := range n.kids.Load() {
 		k.unsummed(level-1, todo)
 	}
 }
@@ -123,15 +123,9 @@ func (n *node) compute(level int) (sum merkle.Sum, empty bool) {
 // edges are what a node has below it, in order.
 func (n *node) edges(level int, out []merkle.Edge) []merkle.Edge {
 	if level == 0 {
-		b := n.block.Load()
-		for i := range uint64(fanout) {
-			if b.pages[i] != nil {
-				out = append(out, merkle.Edge{Slot: int(i), Sum: b.sum(i)})
-			}
-		}
-		return out
+		return n.lowest().edges(out)
 	}
-	for i, k := range n.kids {
+	for i, k := range n.below(level) {
 		if k == nil {
 			continue
 		}
@@ -142,17 +136,27 @@ func (n *node) edges(level int, out []merkle.Edge) []merkle.Edge {
 	return out
 }
 
+func (b *block) edges(out []merkle.Edge) []merkle.Edge {
+	for i := range uint64(fanout) {
+		if b.pages[i] != nil {
+			out = append(out, merkle.Edge{Slot: int(i), Sum: b.sum(i)})
+		}
+	}
+	return out
+}
+
 // stripped is the lowest node that has all pages below it: how far a memory once
 // reached does not show.
 func (m Map) stripped() (n *node, level int) {
 	n, level = m.root, m.levels-1
 	n.total(level)
-	for level > 0 {
-		only := n.kids[0]
-		if only == nil {
+	for level > 0 && !n.stripped {
+		kids := n.below(level)
+		only := kids[0]
+		if only == nil || only.empty {
 			break
 		}
-		for _, k := range n.kids[1:] {
+		for _, k := range kids[1:] {
 			if k != nil && !k.empty {
 				return n, level
 			}
@@ -185,14 +189,14 @@ func (w walk) Level() int        { return w.level }
 func (w walk) Content() []byte   { return nil }
 func (w walk) Kids() (kids []merkle.Kid) {
 	if w.level > 0 {
-		for i, k := range w.n.kids {
+		for i, k := range w.n.below(w.level) {
 			if k != nil && !k.empty {
 				kids = append(kids, merkle.Kid{Slot: i, Node: walk{k, w.level - 1}})
 			}
 		}
 		return kids
 	}
-	b := w.n.block.Load()
+	b := w.n.lowest()
 	for i := range fanout {
 		if b.pages[i] != nil {
 			kids = append(kids, merkle.Kid{Slot: i, Node: Leaf{b, uint64(i)}})
