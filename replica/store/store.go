@@ -26,6 +26,7 @@
 package store
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -69,8 +70,11 @@ const (
 
 // Options of a store; the zero value is the real disk.
 type Options struct {
-	FS  vfs.FS
-	Log func(line string)
+	FS vfs.FS
+	// StageBytes of a state that comes from peers gather before they are written; 0:
+	// as many as are good for a disk.
+	StageBytes int
+	Log        func(line string)
 }
 
 // Store is an open database.
@@ -81,10 +85,11 @@ type Store struct {
 	log           func(string)
 	format        byte // of what is there
 
-	sizes  sizes
-	saving sync.Mutex // held by who writes states and page files
-	files  catalog
-	young  map[string]struct{} // keys of young pages
+	sizes      sizes
+	stageBytes int
+	saving     sync.Mutex // held by who writes states and page files
+	files      catalog
+	young      map[string]struct{} // keys of young pages
 
 	mu      sync.Mutex
 	err     error // the first failure; nothing is written after it
@@ -100,7 +105,7 @@ func Open(dir string, o Options) (*Store, error) {
 	if o.Log == nil {
 		o.Log = func(string) {}
 	}
-	s := &Store{dir: filepath.Join(dir, "db"), pagesDir: filepath.Join(dir, "pages"), fs: o.FS, log: o.Log, sizes: fullSizes, failed: make(chan struct{}), checked: diskCheckEvery}
+	s := &Store{dir: filepath.Join(dir, "db"), pagesDir: filepath.Join(dir, "pages"), fs: o.FS, log: o.Log, sizes: fullSizes, stageBytes: cmp.Or(o.StageBytes, stageBytes), failed: make(chan struct{}), checked: diskCheckEvery}
 	if err := s.makeDir(); err != nil {
 		return nil, explain(dir, err)
 	}

@@ -58,7 +58,7 @@ func fakeHost() []machine.HostFunc {
 		"stable64_write": func(c machine.Caller, s []uint64) error {
 			b, err := heap(c, s[1], s[2])
 			if err == nil {
-				err = c.StableWrite(s[0], b)
+				_, err = c.StableWrite(s[0], b)
 			}
 			return err
 		},
