@@ -72,6 +72,7 @@ func (s *Server) routes() http.Handler {
 	calls, queries, reads := newGate(s.limits.Calls), newGate(s.limits.Queries), newGate(s.limits.Reads)
 	for pattern, h := range map[string]handler{
 		"GET /api/v2/status": reads.handle(s.status),
+		"GET /health":        reads.handle(s.health),
 
 		"POST /api/v2/canister/{id}/call": calls.handle(s.call(scope{version: 2})),
 		"POST /api/v3/canister/{id}/call": calls.handle(s.call(scope{version: 3, wait: true})),
