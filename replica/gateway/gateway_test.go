@@ -601,7 +601,7 @@ func TestErrorPages(t *testing.T) {
 // No more requests at once than the limit; the others are told to come again.
 func TestManyRequests(t *testing.T) {
 	n := newNetwork()
-	const limit = 512
+	const limit = 256
 	arrived, leave := make(chan struct{}, limit), make(chan struct{})
 	quiet := &blocking{n, arrived, leave}
 	g := gateway.New(gateway.Config{Canisters: quiet, RootKey: n.Key.PublicKey().DER(), BLS: agent.VerifyBLS, Now: func() ic.Time { return now }})
