@@ -2,6 +2,7 @@
 //
 //	Broadcast ──> log of what is not purged ──┬─ cursor of peer 1 ── stream ──> peer 1: Hear
 //	                 (one for all peers)      └─ cursor of peer 2 ── stream ──> peer 2: Hear
+//	              large artifacts: their names only; fetched on streams of their own (large.go)
 //	Gossip ──> short queue of each peer, drops when full ── stream ──> Offered
 //	Ask ──> a stream of its own ──> Serve ──> Answered
 //
@@ -106,6 +107,7 @@ type Host struct {
 	swarm   *swarm.Swarm
 	handler Handler
 	log     *log
+	shelf   shelf
 	started chan struct{} // handler is set
 
 	mu     sync.Mutex
