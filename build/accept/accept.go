@@ -55,6 +55,7 @@ var suites = []suite{
 	{"motoko", []string{"motoko.mjs"}},
 	{"azle", []string{"azle.mjs"}},
 	{"icp", []string{"icp.mjs"}},
+	{"browser", []string{"browser.mjs"}},
 	{"neighbour", []string{"neighbour.mjs"}},
 	{"subnet", []string{"subnet.mjs"}}, // with a network of its own: see subnet.go
 }
