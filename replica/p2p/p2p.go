@@ -14,7 +14,7 @@
 //
 // Transport is libp2p's TCP with Noise and yamux; peers are who the registry says
 // (an Ed25519 key and an address), and nobody else gets past the handshake. Of
-// libp2p only the swarm is used: its three streams per peer need no negotiation,
+// libp2p only the swarm is used: its streams, a byte of which says what they are for, need no negotiation,
 // discovery or relays. See docs/decisions/0012.
 package p2p
 
