@@ -108,7 +108,7 @@ func run(ctx context.Context, f flags, out io.Writer) error {
 	go func() { ends <- r.node.Run(ctx) }()
 	go func() { r.follow(ctx, f.state, log); ends <- nil }()
 	if r.peers != nil {
-		go r.gate(ctx, func() uint64 { return r.node.Registry }, log)
+		go r.gate(ctx, r.node.Since, log)
 		if f.apart != "" {
 			go r.keepApart(ctx, f.apart, log)
 		}
