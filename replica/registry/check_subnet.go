@@ -157,9 +157,6 @@ func (n *network) checkThreshold(id ic.SubnetID, keyName, cupName string) error 
 }
 
 func checkCUP(n *network, id ic.SubnetID, cup *records.CUP, existed bool) error {
-	if _, err := packageOf(cup); err != nil {
-		return err
-	}
 	low, err := transcript(cup.Low, dkg.Low)
 	if err != nil {
 		return err
@@ -181,7 +178,7 @@ func checkCUP(n *network, id ic.SubnetID, cup *records.CUP, existed bool) error 
 		if len(l) != len(n.subnets[id].Members) || cup.Recovery != nil || g.Height != cup.Height || len(cup.StateHash) != 0 {
 			return errors.New("a subnet begins with its members as holders, and without a state")
 		}
-		return errors.Join(n.recheck(low), n.recheck(high))
+		return errors.Join(n.recheck(low, cup.Time), n.recheck(high, cup.Time))
 	}
 	r := cup.Recovery
 	switch {
@@ -203,12 +200,12 @@ func checkCUP(n *network, id ic.SubnetID, cup *records.CUP, existed bool) error 
 }
 
 // recheck verifies each dealing of a new network's key.
-func (n *network) recheck(t *dkg.Transcript) error {
+func (n *network) recheck(t *dkg.Transcript, now uint64) error {
 	keys, err := n.now.dealingKeys(t.Receivers())
 	if err != nil {
 		return err
 	}
-	s, err := ceremony(keys, t.Tag())
+	s, err := ceremony(keys, t.Tag(), ic.Time(now))
 	if err == nil {
 		err = s.Recheck(t)
 	}
