@@ -146,6 +146,7 @@ type Node struct {
 	latest   atomic.Pointer[state.State] // tip, for others
 	disk     *state.State                // used by Save alone: what the store has
 	onDisk   atomic.Uint64               // its height
+	since    atomic.Uint64               // see Since
 	view     atomic.Pointer[View]
 	floor    ic.Height // no view below: readers may have seen it before a crash
 
@@ -197,6 +198,7 @@ func New(cfg Config) (*Node, error) {
 		return nil, err
 	}
 	n.cup = cup
+	n.since.Store(summary.Current.Registry)
 	for _, m := range summary.Current.Members {
 		n.pull.known = append(n.pull.known, m.Node)
 	}

@@ -267,14 +267,19 @@ func (p *peer) planWake() {
 	})
 }
 
-// look at what readers see.
-func (p *peer) look() {
+// packaged looks at the node's newest catch-up package.
+func (p *peer) packaged() {
 	if cup, _ := p.node.Package(); cup != nil && (p.cup == nil || cup.Height > p.cup.Height) {
 		p.cup = cup
 		if !p.byzantine() {
 			p.w.fail(p.w.truth.packaged(p, cup))
 		}
 	}
+}
+
+// look at what readers see.
+func (p *peer) look() {
+	p.packaged()
 	v := p.node.View()
 	if v == nil || v == p.view {
 		return
@@ -289,6 +294,7 @@ func (p *peer) look() {
 // stop is the end of a node by itself; its database may not be fit to be closed.
 func (p *peer) stop(err error) {
 	p.w.log("node %d stops: %v", p.index, err)
+	p.packaged()
 	after := p.disk.clone()
 	p.down()
 	p.disk.mem = after

@@ -107,8 +107,11 @@ func run(ctx context.Context, f flags, out io.Writer) error {
 	running := 2
 	go func() { ends <- r.node.Run(ctx) }()
 	go func() { r.follow(ctx, f.state, log); ends <- nil }()
-	if f.apart != "" && r.peers != nil {
-		go r.keepApart(ctx, f.apart, log)
+	if r.peers != nil {
+		go r.gate(ctx, r.node.Since, log)
+		if f.apart != "" {
+			go r.keepApart(ctx, f.apart, log)
+		}
 	}
 	if err = r.announce(ctx, f, at, began, log); err == nil {
 		running += at.serve(ctx, f, server, front, ends)
