@@ -348,7 +348,7 @@ func (a *Act) read(what string) error {
 			return f.take(got)
 		}
 	}
-	for _, v := range []Verb{MidStep, PowerCut, Kill, Start, FillDisk, FreeDisk, Damage, Wipe} {
+	for _, v := range []Verb{MidStep, MidSave, PowerCut, Kill, Start, FillDisk, FreeDisk, Damage, Wipe} {
 		if nodes, ok := strings.CutPrefix(what, string(v)+" "); ok {
 			a.Do = v
 			return a.nodes(nodes)

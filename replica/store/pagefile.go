@@ -52,7 +52,10 @@ type sizes struct {
 	move int
 }
 
-var fullSizes = sizes{young: 16 << 20 / pages.Size, file: maxFilePages, small: maxFilePages / 4, dead: maxFilePages / 4, move: maxFilePages}
+var (
+	fullSizes  = sizes{young: 16 << 20 / pages.Size, file: maxFilePages, small: maxFilePages / 4, dead: maxFilePages / 4, move: maxFilePages}
+	smallSizes = sizes{young: 30, file: 64, small: 16, dead: 40, move: 100}
+)
 
 // maxFilePages are 256 MiB.
 const maxFilePages = 1 << 16

@@ -69,6 +69,9 @@ const (
 type Options struct {
 	FS  vfs.FS
 	Log func(line string)
+	// SmallFiles lets page files hold a few pages, so that files come, are merged and
+	// go all the time: for tests and simulations.
+	SmallFiles bool
 }
 
 // Store is an open database.
@@ -99,6 +102,9 @@ func Open(dir string, o Options) (*Store, error) {
 		o.Log = func(string) {}
 	}
 	s := &Store{dir: filepath.Join(dir, "db"), pagesDir: filepath.Join(dir, "pages"), fs: o.FS, log: o.Log, sizes: fullSizes, failed: make(chan struct{}), checked: diskCheckEvery}
+	if o.SmallFiles {
+		s.sizes = smallSizes
+	}
 	if err := s.makeDir(); err != nil {
 		return nil, explain(dir, err)
 	}
