@@ -20,6 +20,7 @@ const (
 	idleAnyway  = 1 << 30
 	answerMost  = 200 << 20 // as on the Internet Computer
 	meminfoFile = "/proc/meminfo"
+	gcPercent   = 200 // memory is cheaper here than the collector under load
 )
 
 type memory struct{ hot, idle, answers uint64 } // bytes

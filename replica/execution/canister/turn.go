@@ -107,6 +107,7 @@ type Turn struct {
 	message                        state.Long
 	start                          *state.Canister // version before it
 	before, total, counted, target machine.Instructions
+	spared                         machine.Instructions // of total, that the round is not to count
 	paid                           ic.Cycles
 	counters                       counters
 	batch                          batch
@@ -224,6 +225,9 @@ func (t *Turn) execute(m state.Long, run func() bool) {
 	}
 	if ran {
 		t.core.Used += PerExecution + t.total - min(t.counted, t.total)
+		if t.long == nil { // whoever begins it again finds the code in the state
+			t.core.Used -= t.spared
+		}
 	}
 }
 
@@ -242,7 +246,7 @@ func (t *Turn) begin(m state.Long) {
 	m.Now, m.Nodes, m.Pass, m.Since = r.Now, r.Subnet.Costs.Nodes, wasm.Version, r.Head.Height
 	m.Free, m.Taken = r.Free(), r.Head.Taken
 	t.message, t.start, t.counters = m, r.Canister(t.Canister), counters{r.Head.Burned, r.Head.Updates, r.Head.Taken}
-	t.before, t.total, t.paid = 0, 0, ic.Cycles{}
+	t.before, t.total, t.spared, t.paid = 0, 0, 0, ic.Cycles{}
 	t.target = t.counted + t.core.Slice
 }
 
@@ -315,7 +319,7 @@ func (r *Room) Finish(t *Turn) bool {
 	}
 	r.count(t)
 	for _, code := range t.Room.Codes() {
-		r.PutCode(code)
+		r.PutNamed(code)
 	}
 	if t.resume != nil {
 		r.park(t)
@@ -371,8 +375,7 @@ func (r *Room) park(t *Turn) {
 		l.Start, l.Paid = &start, t.paid
 		c.Cycles, _ = c.Cycles.Sub(t.paid)
 		if codes := t.Room.Codes(); len(codes) > 0 {
-			hash := t.Room.PutCode(codes[0])
-			l.Code = string(hash[:])
+			l.Code = string(codes[0].Hash[:])
 		}
 	} else {
 		c, l = *r.Canister(t.Canister), *t.long

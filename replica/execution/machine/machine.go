@@ -108,7 +108,7 @@ type Delta struct {
 	// HeapMap and StableMap are the versions that the changes made of the memories
 	// that the instance had: who keeps these shares them with the instance.
 	HeapMap, StableMap pages.Map
-	Globals                []Global
+	Globals            []Global
 }
 
 // TrapKind tells why a run ended before its end.
