@@ -114,15 +114,7 @@ func (in *Instance) fillHeap() error {
 	if in.heap == nil {
 		return nil
 	}
-	limit := in.heapBase.Bytes() / pages.Size
-	in.heapBase.Each(func(i uint64, p pages.Page) bool {
-		if i >= limit {
-			return false
-		}
-		*in.heap.page(i) = *p
-		return true
-	})
-	in.heap.clean()
+	in.heap.fill(in.heapBase)
 	return nil
 }
 

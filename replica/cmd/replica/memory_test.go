@@ -1,6 +1,22 @@
 package main
 
-import "testing"
+import (
+	_ "embed"
+	"encoding/binary"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"ashlar/replica/ic"
+	"ashlar/replica/state"
+)
+
+//go:embed testdata/large.wasm
+var largeWasm []byte
 
 func TestMemTotal(t *testing.T) {
 	if n, ok := memTotal("MemFree: 7 kB\nMemTotal:       2097152 kB\n"); !ok || n != 2<<30 {
@@ -11,4 +27,165 @@ func TestMemTotal(t *testing.T) {
 			t.Errorf("%q gives %d", bad, n)
 		}
 	}
+}
+
+func numbers(n ...uint32) (b []byte) {
+	for _, v := range n {
+		b = binary.LittleEndian.AppendUint32(b, v)
+	}
+	return b
+}
+
+// update calls a canister and waits for the reply.
+func (s *subnet) update(to ic.CanisterID, method string, arg []byte) {
+	s.tb.Helper()
+	id := s.send(to, to, method, arg)
+	s.settle()
+	for c := s.now.Status(id); c.State == state.Processing; c = s.now.Status(id) {
+		s.round()
+	}
+	s.replied([]ic.RequestID{id})
+}
+
+// query asks the present state.
+func (s *subnet) query(to ic.CanisterID, method string, arg []byte) uint32 {
+	s.tb.Helper()
+	a := s.machine.Query(s.now, &ic.Query{Canister: to, Method: method, Arg: arg, Sender: subnetUser}, s.now.Time(), nil, nil)
+	if a.Reply.Reject != nil || len(a.Reply.Data) != 4 {
+		s.tb.Fatalf("%s %x: %+v", method, arg, a.Reply)
+	}
+	return binary.LittleEndian.Uint32(a.Reply.Data)
+}
+
+// Heaps that are mapped from page files say what was written to them, through
+// saves, merges, restarts, growth, traps and old versions.
+func TestLargeHeaps(t *testing.T) {
+	s := newSubnet(t, t.TempDir())
+	s.create(2, largeWasm)
+	ids := s.ids()
+	rng := rand.New(rand.NewPCG(7, 7))
+	model := map[ic.CanisterID][]uint32{}
+	check := func() {
+		t.Helper()
+		for _, id := range ids {
+			for range 40 {
+				if i := rng.IntN(len(model[id])); i > 0 {
+					if got := s.query(id, "at", numbers(uint32(i))); got != model[id][i] {
+						t.Fatalf("page %d of %s is %d, want %d", i, id, got, model[id][i])
+					}
+				}
+			}
+		}
+	}
+	for step := range 60 {
+		id := ids[rng.IntN(2)]
+		from, seed := 1+rng.IntN(3000), rng.Uint32()
+		to := from + rng.IntN(3000)
+		if len(model[id]) == 0 {
+			from, to = 1, 6000
+		}
+		s.update(id, "fill", numbers(uint32(from), uint32(to), seed))
+		for len(model[id]) < (to+15)/16*16 {
+			model[id] = append(model[id], 0)
+		}
+		for i := from; i < to; i++ {
+			model[id][i] = uint32(i) + seed
+		}
+		if len(model) < 2 {
+			continue
+		}
+		if rng.IntN(3) == 0 {
+			s.save()
+		}
+		switch step % 20 {
+		case 10:
+			s.save()
+			s.close()
+			s = newSubnet(t, s.dir)
+		case 15: // instances are made anew
+			s.machine.Close()
+		}
+		check()
+	}
+	s.close()
+}
+
+// A stable memory of 500 GiB takes the room of what was written.
+func TestSparseStableMemory(t *testing.T) {
+	s := newSubnet(t, t.TempDir())
+	s.create(1, largeWasm)
+	id := s.ids()[0]
+	for i, gib := range []uint32{0, 1, 4, 63, 256, 499} {
+		s.update(id, "put", numbers(gib, uint32(1000+i)))
+	}
+	s.save()
+	s.close()
+	s = newSubnet(t, s.dir)
+	if n := s.now.Canister(id).StableBytes; n != 500<<30 {
+		t.Errorf("it has %d bytes", n)
+	}
+	for i, gib := range []uint32{0, 1, 4, 63, 256, 499} {
+		if got := s.query(id, "got", numbers(gib)); got != uint32(1000+i) {
+			t.Errorf("at %d GiB: %d", gib, got)
+		}
+	}
+	if got := s.query(id, "got", numbers(300)); got != 0 {
+		t.Errorf("where nothing was written: %d", got)
+	}
+	s.close()
+}
+
+// Start, memory and calls beside how much memory canisters have: none of it lies on
+// the Go heap, and a start does not read it.
+func BenchmarkHeaps(b *testing.B) {
+	for _, gib := range []int{1, 4} {
+		b.Run(fmt.Sprintf("GiB=%d", gib), func(b *testing.B) {
+			for b.Loop() {
+				benchHeaps(b, gib)
+			}
+		})
+	}
+}
+
+func benchHeaps(b *testing.B, gib int) {
+	const pagesOfGiB = 1 << 18
+	s := newSubnet(b, b.TempDir())
+	report := func(name string, f func()) {
+		began, cpu := time.Now(), cpuTime()
+		f()
+		b.ReportMetric(float64(time.Since(began).Microseconds())/1000, name+"-ms")
+		b.ReportMetric(float64((cpuTime()-cpu).Microseconds())/1000, name+"-cpu-ms")
+	}
+	s.create(gib, largeWasm)
+	ids := s.ids()
+	for _, id := range ids {
+		const step = pagesOfGiB / 8
+		for at := 1; at < pagesOfGiB; at += step {
+			s.update(id, "fill", numbers(uint32(at), uint32(min(at+step, pagesOfGiB)), 7))
+			s.save()
+		}
+	}
+	b.ReportMetric(float64(heapBytes()>>20), "go-heap-MiB")
+	s.close()
+	before := heapBytes()
+	anon, _ := rss(b)
+	report("start", func() { s = newSubnet(b, s.dir) })
+	report("first-query", func() { s.query(ids[0], "at", numbers(99)) })
+	report("first-update", func() { s.update(ids[0], "fill", numbers(50, 60, 9)) })
+	report("next-update", func() { s.update(ids[0], "fill", numbers(50, 60, 11)) })
+	report("next-query", func() { s.query(ids[0], "at", numbers(55)) })
+	report("save", s.save)
+	b.ReportMetric(float64(heapBytes()-before)/(1<<20), "restarted-go-heap-MiB")
+	now, file := rss(b)
+	b.ReportMetric((float64(now)-float64(anon))/(1<<20), "restarted-anon-MiB")
+	b.ReportMetric(float64(file)/(1<<20), "restarted-file-MiB")
+	var disk int64
+	filepath.Walk(s.dir, func(_ string, i os.FileInfo, err error) error {
+		if err == nil && strings.HasSuffix(i.Name(), ".pages") {
+			disk += i.Size()
+		}
+		return nil
+	})
+	b.ReportMetric(float64(disk)/float64(gib<<30), "disk/state")
+	s.close()
 }
