@@ -7,7 +7,10 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -50,9 +53,15 @@ func (s *subnet) update(to ic.CanisterID, method string, arg []byte) {
 // query asks the present state.
 func (s *subnet) query(to ic.CanisterID, method string, arg []byte) uint32 {
 	s.tb.Helper()
-	a := s.machine.Query(s.now, &ic.Query{Canister: to, Method: method, Arg: arg, Sender: subnetUser}, s.now.Time(), nil, nil)
+	return s.queryOn(s.now, to, method, arg)
+}
+
+func (s *subnet) queryOn(now *state.State, to ic.CanisterID, method string, arg []byte) uint32 {
+	s.tb.Helper()
+	a := s.machine.Query(now, &ic.Query{Canister: to, Method: method, Arg: arg, Sender: subnetUser}, now.Time(), nil, nil)
 	if a.Reply.Reject != nil || len(a.Reply.Data) != 4 {
-		s.tb.Fatalf("%s %x: %+v", method, arg, a.Reply)
+		s.tb.Errorf("%s %x: %+v", method, arg, a.Reply)
+		return 0
 	}
 	return binary.LittleEndian.Uint32(a.Reply.Data)
 }
@@ -107,6 +116,61 @@ func TestLargeHeaps(t *testing.T) {
 		}
 		check()
 	}
+	s.close()
+}
+
+// Queries on one state run beside updates that make the next ones, beside saves
+// that move pages into files, and beside merges of files: each sees all of what the
+// last message of its state wrote, and nothing of later ones.
+func TestQueriesBesideUpdates(t *testing.T) {
+	s := newSubnet(t, t.TempDir())
+	s.create(1, largeWasm)
+	id := s.ids()[0]
+	const rounds, last = 30, 5000
+	type view struct {
+		state *state.State
+		seed  uint32
+	}
+	var shown, saving atomic.Pointer[view]
+	publish := func(seed uint32) {
+		v := &view{s.now, seed}
+		shown.Store(v)
+		saving.Store(v)
+	}
+	s.update(id, "fill", numbers(1, last, 1))
+	publish(1)
+	var done atomic.Bool
+	var asked atomic.Int64
+	var all sync.WaitGroup
+	for range 3 {
+		all.Go(func() {
+			for !done.Load() || asked.Load() < 3*rounds {
+				v := shown.Load()
+				if got := s.queryOn(v.state, id, "same", numbers(1, last)); got != v.seed {
+					t.Errorf("height %d: a query sees %d, want %d", v.state.Height(), got, v.seed)
+				}
+				asked.Add(1)
+			}
+		})
+	}
+	all.Go(func() {
+		for v := saving.Swap(nil); v != nil || !done.Load(); v = saving.Swap(nil) {
+			if v == nil {
+				runtime.Gosched()
+				continue
+			}
+			if err := s.store.SaveState(v.state, s.saved); err != nil {
+				t.Error(err)
+			}
+			s.saved = v.state
+		}
+	})
+	for seed := uint32(2); seed < rounds; seed++ {
+		s.update(id, "fill", numbers(1, last, seed))
+		publish(seed)
+	}
+	done.Store(true)
+	all.Wait()
 	s.close()
 }
 

@@ -27,6 +27,18 @@
     (call $arg (i32.const 0) (i32.const 0) (i32.const 4))
     (i32.store (i32.const 0) (i32.load offset=64 (i32.shl (i32.load (i32.const 0)) (i32.const 12))))
     (call $end))
+  ;; same FROM TO: the seed that all these pages have; a trap where they differ
+  (func (export "canister_query same") (local $i i32) (local $seed i32)
+    (call $arg (i32.const 0) (i32.const 0) (i32.const 8))
+    (local.set $i (i32.load (i32.const 0)))
+    (local.set $seed (i32.sub (i32.load offset=64 (i32.shl (local.get $i) (i32.const 12))) (local.get $i)))
+    (block (loop
+      (br_if 1 (i32.ge_u (local.get $i) (i32.load (i32.const 4))))
+      (if (i32.ne (local.get $seed) (i32.sub (i32.load offset=64 (i32.shl (local.get $i) (i32.const 12))) (local.get $i))) (then (unreachable)))
+      (local.set $i (i32.add (local.get $i) (i32.const 1)))
+      (br 0)))
+    (i32.store (i32.const 0) (local.get $seed))
+    (call $end))
   ;; put GIB VALUE: the stable memory gets a number at so many GiB
   (func (export "canister_update put")
     (call $arg (i32.const 0) (i32.const 0) (i32.const 8))
