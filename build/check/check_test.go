@@ -1,6 +1,7 @@
 package check
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -24,5 +25,13 @@ func TestFollowCountsAndShows(t *testing.T) {
 	passed := tree.follow(strings.NewReader("=== RUN   TestA\n--- PASS: TestA (1.0s)\n=== RUN   TestB\n    b_test.go:3: the console's end\n--- FAIL: TestB (2.0s)\nFAIL\n"))
 	if passed != 1 || !strings.Contains(said.String(), "the console's end") || strings.Contains(said.String(), "=== RUN") {
 		t.Errorf("%d passed, shown:\n%s", passed, said.String())
+	}
+}
+
+func TestFuzzTargets(t *testing.T) {
+	got := parseTargets("FuzzA\nFuzzB\nok  \tashlar/x\t0.01s\n?   \tashlar/y\t[no test files]\nok  \tashlar/z\t0.02s\nFuzzC\nok  \tashlar/w\t0.01s\n")
+	want := []fuzzTarget{{"ashlar/x", "FuzzA"}, {"ashlar/x", "FuzzB"}, {"ashlar/w", "FuzzC"}}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
 	}
 }

@@ -38,6 +38,7 @@ var may = map[string]string{
 	"replica/api":          "replica/ic replica/wire replica/crypto",
 	"replica/registry":     "replica/ic replica/wire replica/crypto",
 	"replica/agent":        "replica/ic replica/wire replica/crypto",
+	"replica/gateway":      "replica/ic replica/wire replica/crypto replica/agent replica/api/body",
 	"replica/store":        "replica/ic replica/wire replica/state",
 	"replica/sdk":          "replica/ic replica/wire",
 	"replica/node":         "replica/ic replica/wire replica/crypto replica/state replica/consensus replica/ingress replica/messaging replica/execution",
@@ -52,7 +53,7 @@ var may = map[string]string{
 	"build":                "image initramfs/pack attestation/measure replica/sdk/link qemu-tests/lab",
 	"qemu-tests":           "replica/agent replica/spectest replica/ic attestation/verify image hostos/config",
 
-	"replica/crypto/usersig": "replica/ic replica/wire", // a canister signature is a certificate
+	"replica/crypto/usersig": "replica/ic replica/wire replica/crypto/eddsa", // a canister signature is a certificate
 }
 
 // pure packages get the time, randomness and bytes as arguments.

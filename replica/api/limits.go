@@ -1,7 +1,6 @@
 package api
 
 import (
-	"net"
 	"net/http"
 	"sync"
 	"time"
@@ -33,8 +32,8 @@ const (
 	defaultSyncWait     = 10 * time.Second
 
 	headerTimeout = 10 * time.Second  // a client sends its headers at once
-	bodyTimeout   = 60 * time.Second  // 5 MiB at 85 kB/s
-	writeTimeout  = 60 * time.Second  // the wait for a certificate, and 3 MiB of answer at 60 kB/s
+	bodyTimeout   = 90 * time.Second  // 5 MiB take 85 s at the slowest (api/body)
+	writeTimeout  = 150 * time.Second // the body, the wait for a certificate, and 3 MiB of answer at 60 kB/s
 	idleTimeout   = 120 * time.Second // agents keep their connection between polls
 	headerBytes   = 16 << 10          // of all headers
 	drainTimeout  = 5 * time.Second   // for requests under way when the node stops
@@ -101,48 +100,4 @@ func (s *senders) leave(p ic.Principal) {
 	if s.count[p]--; s.count[p] == 0 {
 		delete(s.count, p)
 	}
-}
-
-// limitListener accepts no more than a number of connections at once; the
-// others wait in the kernel's queue.
-type limitListener struct {
-	net.Listener
-	slots chan struct{}
-	done  chan struct{}
-	once  sync.Once
-}
-
-func newLimitListener(l net.Listener, n int) *limitListener {
-	return &limitListener{Listener: l, slots: make(chan struct{}, n), done: make(chan struct{})}
-}
-
-func (l *limitListener) Accept() (net.Conn, error) {
-	select {
-	case l.slots <- struct{}{}:
-	case <-l.done:
-		return nil, net.ErrClosed
-	}
-	c, err := l.Listener.Accept()
-	if err != nil {
-		<-l.slots
-		return nil, err
-	}
-	return &limitConn{Conn: c, leave: func() { <-l.slots }}, nil
-}
-
-func (l *limitListener) Close() error {
-	l.once.Do(func() { close(l.done) })
-	return l.Listener.Close()
-}
-
-type limitConn struct {
-	net.Conn
-	once  sync.Once
-	leave func()
-}
-
-func (c *limitConn) Close() error {
-	err := c.Conn.Close()
-	c.once.Do(c.leave)
-	return err
 }

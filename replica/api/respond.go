@@ -33,6 +33,10 @@ func forbidden(format string, args ...any) error {
 	return &httpError{http.StatusForbidden, fmt.Sprintf(format, args...)}
 }
 
+func tooLarge(limit int64) error {
+	return &httpError{http.StatusRequestEntityTooLarge, fmt.Sprintf("Request is too large: the limit is %d bytes", limit)}
+}
+
 // retryAfter is in seconds; a round takes less.
 const retryAfter = 1
 

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"ashlar/replica/api/body"
 	"ashlar/replica/crypto/bls"
 	"ashlar/replica/crypto/usersig"
 	"ashlar/replica/ic"
@@ -37,6 +39,7 @@ type Server struct {
 	limits  Limits
 	keys    envelope.Verifier
 	senders *senders
+	bodies  *body.Reader
 	handler http.Handler
 	stop    chan struct{} // closed when calls shall no longer wait
 	stopped sync.Once
@@ -46,6 +49,7 @@ type Server struct {
 func New(node Backend, cfg Config) *Server {
 	s := &Server{node: node, cfg: cfg, limits: cfg.Limits.withDefaults(), stop: make(chan struct{}),
 		keys: &usersig.Verifier{RootKey: node.RootKey(), BLS: verifyBLS}}
+	s.bodies = body.New()
 	s.senders = &senders{count: map[ic.Principal]int{}, limit: s.limits.PerSender}
 	s.handler = cors(s.routes())
 	return s
@@ -83,7 +87,7 @@ func (s *Server) routes() http.Handler {
 		"POST /api/v2/subnet/{id}/read_state":   reads.handle(s.readState(scope{version: 2, subnet: true})),
 		"POST /api/v3/subnet/{id}/read_state":   reads.handle(s.readState(scope{version: 3, subnet: true, shards: true})),
 	} {
-		mux.Handle(pattern, s.observed(h))
+		mux.Handle(pattern, s.observed(s.buffered(h)))
 	}
 	if s.cfg.Metrics != nil {
 		mux.Handle("GET /metrics", s.cfg.Metrics)
@@ -107,7 +111,6 @@ func (s *Server) observed(h handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
 		counted := &statusWriter{ResponseWriter: w, status: http.StatusOK}
-		r.Body = http.MaxBytesReader(w, r.Body, s.limits.BodyBytes)
 		if err := h(counted, r); err != nil {
 			writeError(counted, err)
 		}
@@ -117,10 +120,32 @@ func (s *Server) observed(h handler) http.Handler {
 	})
 }
 
+// buffered reads the body before next takes a place among those at work.
+func (s *Server) buffered(next handler) handler {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		data, done, err := s.bodies.Read(w, r, s.limits.BodyBytes)
+		var large *http.MaxBytesError
+		switch {
+		case errors.As(err, &large):
+			return tooLarge(large.Limit)
+		case errors.Is(err, body.ErrBusy):
+			return ErrBusy
+		case err != nil:
+			return badRequest("Could not read the body: %v", err)
+		}
+		defer done()
+		r.Body = io.NopCloser(bytes.NewReader(data))
+		return next(w, r)
+	}
+}
+
 type statusWriter struct {
 	http.ResponseWriter
 	status int
 }
+
+// Unwrap lets http.ResponseController find the connection's deadlines.
+func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 func (w *statusWriter) WriteHeader(status int) {
 	w.status = status
@@ -137,17 +162,16 @@ func (s *Server) ready() (*Certified, error) {
 	return state, nil
 }
 
-// request reads and authenticates the body of a POST.
+// request authenticates the body of a POST.
 func (s *Server) request(r *http.Request, kind string, limit int) (*envelope.Envelope, envelope.Targets, error) {
-	body, err := io.ReadAll(r.Body)
-	var tooLarge *http.MaxBytesError
-	if errors.As(err, &tooLarge) || err == nil && len(body) > limit {
-		return nil, nil, &httpError{http.StatusRequestEntityTooLarge, fmt.Sprintf("Request is too large: the limit is %d bytes", min(int64(limit), s.limits.BodyBytes))}
-	}
+	raw, err := io.ReadAll(r.Body)
 	if err != nil {
 		return nil, nil, badRequest("Could not read the body: %v", err)
 	}
-	e, err := envelope.Parse(body, kind)
+	if len(raw) > limit {
+		return nil, nil, tooLarge(int64(limit))
+	}
+	e, err := envelope.Parse(raw, kind)
 	if err != nil {
 		return nil, nil, badRequest("Could not parse body as %s message: %v", kind, err)
 	}
@@ -160,11 +184,16 @@ func (s *Server) request(r *http.Request, kind string, limit int) (*envelope.Env
 
 // Run serves until ctx ends, then lets requests under way finish: calls that
 // wait for their certificate answer 202 at once.
-func (s *Server) Run(ctx context.Context, l net.Listener) error {
-	srv := &http.Server{Handler: s, ReadHeaderTimeout: headerTimeout, ReadTimeout: bodyTimeout, WriteTimeout: writeTimeout,
-		IdleTimeout: idleTimeout, MaxHeaderBytes: headerBytes}
+func (s *Server) Run(ctx context.Context, l net.Listener) error { return s.RunBehind(ctx, l, s) }
+
+// RunBehind is Run with a handler in front that passes on to the Server what is
+// the API's: the gateway.
+func (s *Server) RunBehind(ctx context.Context, l net.Listener, front http.Handler) error {
+	limited := newLimitListener(l, s.limits.Connections)
+	srv := &http.Server{Handler: front, ReadHeaderTimeout: headerTimeout, ReadTimeout: bodyTimeout, WriteTimeout: writeTimeout,
+		IdleTimeout: idleTimeout, MaxHeaderBytes: headerBytes, ConnState: limited.state}
 	failed := make(chan error, 1)
-	go func() { failed <- srv.Serve(newLimitListener(l, s.limits.Connections)) }()
+	go func() { failed <- srv.Serve(limited) }()
 	select {
 	case err := <-failed:
 		return fmt.Errorf("HTTP API on %s: %w", l.Addr(), err)

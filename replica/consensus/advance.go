@@ -164,6 +164,7 @@ func (c *Core) makeBlock(r *round, rank int) {
 		Certified: max(parent.Certified, min(c.certified, c.height-1)),
 	}
 	b.Ingress = c.Payload.Build(b.Time, c.ancestors(b.Height, b.Parent))
+	b.Sections = c.Payload.Sections(c.ancestors(b.Height, b.Parent))
 	c.sign(&block.Artifact{Kind: block.Proposal, Height: b.Height, Hash: b.Hash(), Block: b}, c.Keys.Vote)
 	r.proposed = true
 }

@@ -197,7 +197,8 @@ func (c *Core) combine(g *bls.Group, a *block.Artifact, s shares) ([]byte, bool)
 	sig, bad, err := c.Scheme.Combine(g, c.message(a), list)
 	for _, i := range bad {
 		delete(s, uint64(i))
-		c.emit(Refused{a, fmt.Errorf("the share of member %d does not match", i)})
+		share := &block.Artifact{Kind: a.Kind - 1, Height: a.Height, Hash: a.Hash, Signer: uint64(i)} // each share comes right before its whole
+		c.emit(Refused{share, fmt.Errorf("the share of member %d does not match", i)})
 	}
 	return sig, err == nil
 }

@@ -51,6 +51,7 @@ func (in *Instance) Run(e machine.Entry, env any, lim machine.Limits) machine.Ou
 		return machine.Outcome{Trap: trap}
 	}
 	in.env, in.limits, in.hostErr = env, lim, nil
+	in.stable.touched.begin(lim.StablePages)
 	if lim.Slice == nil {
 		in.limits.SliceAt = lim.Instructions
 	}
@@ -183,7 +184,7 @@ func (in *Instance) StableGrow(wasmPages uint64) (uint64, bool) {
 func (in *Instance) StableRead(dst []byte, offset uint64) error { return in.stable.read(dst, offset) }
 
 // StableWrite implements machine.Caller.
-func (in *Instance) StableWrite(offset uint64, src []byte) error {
+func (in *Instance) StableWrite(offset uint64, src []byte) (fresh uint64, err error) {
 	return in.stable.write(offset, src)
 }
 

@@ -15,6 +15,8 @@ type stable struct {
 
 	last      uint64 // index of the page written last, and
 	lastDirty pages.Page
+
+	touched touched
 }
 
 // MaxStableBytes is the specification's limit of a stable memory.
@@ -41,6 +43,9 @@ func (s *stable) read(dst []byte, offset uint64) error {
 	if !s.inside(offset, len(dst)) {
 		return errStable
 	}
+	if _, err := s.touched.mark(offset, len(dst), false); err != nil {
+		return err
+	}
 	for len(dst) > 0 {
 		i, at := offset/pages.Size, offset%pages.Size
 		n := min(uint64(len(dst)), pages.Size-at)
@@ -58,16 +63,19 @@ func (s *stable) read(dst []byte, offset uint64) error {
 	return nil
 }
 
-func (s *stable) write(offset uint64, src []byte) error {
+func (s *stable) write(offset uint64, src []byte) (fresh uint64, err error) {
 	if !s.inside(offset, len(src)) {
-		return errStable
+		return 0, errStable
+	}
+	if fresh, err = s.touched.mark(offset, len(src), true); err != nil {
+		return 0, err
 	}
 	for len(src) > 0 {
 		i, at := offset/pages.Size, offset%pages.Size
 		n := copy(s.page(i)[at:], src)
 		src, offset = src[n:], offset+uint64(n)
 	}
-	return nil
+	return fresh, nil
 }
 
 // page is page i for writing.

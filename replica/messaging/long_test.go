@@ -20,7 +20,7 @@ var short = scheduler.Limits{Slice: 1_000_000, Core: 60_000_000}
 const loops = 19
 
 func (w *world) limit(l scheduler.Limits) *world {
-	w.m.cfg.Limits = l
+	w.m.cfg.Limits = l.OrMainnet()
 	return w
 }
 

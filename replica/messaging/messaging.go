@@ -34,6 +34,8 @@ type Batch struct {
 	// Maker made the block, and Missed should have before it; for node metrics.
 	Maker  ic.NodeID
 	Missed []ic.NodeID
+	// Uses is what the maker says that it answered queries with.
+	Uses []canister.Use
 }
 
 // Config is the same on all nodes of the subnet.
@@ -41,7 +43,8 @@ type Config struct {
 	// Subnet is what the registry says: id, type, ranges, nodes with their keys,
 	// the subnet's and the root's public key.
 	Subnet state.Subnet
-	// Provisional allows canisters from nothing: networks for development only.
+	// Provisional allows canisters from nothing, and to install and write as fast as
+	// one wants: networks for development only.
 	Provisional bool
 	// Free subnets charge nothing, except for what other subnets do for them.
 	Free bool
@@ -60,7 +63,7 @@ type Config struct {
 	// Parallel runs n functions, which do not depend on each other, and returns when
 	// all have ended; nil: one after the other. What a round does is the same either way.
 	Parallel func(n int, run func(i int))
-	// Limits of a round; zero: mainnet's. The same on all nodes.
+	// Limits of a round; what is zero is as on mainnet. The same on all nodes.
 	Limits scheduler.Limits
 }
 
@@ -81,9 +84,7 @@ func New(cfg Config, eng machine.Engine) *Machine {
 	if cfg.HotBytes == 0 {
 		cfg.HotBytes = 4 << 30
 	}
-	if cfg.Limits == (scheduler.Limits{}) {
-		cfg.Limits = scheduler.Mainnet
-	}
+	cfg.Limits = cfg.Limits.OrMainnet()
 	return &Machine{cfg: cfg, engine: eng, tip: canister.NewTip(eng, cfg.HotBytes), subnet: &subnet}
 }
 
@@ -109,11 +110,12 @@ func (m *Machine) Apply(s *state.State, b *Batch) *state.State {
 		d.SetSubnet(m.subnet)
 	}
 	countBlocks(&d.Head, b)
-	room := &canister.Room{Draft: d, Subnet: m.sysapi(d.Head.Nodes), Now: d.Head.Time, Tip: m.tip, Capacity: m.cfg.Capacity}
+	room := &canister.Room{Draft: d, Subnet: m.sysapi(d.Head.Nodes), Now: d.Head.Time, Tip: m.tip, Capacity: m.cfg.Capacity, Calls: m.cfg.Limits.Guaranteed, Unlimited: m.cfg.Provisional}
 	if room.Capacity == 0 {
 		room.Capacity = subnetCapacity
 	}
 	d.Forget(room.Now)
+	countQueries(d, b)
 	for i := range b.Ingress {
 		induct(room, &b.Ingress[i])
 	}
@@ -192,6 +194,17 @@ func countBlocks(h *state.Head, b *Batch) {
 		old = old[len(old)-maxMetricDays+1:]
 	}
 	h.Metrics = append(append([]state.DayMetrics(nil), old...), next)
+}
+
+// countQueries takes over what the block's maker says of queries.
+func countQueries(d *state.Draft, b *Batch) {
+	for _, u := range b.Uses {
+		if old := d.Canister(u.Canister); old != nil {
+			c := *old
+			c.Count(b.Maker, u.Stats, state.QueryEpoch(d.Head.Time), d.Head.Nodes)
+			d.Put(&c)
+		}
+	}
 }
 
 // Query answers a user's query on a state at rest. certificate makes the data

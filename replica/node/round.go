@@ -1,6 +1,7 @@
 package node
 
 import (
+	"errors"
 	"fmt"
 
 	"ashlar/replica/consensus"
@@ -14,7 +15,7 @@ import (
 // it says. An error ends the node.
 func (n *Node) Step() error {
 	for _, ev := range n.events() {
-		if err := n.do(n.core.Step(n.Clock.Now(), ev)); err != nil {
+		if err := n.do(n.core.Step(n.Clock.Now(), ev.Event), ev.from); err != nil {
 			n.mu.Lock()
 			n.halted = err
 			n.mu.Unlock()
@@ -23,20 +24,29 @@ func (n *Node) Step() error {
 	}
 	n.helped()
 	n.ask()
+	if at := n.draftWake(); at != 0 && (n.wake == 0 || at < n.wake) {
+		n.wake = at
+	}
 	return nil
 }
 
 // WakeAt is when consensus wants a Step by itself; 0 for not.
 func (n *Node) WakeAt() ic.Time { return n.wake }
 
-func (n *Node) events() (out []consensus.Event) {
+// event is one for consensus, and the peer that it came from, if any.
+type event struct {
+	consensus.Event
+	from ic.NodeID
+}
+
+func (n *Node) events() (out []event) {
 	n.mu.Lock()
 	for _, r := range n.results {
-		out = append(out, r)
+		out = append(out, event{Event: r})
 	}
 	n.results = nil
 	if n.saved > 0 {
-		out = append(out, consensus.Saved{Height: n.saved})
+		out = append(out, event{Event: consensus.Saved{Height: n.saved}})
 		n.saved = 0
 	}
 	n.mu.Unlock()
@@ -44,20 +54,31 @@ func (n *Node) events() (out []consensus.Event) {
 	for {
 		select {
 		case p := <-n.inbox:
+			if block.IsOutline(p.data) {
+				if err := n.draft(p.from, p.data); err != nil {
+					n.blame(p.from, "outline", err)
+				}
+				continue
+			}
 			a, err := block.Decode(p.data)
 			if err != nil {
-				n.metrics.invalid.Add(1)
+				n.blame(p.from, "artifact", err)
+				continue
+			}
+			if a.Kind.IsShare() && !n.signs(p.from, a.Signer) {
+				n.blame(p.from, a.Kind.String(), errors.New("it is another node's: each node sends its own"))
 				continue
 			}
 			n.pull.saw(p.from, a.Height)
-			out = append(out, consensus.Received{Artifact: a})
+			out = append(out, event{consensus.Received{Artifact: a}, p.from})
 			continue
 		default:
 		}
 		break
 	}
+	out = append(out, n.drafted()...)
 	if len(out) == 0 {
-		out = append(out, consensus.Tick{})
+		out = append(out, event{Event: consensus.Tick{}})
 	}
 	return out
 }
@@ -65,7 +86,7 @@ func (n *Node) events() (out []consensus.Event) {
 // do the effects of one step: certificates are shown first, since nothing new
 // has to be durable for them; then all is made durable; then it is sent and
 // executed.
-func (n *Node) do(effects []consensus.Effect) error {
+func (n *Node) do(effects []consensus.Effect, from ic.NodeID) error {
 	n.wake = 0
 	var keep []*block.Artifact
 	sync := false
@@ -75,6 +96,9 @@ func (n *Node) do(effects []consensus.Effect) error {
 			n.certified(e)
 		case consensus.Persist:
 			keep = append(keep, e.Artifact)
+			if e.Artifact.Kind == block.Proposal && n.Net != nil {
+				n.keepBlock(e.Artifact)
+			}
 			// A certificate can be made again from its state; all else may not be forgotten.
 			sync = sync || e.Artifact.Kind != block.Certification
 		}
@@ -88,7 +112,7 @@ func (n *Node) do(effects []consensus.Effect) error {
 		switch e := e.(type) {
 		case consensus.Send:
 			if n.Net != nil {
-				n.Net.Broadcast(e.Artifact.Height, e.Artifact.Encode())
+				n.Net.Broadcast(e.Artifact.Height, n.encode(e.Artifact))
 			}
 		case consensus.Deliver:
 			n.metrics.rounds.Add(1)
@@ -108,12 +132,35 @@ func (n *Node) do(effects []consensus.Effect) error {
 		case consensus.Wake:
 			n.wake = e.At
 		case consensus.Refused:
-			n.metrics.invalid.Add(1)
+			n.blame(n.culprit(e.Artifact, from), e.Artifact.Kind.String(), e.Reason)
 		case consensus.Diverged:
 			return fmt.Errorf("the subnet certified another state of height %d than this node computed (%x, here %x): this node is stopped and its state kept as evidence", e.Height, e.Theirs, e.Ours)
 		}
 	}
 	return nil
+}
+
+// signs tells whether a member's index is a node's: shares are taken from their
+// signers alone, since they are checked late, and a false one in another's name
+// would be in the way of the true one.
+func (n *Node) signs(who ic.NodeID, signer uint64) bool {
+	return signer < uint64(len(n.Members)) && n.Members[signer].Node == who
+}
+
+// culprit of a refused artifact: a share is found bad when it is combined, with
+// whatever came last. Who sent all else is who made it, or should have checked it.
+func (n *Node) culprit(a *block.Artifact, from ic.NodeID) ic.NodeID {
+	if a.Kind.IsShare() && a.Signer < uint64(len(n.Members)) {
+		return n.Members[a.Signer].Node
+	}
+	return from
+}
+
+func (n *Node) blame(who ic.NodeID, what string, why error) {
+	n.metrics.invalid.Add(1)
+	if n.Net != nil && who.Principal != "" {
+		n.Net.Blame(who, what, why)
+	}
 }
 
 // Execute runs the next batch, and tells whether there was one.
@@ -149,6 +196,14 @@ func (n *Node) Execute() bool {
 func (n *Node) batch(d consensus.Deliver) (*messaging.Batch, []ic.RequestID) {
 	b := &messaging.Batch{Height: d.Block.Height, Time: d.Block.Time, Randomness: d.Randomness,
 		RegistryVersion: d.Block.Registry, Nodes: len(n.Members), Maker: d.Block.Maker}
+	list, err := queriesOf(d.Block)
+	if err != nil {
+		panic(fmt.Sprintf("node: final block %d: %v", d.Block.Height, err))
+	}
+	b.Uses = usesOf(list)
+	if d.Block.Maker == n.Keys.NodeID() {
+		n.queried.told(list)
+	}
 	var ids []ic.RequestID
 	for _, data := range d.Block.Ingress {
 		msg, err := n.open(data)

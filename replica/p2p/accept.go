@@ -25,6 +25,10 @@ var errGone = errors.New("the connection ended")
 // accept a stream that a peer opened.
 func (h *Host) accept(s network.Stream) {
 	defer s.Reset()
+	if !h.enter() {
+		return
+	}
+	defer h.all.Done()
 	r := h.remote(s.Conn().RemotePeer())
 	if r == nil || r.banned() {
 		return
@@ -34,10 +38,7 @@ func (h *Host) accept(s network.Stream) {
 	case <-r.ctx.Done():
 		return
 	}
-	select {
-	case r.came <- struct{}{}:
-	default:
-	}
+	r.poke()
 	var kind [1]byte
 	s.SetReadDeadline(time.Now().Add(askTimeout))
 	if _, err := io.ReadFull(s, kind[:]); err != nil {
@@ -50,6 +51,7 @@ func (h *Host) accept(s network.Stream) {
 			if err := r.artifacts.WaitN(ctx, len(data)); err != nil {
 				return err
 			}
+			r.artifactsIn.Add(1)
 			return h.handler.Hear(ctx, r.Peer.ID, data)
 		})
 	case kindCalls:
@@ -57,15 +59,16 @@ func (h *Host) accept(s network.Stream) {
 			if err := r.calls.WaitN(ctx, len(data)); err != nil {
 				return err
 			}
+			r.callsIn.Add(1)
 			if err := h.handler.Offered(data); err != nil {
-				r.wrong(err)
+				r.wrong("call", err)
 			}
 			return nil
 		})
 	case kindAsk:
 		r.serve(s)
 	default:
-		r.wrong(fmt.Errorf("it opened a stream of kind %d", kind[0]))
+		r.wrong("stream", fmt.Errorf("it opened a stream of kind %d", kind[0]))
 	}
 }
 
@@ -85,7 +88,7 @@ func (r *remote) listen(kind byte, s network.Stream, limit int, take func(contex
 		data, err := readFrame(in, limit)
 		if err != nil {
 			if errors.Is(err, errTooLong) {
-				r.wrong(err)
+				r.wrong("frame", err)
 			}
 			return
 		}
@@ -111,7 +114,7 @@ func (r *remote) serve(s network.Stream) {
 	}
 	response, err := r.h.handler.Serve(request)
 	if err != nil {
-		r.wrong(err)
+		r.wrong("request", err)
 		return
 	}
 	ctx, cancel := context.WithTimeout(r.ctx, askTimeout)

@@ -18,11 +18,13 @@
 package p2p
 
 import (
+	"cmp"
 	"context"
 	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -53,12 +55,20 @@ const (
 const (
 	dialTimeout  = 5 * time.Second
 	firstBackoff = 100 * time.Millisecond
-	lastBackoff  = 5 * time.Second
+	lastBackoff  = 2 * time.Second
 	writeTimeout = 20 * time.Second // without any progress of a frame
 	askTimeout   = 20 * time.Second
 	banned       = 30 * time.Second
 	wrongDecay   = time.Second // one wrong thing is forgotten
+	quietTime    = time.Minute // between two lines in the log about the same trouble
 )
+
+// blameCost is what a refused artifact takes of its sender's budget: checking it
+// took up to a millisecond, so that a liar gets 64 of them a second checked.
+const blameCost = 1 << 20 // bytes
+
+// maxReasons bounds what is told apart of what a peer did wrong.
+const maxReasons = 32
 
 // Handler is the node.
 type Handler interface {
@@ -101,9 +111,13 @@ type Host struct {
 	mu     sync.Mutex
 	byPeer map[peer.ID]*remote
 	byNode map[ic.NodeID]*remote
+	closed bool
 	ctx    context.Context
 	stop   context.CancelFunc
 	all    sync.WaitGroup
+
+	strangers atomic.Uint64
+	told      atomic.Int64 // when the log last had a line about a stranger
 }
 
 // New listens; nobody is let in before SetMembers, nothing is read before Start.
@@ -163,12 +177,33 @@ func (h *Host) SetMembers(members []Peer) error {
 	return nil
 }
 
+// KeepApart cuts the host off from some members, until it is called again: a
+// testnet's partitions.
+func (h *Host) KeepApart(from []ic.NodeID) {
+	for _, r := range h.remotes() {
+		apart := slices.Contains(from, r.Peer.ID)
+		r.mu.Lock()
+		changed := r.apart != apart
+		r.apart = apart
+		r.mu.Unlock()
+		switch {
+		case changed && apart:
+			h.swarm.ClosePeer(r.id)
+		case changed:
+			r.poke()
+		}
+	}
+}
+
 func (h *Host) add(m Peer) error {
 	id, err := peerID(m.Key)
 	if err != nil {
 		return fmt.Errorf("member %s: %w", m.ID, err)
 	}
 	r := newRemote(h, m, id)
+	if h.closed {
+		return errors.New("p2p: the host is closed")
+	}
 	h.byPeer[id], h.byNode[m.ID] = r, r
 	h.all.Add(1)
 	go func() {
@@ -215,10 +250,10 @@ func (h *Host) Gossip(call []byte) {
 
 // Ask a peer; Handler.Answered gets the answer, or nil.
 func (h *Host) Ask(to ic.NodeID, id uint64, request []byte) {
-	h.mu.Lock()
-	r := h.byNode[to]
-	h.mu.Unlock()
-	h.all.Add(1)
+	if !h.enter() {
+		return
+	}
+	r := h.member(to)
 	go func() {
 		defer h.all.Done()
 		var response []byte
@@ -229,8 +264,37 @@ func (h *Host) Ask(to ic.NodeID, id uint64, request []byte) {
 	}()
 }
 
-// Close ends all connections.
+// Blame counts an artifact of a peer that was refused, and slows the peer down.
+func (h *Host) Blame(who ic.NodeID, what string, why error) {
+	r := h.member(who)
+	if r == nil {
+		return
+	}
+	r.count(what, why)
+	r.artifacts.ReserveN(time.Now(), blameCost)
+}
+
+func (h *Host) member(id ic.NodeID) *remote {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.byNode[id]
+}
+
+// enter keeps Close waiting for something that uses the node, until all.Done.
+func (h *Host) enter() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if !h.closed {
+		h.all.Add(1)
+	}
+	return !h.closed
+}
+
+// Close ends all connections; the node is not called any more when it returns.
 func (h *Host) Close() error {
+	h.mu.Lock()
+	h.closed = true
+	h.mu.Unlock()
 	h.stop()
 	err := h.swarm.Close()
 	h.all.Wait()
@@ -239,19 +303,31 @@ func (h *Host) Close() error {
 
 // Counters of one peer, for the metrics.
 type Counters struct {
-	Peer                                             ic.NodeID
-	Connected                                        bool
-	SentBytes, HeardBytes, Wrong, Dropped, Reconnect uint64
+	Peer                     ic.NodeID
+	Connected                bool
+	Connects                 uint64
+	SentBytes, HeardBytes    uint64
+	SentArtifacts, Artifacts uint64 // Artifacts and Calls are those that came from it
+	SentCalls, Calls         uint64
+	Dropped                  uint64            // calls that were not offered, because too many waited
+	Refused                  map[string]uint64 // by what it was
 }
 
-type counters struct{ sent, heard, wrong, dropped, connects atomic.Uint64 }
+type counters struct {
+	connects, sent, heard, sentArtifacts, artifactsIn, sentCalls, callsIn, dropped atomic.Uint64
+}
 
-// Counters of all peers.
+// Counters of all peers, by name.
 func (h *Host) Counters() (out []Counters) {
 	for _, r := range h.remotes() {
 		c := &r.counters
-		out = append(out, Counters{Peer: r.Peer.ID, Connected: h.swarm.Connectedness(r.id) == network.Connected, SentBytes: c.sent.Load(),
-			HeardBytes: c.heard.Load(), Wrong: c.wrong.Load(), Dropped: c.dropped.Load(), Reconnect: c.connects.Load()})
+		out = append(out, Counters{Peer: r.Peer.ID, Connected: h.swarm.Connectedness(r.id) == network.Connected, Connects: c.connects.Load(),
+			SentBytes: c.sent.Load(), HeardBytes: c.heard.Load(), SentArtifacts: c.sentArtifacts.Load(), Artifacts: c.artifactsIn.Load(),
+			SentCalls: c.sentCalls.Load(), Calls: c.callsIn.Load(), Dropped: c.dropped.Load(), Refused: r.reasons()})
 	}
+	slices.SortFunc(out, func(a, b Counters) int { return cmp.Compare(a.Peer.Principal, b.Peer.Principal) })
 	return out
 }
+
+// Strangers is how many times someone was turned away who is no member.
+func (h *Host) Strangers() uint64 { return h.strangers.Load() }

@@ -247,7 +247,7 @@ func TestStrangersStayOut(t *testing.T) {
 	}
 	until(t, "the right one hears", w.ears[1].has("for the right one"))
 	for _, c := range stranger.Counters() {
-		if c.Reconnect != 0 || c.Connected {
+		if c.Connects != 0 || c.Connected {
 			t.Errorf("a stranger was let in: %+v", c)
 		}
 	}
@@ -275,7 +275,7 @@ func TestAPeerThatLiesIsCutOff(t *testing.T) {
 	r := w.hosts[1].remotes()[0]
 	until(t, "it is banned", r.banned)
 	until(t, "it is gone", func() bool { return !w.hosts[1].Counters()[0].Connected })
-	if c := w.hosts[1].Counters()[0]; c.Wrong < maxWrong {
+	if c := w.hosts[1].Counters()[0]; c.Refused["call"] < maxWrong {
 		t.Errorf("%+v", c)
 	}
 }

@@ -2,7 +2,9 @@ package p2p
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"sync"
 	"time"
@@ -10,6 +12,8 @@ import (
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/peerstore"
+	"github.com/libp2p/go-libp2p/core/sec"
+	"github.com/libp2p/go-libp2p/p2p/net/swarm"
 	"golang.org/x/time/rate"
 )
 
@@ -22,6 +26,8 @@ type remote struct {
 	stop context.CancelFunc
 	came chan struct{} // the peer connected
 
+	dialed bool // used by run alone
+
 	artifacts, calls, serves *rate.Limiter // what it may send or have sent
 	serving                  chan struct{}
 	asking                   chan struct{}
@@ -30,16 +36,18 @@ type remote struct {
 	queue     [][]byte // calls to be offered
 	queued    int      // bytes of them
 	filled    chan struct{}
+	refused   map[string]uint64
 	wrongs    int
 	lastWrong time.Time
 	until     time.Time                   // banned
+	apart     bool                        // kept apart from this host
 	reading   map[byte]context.CancelFunc // the newest stream of each kind
 
 	counters
 }
 
 func newRemote(h *Host, m Peer, id peer.ID) *remote {
-	r := &remote{Peer: m, h: h, id: id, came: make(chan struct{}, 1), filled: make(chan struct{}, 1), reading: map[byte]context.CancelFunc{},
+	r := &remote{Peer: m, h: h, id: id, came: make(chan struct{}, 1), filled: make(chan struct{}, 1), refused: map[string]uint64{}, reading: map[byte]context.CancelFunc{},
 		artifacts: rate.NewLimiter(artifactBytes, maxArtifact), calls: rate.NewLimiter(callBytes, maxCall), serves: rate.NewLimiter(serveBytes, maxResponse),
 		serving: make(chan struct{}, serving), asking: make(chan struct{}, serving)}
 	r.ctx, r.stop = context.WithCancel(h.ctx)
@@ -49,13 +57,19 @@ func newRemote(h *Host, m Peer, id peer.ID) *remote {
 // run keeps the peer connected and says what there is to say.
 func (r *remote) run() {
 	backoff := firstBackoff
+	var complained time.Time
 	for r.ctx.Err() == nil {
 		if err := r.connect(); err != nil {
+			if time.Since(complained) > quietTime && err != errCutOff && r.ctx.Err() == nil {
+				complained = time.Now()
+				r.h.cfg.Log(r.complaint(err))
+			}
 			r.wait(backoff + rand.N(backoff))
 			backoff = min(2*backoff, lastBackoff)
 			continue
 		}
 		backoff = firstBackoff
+		complained = time.Time{}
 		r.connects.Add(1)
 		r.h.cfg.Log(fmt.Sprintf("peer %s is connected", r.Peer.ID))
 		err := r.speak()
@@ -77,18 +91,31 @@ func (r *remote) wait(d time.Duration) {
 	}
 }
 
-// connect dials the peer, or waits for it: the one with the smaller id dials.
+// poke ends a wait.
+func (r *remote) poke() {
+	select {
+	case r.came <- struct{}{}:
+	default:
+	}
+}
+
+// connect dials the peer, or waits for it: the one with the smaller id dials, and
+// who has just started, since the other may be in the middle of a pause.
 func (r *remote) connect() error {
 	if r.h.swarm.Connectedness(r.id) == network.Connected {
 		return nil
 	}
-	if r.h.cfg.Self.Principal > r.Peer.ID.Principal {
+	if r.banned() {
+		return errCutOff
+	}
+	if first := !r.dialed; r.h.cfg.Self.Principal > r.Peer.ID.Principal && !first {
 		r.wait(lastBackoff)
 		if r.h.swarm.Connectedness(r.id) != network.Connected {
-			return fmt.Errorf("peer %s has not come", r.Peer.ID)
+			return errors.New("it has not come; of two peers the one with the smaller name dials")
 		}
 		return nil
 	}
+	r.dialed = true
 	at, err := multiaddress(r.Addr)
 	if err != nil {
 		return err
@@ -99,6 +126,21 @@ func (r *remote) connect() error {
 	defer cancel()
 	_, err = r.h.swarm.DialPeer(ctx, r.id)
 	return err
+}
+
+var errCutOff = errors.New("the peer is cut off")
+
+// complaint says why a peer is not connected, and what to look at.
+func (r *remote) complaint(err error) string {
+	var other sec.ErrPeerIDMismatch
+	if errors.As(err, &other) {
+		return fmt.Sprintf("peer %s: who answers at %s has another key than the registry names: two nodes have changed places, or it is of another network", r.Peer.ID, r.Addr)
+	}
+	var dial *swarm.DialError
+	if errors.As(err, &dial) && len(dial.DialErrors) > 0 {
+		err = dial.DialErrors[0].Cause
+	}
+	return fmt.Sprintf("peer %s at %s is not connected: %v; trying again and again", r.Peer.ID, r.Addr, err)
 }
 
 // speak opens this node's streams and writes to them until one fails.
@@ -147,6 +189,7 @@ func (r *remote) sayArtifacts(ctx context.Context, out *frames) error {
 			if err := out.write(data); err != nil {
 				return err
 			}
+			r.sentArtifacts.Add(1)
 			continue
 		}
 		if err := out.flush(); err != nil {
@@ -189,6 +232,7 @@ func (r *remote) sayCalls(ctx context.Context, out *frames) error {
 			if err := out.write(call); err != nil {
 				return err
 			}
+			r.sentCalls.Add(1)
 		}
 		if err := out.flush(); err != nil {
 			return err
@@ -230,8 +274,8 @@ func (r *remote) ask(request []byte) []byte {
 }
 
 // wrong counts what only a faulty peer does, and cuts it off when it does not stop.
-func (r *remote) wrong(err error) {
-	r.counters.wrong.Add(1)
+func (r *remote) wrong(what string, err error) {
+	r.count(what, err)
 	r.mu.Lock()
 	now := time.Now()
 	r.wrongs = max(r.wrongs-int(now.Sub(r.lastWrong)/wrongDecay), 0) + 1
@@ -250,5 +294,25 @@ func (r *remote) wrong(err error) {
 func (r *remote) banned() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return time.Now().Before(r.until)
+	return r.apart || time.Now().Before(r.until)
+}
+
+// count what was refused; the first of each kind is worth a line in the log.
+func (r *remote) count(what string, why error) {
+	r.mu.Lock()
+	if r.refused[what] == 0 && len(r.refused) >= maxReasons {
+		what = "other"
+	}
+	r.refused[what]++
+	first := r.refused[what] == 1
+	r.mu.Unlock()
+	if first {
+		r.h.cfg.Log(fmt.Sprintf("peer %s: its %s was refused: %v; further ones are counted", r.Peer.ID, what, why))
+	}
+}
+
+func (r *remote) reasons() map[string]uint64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return maps.Clone(r.refused)
 }

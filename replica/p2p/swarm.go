@@ -6,6 +6,9 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"strings"
+	"syscall"
+	"time"
 
 	"github.com/libp2p/go-libp2p/core/control"
 	"github.com/libp2p/go-libp2p/core/crypto"
@@ -80,7 +83,10 @@ func (h *Host) listen() error {
 	}
 	if err := h.swarm.Listen(at); err != nil {
 		h.swarm.Close()
-		return fmt.Errorf("cannot listen for peers on %s: %w\n  another program may use the port: give another one with --p2p", h.cfg.Listen, err)
+		if strings.Contains(err.Error(), syscall.EADDRINUSE.Error()) { // the swarm keeps the text only
+			return fmt.Errorf("%s is in use by another program, peers could not reach this node\n  see which:           ss -ltnp 'sport = :%d'\n  or choose another, and tell the registry:   --p2p %s", h.cfg.Listen, h.cfg.Listen.Port(), netip.AddrPortFrom(h.cfg.Listen.Addr(), 0))
+		}
+		return fmt.Errorf("cannot listen for peers on %s: %w\n  give an address of this machine and a port: --p2p ADDRESS:PORT", h.cfg.Listen, err)
 	}
 	return nil
 }
@@ -125,13 +131,26 @@ func (g gate) InterceptPeerDial(p peer.ID) bool                                {
 func (g gate) InterceptAddrDial(p peer.ID, _ multiaddr.Multiaddr) bool         { return g.h.welcome(p) }
 func (g gate) InterceptAccept(network.ConnMultiaddrs) bool                     { return true }
 func (g gate) InterceptUpgraded(network.Conn) (bool, control.DisconnectReason) { return true, 0 }
-func (g gate) InterceptSecured(_ network.Direction, p peer.ID, _ network.ConnMultiaddrs) bool {
+func (g gate) InterceptSecured(_ network.Direction, p peer.ID, at network.ConnMultiaddrs) bool {
+	if g.h.remote(p) == nil {
+		g.h.stranger(p, at.RemoteMultiaddr())
+	}
 	return g.h.welcome(p)
 }
 
 func (h *Host) welcome(p peer.ID) bool {
 	r := h.remote(p)
 	return r != nil && !r.banned()
+}
+
+// stranger was turned away.
+func (h *Host) stranger(p peer.ID, at multiaddr.Multiaddr) {
+	h.strangers.Add(1)
+	now, last := time.Now().UnixNano(), h.told.Load()
+	if now-last < int64(quietTime) || !h.told.CompareAndSwap(last, now) {
+		return
+	}
+	h.cfg.Log(fmt.Sprintf("a node at %s with key %s was turned away: the registry names no such member of this subnet", at, p))
 }
 
 // signer is the node's key as libp2p wants it: the secret stays where it is.

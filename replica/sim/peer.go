@@ -3,6 +3,7 @@ package sim
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"ashlar/replica/consensus"
@@ -78,6 +79,11 @@ func (p *peer) Purge(below ic.Height) { p.w.wire.purge(p, below) }
 // Gossip offers a user's call to the peers that it reaches at once.
 func (p *peer) Gossip(call []byte) { p.w.wire.gossip(p, call) }
 
+// Blame is noted: what is refused belongs to the trace.
+func (p *peer) Blame(who ic.NodeID, _ string, _ error) {
+	p.w.note('b', p.index, slices.IndexFunc(p.w.ids.public, func(m consensus.Member) bool { return m.Node == who }), 0)
+}
+
 // Ask a peer; a question or answer may get lost, which the asker notices.
 func (p *peer) Ask(to ic.NodeID, id uint64, request []byte) { p.w.wire.ask(p, to, id, request) }
 
@@ -121,6 +127,12 @@ func (p *peer) config() node.Config {
 	cfg := node.Config{Subnet: subnet, Members: ids.public, Group: ids.group, Registry: 1, Genesis: genesis,
 		Keys: ids.keys[p.index], Scheme: ids.scheme, Machine: p.w.truth.machine(p), Store: &guarded{Store: p.store, p: p}, Net: p, Clock: p,
 		Pace: consensus.DefaultPace, Limits: ingress.Limits{Messages: 200, Bytes: 1 << 20, SenderMessages: 100, SenderBytes: 1 << 20}, Parse: p.w.users.parse, Check: p.w.users.check}
+	switch {
+	case p.byzantine(): // its lies are about whole blocks
+		cfg.Whole = block.MaxBytes
+	case p.w.Seed%2 == 1: // calls go by their hashes, however few
+		cfg.Whole = -1
+	}
 	p.w.Bug.plant(p, &cfg)
 	return cfg
 }

@@ -48,6 +48,7 @@ type Canister struct {
 
 	pending    trie.Map[int] // open callbacks by callee
 	guaranteed int           // open callbacks whose response is guaranteed
+	queued     weight        // of the messages in Queue
 	tree       *hashtree.Tree
 	shown      shown
 	sum        merkle.Sum // set once the version is in a sealed state
@@ -89,6 +90,14 @@ type Record struct {
 	Long *Long `cbor:"26,keyasint,omitempty"`
 	// Credit is what a compute allocation has saved up, see execution/scheduler.
 	Credit uint64 `cbor:"27,keyasint,omitempty"`
+	// Debits are what was done too fast, as of the height DebitAt: bytes written, and
+	// instructions of installations, see execution/canister/rates.go.
+	HeapDebit    uint64    `cbor:"28,keyasint,omitempty"`
+	InstallDebit uint64    `cbor:"29,keyasint,omitempty"`
+	DebitAt      ic.Height `cbor:"30,keyasint,omitempty"`
+	// Reports are what nodes said of queries in the epoch, see queried.go.
+	Reports     []Report `cbor:"31,keyasint,omitempty"`
+	ReportEpoch uint64   `cbor:"32,keyasint,omitempty"`
 }
 
 // HookState of canister_on_low_wasm_memory.
@@ -327,6 +336,22 @@ func Number(key string) uint64 { return binary.BigEndian.Uint64([]byte(key)) }
 func (c *Canister) Push(m *Message) {
 	c.Queue = c.Queue.With(ID(c.NextPlace), m)
 	c.NextPlace++
+	c.queued.add(m)
+}
+
+// Take removes a message from the canister's queue.
+func (c *Canister) Take(key string) {
+	if m, ok := c.Queue.Get(key); ok {
+		c.Queue = c.Queue.Without(key)
+		c.queued.remove(m)
+	}
+}
+
+// Swap puts another message at the place of one.
+func (c *Canister) Swap(key string, m *Message) {
+	c.Take(key)
+	c.Queue = c.Queue.With(key, m)
+	c.queued.add(m)
 }
 
 // Pending is the number of calls to callee that are not yet worked off.
@@ -359,6 +384,54 @@ const ResponseBytes = 2 << 20
 // MessageBytes is the memory that c's calls take besides its own: the room kept
 // for guaranteed responses.
 func (c *Canister) MessageBytes() uint64 { return uint64(c.guaranteed) * ResponseBytes }
+
+// weight is the memory of messages, in bytes: of guaranteed calls what exceeds the
+// room kept for them, and of best-effort calls all.
+type weight struct{ guaranteed, bestEffort uint64 }
+
+// messageOverhead is what a message takes besides its content.
+const messageOverhead = 256
+
+// Bytes is the memory that a message takes.
+func (m *Message) Bytes() uint64 {
+	n := messageOverhead + uint64(len(m.Method)+len(m.Arg))
+	if m.Reject != nil {
+		n += uint64(len(m.Reject.Message))
+	}
+	return n
+}
+
+// BestEffort tells whether a message belongs to a call whose response may be dropped.
+func (m *Message) BestEffort() bool {
+	return m.Origin.Deadline != 0 && (m.Origin.Kind == Request || m.Origin.Kind == Response)
+}
+
+func (m *Message) weight() (w weight) {
+	switch n := m.Bytes(); {
+	case m.BestEffort():
+		w.bestEffort = n
+	case m.Origin.Kind == Request:
+		w.guaranteed = n - min(n, ResponseBytes)
+	}
+	return w
+}
+
+func (w *weight) add(m *Message) {
+	more := m.weight()
+	w.guaranteed, w.bestEffort = w.guaranteed+more.guaranteed, w.bestEffort+more.bestEffort
+}
+
+func (w *weight) remove(m *Message) {
+	less := m.weight()
+	w.guaranteed, w.bestEffort = w.guaranteed-less.guaranteed, w.bestEffort-less.bestEffort
+}
+
+// Guaranteed is the memory of c's messages that nobody may drop, and of those that
+// must have room when they come, in bytes.
+func (c *Canister) Guaranteed() uint64 { return c.MessageBytes() + c.queued.guaranteed }
+
+// BestEffort is the memory of c's messages that may be dropped, in bytes.
+func (c *Canister) BestEffort() uint64 { return c.queued.bestEffort }
 
 // RemoveCallback forgets a callback.
 func (c *Canister) RemoveCallback(id uint64) {

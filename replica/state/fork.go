@@ -34,6 +34,7 @@ func (d *Draft) mine(id ic.CanisterID) {
 func (d *Draft) putFork(c *Canister) {
 	d.mine(c.ID)
 	d.Head.Taken += c.MemoryTaken() - d.own.MemoryTaken()
+	d.Head.Guaranteed += c.Guaranteed() - d.own.Guaranteed()
 	d.own = c
 }
 

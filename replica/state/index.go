@@ -76,12 +76,16 @@ func (d *Draft) recount(old, now *Canister) {
 		d.bytes -= int64(old.MemoryUsage())
 		d.Head.Taken -= old.MemoryTaken()
 		d.Head.Compute -= old.Settings.ComputeAllocation
+		d.Head.Guaranteed -= old.Guaranteed()
+		d.Head.BestEffort -= old.BestEffort()
 	}
 	if now != nil {
 		b = now.Module
 		d.bytes += int64(now.MemoryUsage())
 		d.Head.Taken += now.MemoryTaken()
 		d.Head.Compute += now.Settings.ComputeAllocation
+		d.Head.Guaranteed += now.Guaranteed()
+		d.Head.BestEffort += now.BestEffort()
 	}
 	if a != b {
 		if b != nil {

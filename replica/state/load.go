@@ -241,7 +241,7 @@ func (l *loader) finish() (*State, error) {
 		return nil, errors.New("state: the store holds no state: its head or its subnet is missing")
 	}
 	d := l.s.Draft()
-	d.Head.MemoryBytes, d.Head.Taken, d.Head.Compute = 0, 0, 0 // counted again as the canisters come
+	d.Head.MemoryBytes, d.Head.Taken, d.Head.Compute, d.Head.Guaranteed, d.Head.BestEffort = 0, 0, 0, 0, 0 // counted again as the canisters come
 	for _, id := range l.ids {
 		c, err := l.canisters[id].finish()
 		if err == nil {
@@ -299,6 +299,10 @@ func (x *loading) finish() (*Canister, error) {
 	}
 	c.Callbacks.Each(func(_ string, cb *Callback) bool {
 		c.open(cb)
+		return true
+	})
+	c.Queue.Each(func(_ string, m *Message) bool {
+		c.queued.add(m)
 		return true
 	})
 	for id, s := range x.snapshots { // the order does not matter: a map is a function of its entries

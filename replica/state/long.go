@@ -24,6 +24,10 @@ type Long struct {
 	// Free is by how many bytes the canister may grow, Taken what all canisters took.
 	Free  uint64 `cbor:"7,keyasint"`
 	Taken uint64 `cbor:"13,keyasint"`
+	// Room is by how many bytes the messages of its guaranteed calls may grow, Held
+	// what those of all canisters took.
+	Room uint64 `cbor:"14,keyasint,omitempty"`
+	Held uint64 `cbor:"15,keyasint,omitempty"`
 	// Paid was withdrawn for the execution; it is not in the present balance.
 	Paid ic.Cycles `cbor:"8,keyasint"`
 	// Code of an installation, where it is not in the message: empty, or a SHA-256.
@@ -59,10 +63,11 @@ func (c *Canister) longCode() string {
 func (c *Canister) Merge(start, end *Canister) *Canister {
 	m := *end
 	m.Long, m.LastRound, m.Credit = nil, c.LastRound, c.Credit
-	m.Queue, m.NextPlace = c.Queue, c.NextPlace
+	m.Queue, m.NextPlace, m.queued = c.Queue, c.NextPlace, c.queued
 	if c.Long.Kind == LongMessage {
-		m.Queue = m.Queue.Without(c.Long.Key)
+		m.Take(c.Long.Key)
 	}
+	m.Stats, m.Reports, m.ReportEpoch = c.Stats, c.Reports, c.ReportEpoch
 	m.Callbacks = c.Callbacks
 	end.Callbacks.Diff(start.Callbacks, func(ch trie.Change[*Callback]) bool {
 		if ch.HasNew {

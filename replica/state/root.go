@@ -13,18 +13,24 @@ func (s *State) Root() merkle.Sum { return s.root }
 // the difference of two states bounds the pages between them.
 func (s *State) PagesHashed() uint64 { return s.hashed }
 
+// labelCanisters is what the keys of all canisters begin with: the letter and the
+// length of an id.
+const labelCanisters = keyCanister + string(rune(canisterIDBytes))
+
 // Merkle is the whole state as nodes under Root. The labels on the way down to a
 // value add up to its key in the store; see package merkle.
 func (s *State) Merkle() merkle.Node {
 	return merkle.NewDir(present([]merkle.Kid{
-		{Label: keyCanister, Node: s.canisters.Merkle(func(_ string, c *Canister) merkle.Node {
+		{Label: labelCanisters, Node: s.canisters.Merkle(func(_ string, c *Canister) merkle.Node {
 			return merkle.Known{Remembered: c.sum, Make: c.merkle}
 		})},
 		{Label: keyCall, Node: s.calls.Merkle(valueNode[*Call])},
 		{Label: keyHead, Node: valueNode("", s.head)},
 		{Label: keyQueue, Node: s.queue.Merkle(valueNode[*Message])},
 		{Label: keySubnet, Node: valueNode("", s.subnet)},
-		{Label: keyCode, Node: s.codes.Merkle(func(_ string, c *Code) merkle.Node { return merkle.NewValue(c.Bytes) })},
+		{Label: keyCode, Node: s.codes.Merkle(func(_ string, c *Code) merkle.Node {
+			return merkle.Known{Remembered: c.sum, Make: func() merkle.Node { return merkle.NewValue(c.Bytes) }}
+		})},
 	}))
 }
 
@@ -42,7 +48,7 @@ func present(kids []merkle.Kid) []merkle.Kid {
 // sum computes the root; only what is new is hashed.
 func (s *State) sum() {
 	t := &totals{}
-	t.add(keyCanister)(s.canisters.Sum(func(_ string, c *Canister) merkle.Sum { return c.total(&s.hashed) }))
+	t.add(labelCanisters)(s.canisters.Sum(func(_ string, c *Canister) merkle.Sum { return c.total(&s.hashed) }))
 	t.add(keyCall)(s.calls.Sum(valueSum[*Call]))
 	t.add(keyHead)(valueSum("", s.head), true)
 	t.add(keyQueue)(s.queue.Sum(valueSum[*Message]))

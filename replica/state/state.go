@@ -65,6 +65,9 @@ type Head struct {
 	// Compute the sum of their compute allocations, in percent.
 	Taken   uint64 `cbor:"20,keyasint,omitempty"`
 	Compute uint64 `cbor:"21,keyasint,omitempty"`
+	// Guaranteed and BestEffort are the memory of all canisters' messages, in bytes.
+	Guaranteed uint64 `cbor:"22,keyasint,omitempty"`
+	BestEffort uint64 `cbor:"23,keyasint,omitempty"`
 }
 
 // DayMetrics is one sample of node_metrics_history.

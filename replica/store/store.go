@@ -25,6 +25,7 @@
 package store
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -72,6 +73,9 @@ type Options struct {
 	// SmallFiles lets page files hold a few pages, so that files come, are merged and
 	// go all the time: for tests and simulations.
 	SmallFiles bool
+	// StageBytes of a state that comes from peers gather before they are written; 0:
+	// as many as are good for a disk.
+	StageBytes int
 }
 
 // Store is an open database.
@@ -82,10 +86,11 @@ type Store struct {
 	log           func(string)
 	format        byte // of what is there
 
-	sizes  sizes
-	saving sync.Mutex // held by who writes states and page files
-	files  catalog
-	young  map[string]struct{} // keys of young pages
+	sizes      sizes
+	stageBytes int
+	saving     sync.Mutex // held by who writes states and page files
+	files      catalog
+	young      map[string]struct{} // keys of young pages
 
 	mu      sync.Mutex
 	err     error // the first failure; nothing is written after it
@@ -101,7 +106,7 @@ func Open(dir string, o Options) (*Store, error) {
 	if o.Log == nil {
 		o.Log = func(string) {}
 	}
-	s := &Store{dir: filepath.Join(dir, "db"), pagesDir: filepath.Join(dir, "pages"), fs: o.FS, log: o.Log, sizes: fullSizes, failed: make(chan struct{}), checked: diskCheckEvery}
+	s := &Store{dir: filepath.Join(dir, "db"), pagesDir: filepath.Join(dir, "pages"), fs: o.FS, log: o.Log, sizes: fullSizes, stageBytes: cmp.Or(o.StageBytes, stageBytes), failed: make(chan struct{}), checked: diskCheckEvery}
 	if o.SmallFiles {
 		s.sizes = smallSizes
 	}

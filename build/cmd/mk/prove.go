@@ -12,6 +12,7 @@ import (
 
 	"ashlar/build/accept"
 	"ashlar/build/bench"
+	"ashlar/build/bench/oracle"
 	"ashlar/build/check"
 	"ashlar/build/images"
 	"ashlar/build/node"
@@ -128,27 +129,22 @@ func (w *workshop) qemu(ctx context.Context) error {
 	return w.tree().QEMU(ctx)
 }
 
-// testnetCommand is the replica alone: the same execution and API, healthy within a second.
-func testnetCommand(ctx context.Context, w *workshop, _ []string) error {
-	port, err := portFrom(os.Getenv("PORT"))
-	if err != nil {
-		return err
-	}
-	address := fmt.Sprintf("127.0.0.1:%d", port)
-	if err := buildCommand(ctx, w, nil); err != nil {
-		return err
-	}
-	return w.tree().Run(ctx, w.out("bin", "replica"), "--dev", "--listen", address, "--state", w.out("testnet"))
-}
-
-// soakCommand plays new seeds of the simulator for FOR (10m), or the QEMU tests
-// until one fails.
+// soakCommand plays new seeds of the simulator for FOR (10m); or runs the fuzz
+// tests as long, those of Wasm beside wasmtime; or a storm on a network of real
+// processes; or the QEMU tests until one fails.
 func soakCommand(ctx context.Context, w *workshop, args []string) error {
-	if len(args) == 0 || args[0] != "qemu" {
-		span := os.Getenv("FOR")
-		if span == "" {
-			span = "10m"
-		}
+	span := os.Getenv("FOR")
+	if span == "" {
+		span = "10m"
+	}
+	switch {
+	case len(args) > 0 && args[0] == "fuzz":
+		return w.fuzz(ctx, span, args[1:])
+	case len(args) > 0 && args[0] == "net":
+		t := w.tree()
+		t.Env = append(t.Env, "STORM="+span)
+		return t.Run(ctx, "go", "test", "-count=1", "-v", "-timeout", "0", "-run", "^TestStorm$", "./build/testnet")
+	case len(args) == 0 || args[0] != "qemu":
 		return simCommand(ctx, w, append([]string{"-for", span}, args...))
 	}
 	if err := errors.Join(w.setup("run", "test"), w.releases(ctx)); err != nil {
@@ -161,6 +157,24 @@ func soakCommand(ctx context.Context, w *workshop, args []string) error {
 		}
 	}
 	return nil
+}
+
+// fuzz the packages, or all of the replica.
+func (w *workshop) fuzz(ctx context.Context, span string, packages []string) error {
+	long, err := time.ParseDuration(span)
+	if err != nil {
+		return fmt.Errorf("FOR=%s is not a time\n  give one such as FOR=10m", span)
+	}
+	if len(packages) == 0 {
+		packages = []string{"./replica/..."}
+	}
+	program, err := oracle.Build(w.root, w.out("bench"))
+	if err != nil {
+		return err
+	}
+	t := w.tree()
+	t.Env = append(t.Env, oracle.Program+"="+program)
+	return t.Fuzz(ctx, long, packages...)
 }
 
 func reproCommand(ctx context.Context, w *workshop, _ []string) error {

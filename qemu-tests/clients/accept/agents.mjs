@@ -72,7 +72,9 @@ await check('rejected by the canister', () => rejects(canister.fail(), /IC0406|n
 await check('no such canister', async () => rejects(c.actor(Principal.fromText('renrk-eyaaa-aaaaa-aaada-cai'), methods).getTicks(), /IC0301|not found/));
 await check('no such method', async () => rejects(c.actor(id, (IDL) => ({ absent: IDL.Func([], [], []) })).absent(), /IC0536|no update method/));
 await check('bad argument', async () => rejects(c.actor(id, (IDL) => ({ log: IDL.Func([IDL.Nat], [], []) })).log(7n), /IC0503/));
-await check('a loop without end is stopped', () => rejects(canister.forever(), /IC0522|instruction/i));
+// Where the machine is slow the answer comes by polling, and there the current generation's actor stumbles over its own error: its agent does not.
+const forever = () => c.agent.update ? c.agent.update(id, { methodName: 'forever', arg: new Uint8Array(IDL.encode([], [])) }) : canister.forever();
+await check('a loop without end is stopped', () => rejects(forever(), /IC0522|instruction/i));
 await check('1.9 MB there and back', async () => equal((await canister.echo(new Uint8Array(1_900_000).fill(7))).length, 1_900_000));
 await check('1.9 MB there and back, as a query', async () => equal((await canister.echoQuery(new Uint8Array(1_900_000).fill(7))).length, 1_900_000));
 await check('a query, sent as an update', async () => {

@@ -1,6 +1,6 @@
 // Compiles the programs of this folder, those whose text has changed.
 //
-//	node build.mjs DIR
+//	node build.mjs DIR [FOLDER]
 //
 // mo/ goes through the Motoko compiler of today (wasm64, orthogonal
 // persistence), classical/ through an older one (wasm32, stable variables),
@@ -12,7 +12,8 @@ import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync,
 
 const require = createRequire(import.meta.url);
 const target = process.argv[2];
-const libraries = ['Child.mo']; // compiled as part of what imports them
+const libraries = ['Child.mo', 'Sha256.mo', 'HashTree.mo', 'Certified.mo']; // compiled as part of what imports them
+const metadata = ['candid:service']; // that anybody may read, as the Candid UI does
 const here = new URL('.', import.meta.url);
 const lock = readFileSync(new URL('package-lock.json', here));
 mkdirSync(target, { recursive: true });
@@ -26,14 +27,13 @@ function build(folder, compiler, library) {
   let mo;
   for (const f of files.filter((f) => !libraries.includes(f))) {
     const out = `${target}/${folder}-${f.replace('.mo', '.wasm')}`;
-    const hash = createHash('sha256').update(lock).update(texts[f]);
-    for (const l of libraries) if (texts[l]) hash.update(texts[l]);
-    const stamp = hash.digest('hex');
+    const stamp = createHash('sha256').update(lock).update(metadata.join()).update(withImports(f, texts)).digest('hex');
     if (current(out, stamp)) continue;
     if (!mo) {
       const m = require(compiler);
       mo = m.default ?? m;
       mo.loadPackage(require(`${compiler}/packages/latest/${library}.json`));
+      mo.setPublicMetadata?.(metadata);
       for (const [name, text] of Object.entries(texts)) mo.write(name, text);
     }
     const began = Date.now();
@@ -50,6 +50,13 @@ function build(folder, compiler, library) {
     writeFileSync(out + '.stamp', stamp);
     report(`${folder}/${f}`, made.wasm.length, began);
   }
+}
+
+// withImports is a program's text and that of the files here that it imports.
+function withImports(f, texts, seen = []) {
+  if (!texts[f] || seen.includes(f)) return '';
+  seen.push(f);
+  return texts[f] + [...texts[f].matchAll(/^import \w+ "(\w+)";/gm)].map((m) => withImports(m[1] + '.mo', texts, seen)).join('');
 }
 
 // azle wants a folder like that of its users: it writes into it.
@@ -74,6 +81,7 @@ function azle() {
 
 const report = (what, bytes, began) => console.log(`compiled ${what}: ${bytes} bytes (${((Date.now() - began) / 1000).toFixed(1)} s)`);
 
-build('mo', 'motoko', 'core');
-build('classical', 'motoko-classical', 'base');
-azle();
+const only = process.argv[3];
+for (const [folder, make] of [['mo', () => build('mo', 'motoko', 'core')], ['classical', () => build('classical', 'motoko-classical', 'base')], ['azle', azle]]) {
+  if (!only || only === folder) make();
+}

@@ -22,8 +22,8 @@ import (
 	"ashlar/replica/wire/candid"
 )
 
-// subnet is what a node has below its consensus: rounds without blocks.
-type subnet struct {
+// bare is what a node has below its consensus: rounds without blocks.
+type bare struct {
 	tb      testing.TB
 	dir     string
 	engine  *engine.Engine
@@ -35,10 +35,10 @@ type subnet struct {
 	queued  []ic.Ingress
 }
 
-const subnetUser = ic.Principal("user\x02")
+const bareUser = ic.Principal("user\x02")
 
-func newSubnet(tb testing.TB, dir string) *subnet {
-	s := &subnet{tb: tb, dir: dir}
+func newBare(tb testing.TB, dir string) *bare {
+	s := &bare{tb: tb, dir: dir}
 	var err error
 	s.engine, err = engine.New(engine.Config{Host: sysapi.Functions(), CacheDir: filepath.Join(dir, "compiled")})
 	s.must(err)
@@ -55,40 +55,40 @@ func newSubnet(tb testing.TB, dir string) *subnet {
 	return s
 }
 
-func (s *subnet) must(err error) {
+func (s *bare) must(err error) {
 	s.tb.Helper()
 	if err != nil {
 		s.tb.Fatal(err)
 	}
 }
 
-func (s *subnet) close() {
+func (s *bare) close() {
 	s.must(s.store.Close())
 	s.machine.Close()
 	s.engine.Close()
-	*s = subnet{tb: s.tb, dir: s.dir}
+	*s = bare{tb: s.tb, dir: s.dir}
 }
 
-func (s *subnet) send(to ic.CanisterID, effective ic.CanisterID, method string, arg []byte) ic.RequestID {
+func (s *bare) send(to ic.CanisterID, effective ic.CanisterID, method string, arg []byte) ic.RequestID {
 	s.next++
 	id := ic.RequestID(sha256.Sum256(binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(nil, uint64(s.now.Time())), s.next)))
-	s.queued = append(s.queued, ic.Ingress{ID: id, Sender: subnetUser, Canister: to, Method: method, Arg: arg, Expiry: s.now.Time() + 200e9, Bytes: 300 + len(arg), Effective: effective})
+	s.queued = append(s.queued, ic.Ingress{ID: id, Sender: bareUser, Canister: to, Method: method, Arg: arg, Expiry: s.now.Time() + 200e9, Bytes: 300 + len(arg), Effective: effective})
 	return id
 }
 
 // round executes what was sent, as long after the last one as a busy node takes.
-func (s *subnet) round() {
+func (s *bare) round() {
 	s.now = s.machine.Apply(s.now, &messaging.Batch{Height: s.now.Height() + 1, Time: s.now.Time() + 100e6, Ingress: s.queued, Nodes: 1})
 	s.queued = nil
 }
 
 // settle runs rounds until nothing waits.
-func (s *subnet) settle() {
+func (s *bare) settle() {
 	for s.round(); s.now.Busy(); s.round() {
 	}
 }
 
-func (s *subnet) replied(ids []ic.RequestID) {
+func (s *bare) replied(ids []ic.RequestID) {
 	s.tb.Helper()
 	for i, id := range ids {
 		if c := s.now.Status(id); c == nil || c.State != state.Replied {
@@ -97,12 +97,12 @@ func (s *subnet) replied(ids []ic.RequestID) {
 	}
 }
 
-func (s *subnet) save() {
+func (s *bare) save() {
 	s.must(s.store.SaveState(s.now, s.saved))
 	s.saved = s.now
 }
 
-func (s *subnet) ids() (out []ic.CanisterID) {
+func (s *bare) ids() (out []ic.CanisterID) {
 	s.now.Canisters(func(c *state.Canister) bool {
 		out = append(out, c.ID)
 		return true
@@ -114,7 +114,7 @@ func (s *subnet) ids() (out []ic.CanisterID) {
 var management = ic.CanisterID{}
 
 // create makes n canisters with this code.
-func (s *subnet) create(n int, code []byte) {
+func (s *bare) create(n int, code []byte) {
 	var ids []ic.RequestID
 	for range n {
 		ids = append(ids, s.send(management, management, "provisional_create_canister_with_cycles", candid.Marshal(struct{}{})))
@@ -181,7 +181,7 @@ func BenchmarkCanisters(b *testing.B) {
 	const n = 10_000
 	debug.SetGCPercent(gcPercent)
 	for b.Loop() {
-		s := newSubnet(b, b.TempDir())
+		s := newBare(b, b.TempDir())
 		var all, allCPU time.Duration
 		phase := func(name string, f func()) {
 			began, cpu := time.Now(), cpuTime()
@@ -206,7 +206,7 @@ func BenchmarkCanisters(b *testing.B) {
 		phase("stop", s.close)
 		before := heapBytes()
 		anonBefore, _ := rss(b)
-		phase("restart", func() { s = newSubnet(b, s.dir) })
+		phase("restart", func() { s = newBare(b, s.dir) })
 		b.ReportMetric(all.Seconds(), "all-s")
 		b.ReportMetric(allCPU.Seconds(), "all-cpu-s")
 		after := heapBytes()

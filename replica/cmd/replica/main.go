@@ -1,10 +1,15 @@
 // Command replica is one node of an Internet Computer network:
 //
 //	replica --dev --listen 127.0.0.1:4943 --state DIR
+//	replica --listen ADDR --p2p ADDR --state DIR
 //
 // With --dev and a new directory it makes a network of its own: one node, its
 // subnet the root, canisters from nothing. It prints where it listens and the
-// root key, serves the HTTP interface and /metrics, and stops at SIGINT or
+// root key. Without, the directory holds the node's keys and the registry of its
+// network (replica/cmd/network makes both), which says who the other members are
+// and where: --p2p is only for an address that others see otherwise. It serves the
+// HTTP interface, /metrics and, to browsers, canisters at
+// http://<canister-id>.localhost:4943/ (or where --gateway says), and stops at SIGINT or
 // SIGTERM with everything saved. Started again on the same directory it goes on
 // where it was, also after kill -9 or a power cut.
 package main
@@ -29,8 +34,8 @@ import (
 var Version = "dev"
 
 type flags struct {
-	listen, state, rootKeyOut string
-	dev                       bool
+	listen, p2p, state, rootKeyOut, apart, gateway, domains string
+	dev                                                     bool
 }
 
 func main() {
@@ -51,8 +56,12 @@ func parse(args []string, out io.Writer) (f flags, err error) {
 	set := flag.NewFlagSet("replica", flag.ContinueOnError)
 	set.SetOutput(out)
 	set.StringVar(&f.listen, "listen", "127.0.0.1:4943", "address of the HTTP interface; port 0 takes a free one")
+	set.StringVar(&f.p2p, "p2p", "", "address where peers reach this node, if not the one that the registry names")
 	set.StringVar(&f.state, "state", "", "directory of keys, blocks and state; made if it does not exist")
 	set.BoolVar(&f.dev, "dev", false, "a network of its own for canister developers: may be made new, canisters from nothing")
+	set.StringVar(&f.gateway, "gateway", "", "address at which browsers open canisters; with --dev and none it is that of --listen")
+	set.StringVar(&f.domains, "domain", "localhost", "domains below which browsers find canisters, separated by commas")
+	set.StringVar(&f.apart, "apart", "", "file with names of members to keep apart from, one a line; obeyed as it changes: partitions of a testnet")
 	set.StringVar(&f.rootKeyOut, "root-key-out", "", "file to write the root key to, as DER in hex")
 	if err := set.Parse(args); err != nil {
 		return f, err
@@ -76,11 +85,11 @@ func run(ctx context.Context, f flags, out io.Writer) error {
 	log := func(format string, args ...any) {
 		fmt.Fprintf(out, "%s %s\n", time.Now().UTC().Format("2006-01-02T15:04:05.000Z"), fmt.Sprintf(format, args...))
 	}
-	l, err := listen(f.listen)
+	at, err := openDoors(f)
 	if err != nil {
 		return err
 	}
-	defer l.Close()
+	defer at.close()
 	r, err := open(f, log)
 	if err != nil {
 		return err
@@ -88,14 +97,21 @@ func run(ctx context.Context, f flags, out io.Writer) error {
 
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	ends := make(chan error, 2)
-	running := 1
+	m := newMetrics(r.node, r.peers)
+	server := api.New(backend{r.node}, api.Config{Version: Version, Metrics: m, Observe: m.observe, More: r.registryHandlers()})
+	front, err := browsers(backend{r.node}, server, f.domains, log)
+	if err != nil {
+		return errors.Join(err, r.shut(log))
+	}
+	ends := make(chan error, 4)
+	running := 2
 	go func() { ends <- r.node.Run(ctx) }()
-	if err = r.announce(ctx, f, l.Addr(), began, log); err == nil {
-		m := newMetrics(r.node)
-		server := api.New(backend{r.node}, api.Config{Version: Version, Metrics: m, Observe: m.observe})
-		running++
-		go func() { ends <- server.Run(ctx, l) }()
+	go func() { r.follow(ctx, f.state, log); ends <- nil }()
+	if f.apart != "" && r.peers != nil {
+		go r.keepApart(ctx, f.apart, log)
+	}
+	if err = r.announce(ctx, f, at, began, log); err == nil {
+		running += at.serve(ctx, f, server, front, ends)
 		select {
 		case <-ctx.Done():
 			log("stopping")
@@ -124,13 +140,13 @@ func drain(ends <-chan error, running int) (err error) {
 // stopTimeout is for the round in progress: the longest takes some seconds.
 const stopTimeout = 30 * time.Second
 
-func listen(addr string) (net.Listener, error) {
+func listen(addr, flag string) (net.Listener, error) {
 	l, err := net.Listen("tcp", addr)
 	if errors.Is(err, syscall.EADDRINUSE) {
-		return nil, fmt.Errorf("%s is in use by another program\n  see which:           ss -ltnp 'sport = :%s'\n  or choose another:   --listen %s", addr, port(addr), other(addr))
+		return nil, fmt.Errorf("%s is in use by another program\n  see which:           ss -ltnp 'sport = :%s'\n  or choose another:   %s %s", addr, port(addr), flag, other(addr))
 	}
 	if err != nil {
-		return nil, fmt.Errorf("cannot listen on %s: %w\n  give an address of this machine and a port, such as --listen 127.0.0.1:4943", addr, err)
+		return nil, fmt.Errorf("cannot listen on %s: %w\n  give an address of this machine and a port, such as %s 127.0.0.1:4943", addr, err, flag)
 	}
 	return l, nil
 }

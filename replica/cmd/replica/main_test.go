@@ -41,15 +41,19 @@ func start(t testing.TB, dir string) *process {
 	r, w := io.Pipe()
 	done := make(chan error, 1)
 	go func() {
-		done <- run(ctx, flags{listen: "127.0.0.1:0", state: dir, dev: true}, w)
+		done <- run(ctx, flags{listen: "127.0.0.1:0", state: dir, dev: true, domains: "localhost"}, w)
 		w.Close()
 	}()
 	p := &process{url: awaitURL(t, r), stop: sync.OnceValue(func() error { cancel(); return <-done })}
 	t.Cleanup(func() { p.stop() })
+	if p.url == "" {
+		t.FailNow()
+	}
 	return p
 }
 
-// awaitURL reads the log until the node says where it is, and then keeps reading.
+// awaitURL reads the log until the node says where it is, and then keeps reading;
+// "" if it does not start.
 func awaitURL(t testing.TB, r io.Reader) string {
 	t.Helper()
 	lines := bufio.NewScanner(r)
@@ -61,7 +65,7 @@ func awaitURL(t testing.TB, r io.Reader) string {
 			return "http" + url
 		}
 	}
-	t.Fatalf("the replica did not start:\n%s", strings.Join(seen, "\n"))
+	t.Errorf("the replica did not start:\n%s", strings.Join(seen, "\n"))
 	return ""
 }
 
@@ -195,7 +199,9 @@ func startBinary(t *testing.T, bin, dir string) *process {
 	end := sync.OnceValue(func() error { return cmd.Wait() })
 	p := &process{kill: func() { cmd.Process.Kill(); end() }, stop: func() error { cmd.Process.Signal(os.Interrupt); return end() }}
 	t.Cleanup(p.kill)
-	p.url = awaitURL(t, out)
+	if p.url = awaitURL(t, out); p.url == "" {
+		t.FailNow()
+	}
 	return p
 }
 
@@ -298,6 +304,7 @@ func TestErrors(t *testing.T) {
 		says []string
 	}{
 		"a busy port":          {flags{listen: busy.Addr().String(), state: t.TempDir(), dev: true}, []string{"in use", "--listen"}},
+		"a busy gateway":       {flags{listen: "127.0.0.1:0", gateway: busy.Addr().String(), state: t.TempDir(), dev: true}, []string{"in use", "--gateway"}},
 		"a bad address":        {flags{listen: "nowhere:x", state: t.TempDir(), dev: true}, []string{"cannot listen on nowhere:x", "--listen"}},
 		"a state in use":       {flags{listen: "127.0.0.1:0", state: used, dev: true}, []string{used, "in use", "--state"}},
 		"no network, no --dev": {flags{listen: "127.0.0.1:0", state: t.TempDir()}, []string{"no network", "--dev"}},

@@ -40,7 +40,7 @@ func numbers(n ...uint32) (b []byte) {
 }
 
 // update calls a canister and waits for the reply.
-func (s *subnet) update(to ic.CanisterID, method string, arg []byte) {
+func (s *bare) update(to ic.CanisterID, method string, arg []byte) {
 	s.tb.Helper()
 	id := s.send(to, to, method, arg)
 	s.settle()
@@ -51,14 +51,14 @@ func (s *subnet) update(to ic.CanisterID, method string, arg []byte) {
 }
 
 // query asks the present state.
-func (s *subnet) query(to ic.CanisterID, method string, arg []byte) uint32 {
+func (s *bare) query(to ic.CanisterID, method string, arg []byte) uint32 {
 	s.tb.Helper()
 	return s.queryOn(s.now, to, method, arg)
 }
 
-func (s *subnet) queryOn(now *state.State, to ic.CanisterID, method string, arg []byte) uint32 {
+func (s *bare) queryOn(now *state.State, to ic.CanisterID, method string, arg []byte) uint32 {
 	s.tb.Helper()
-	a := s.machine.Query(now, &ic.Query{Canister: to, Method: method, Arg: arg, Sender: subnetUser}, now.Time(), nil, nil)
+	a := s.machine.Query(now, &ic.Query{Canister: to, Method: method, Arg: arg, Sender: bareUser}, now.Time(), nil, nil)
 	if a.Reply.Reject != nil || len(a.Reply.Data) != 4 {
 		s.tb.Errorf("%s %x: %+v", method, arg, a.Reply)
 		return 0
@@ -69,7 +69,7 @@ func (s *subnet) queryOn(now *state.State, to ic.CanisterID, method string, arg 
 // Heaps that are mapped from page files say what was written to them, through
 // saves, merges, restarts, growth, traps and old versions.
 func TestLargeHeaps(t *testing.T) {
-	s := newSubnet(t, t.TempDir())
+	s := newBare(t, t.TempDir())
 	s.create(2, largeWasm)
 	ids := s.ids()
 	rng := rand.New(rand.NewPCG(7, 7))
@@ -110,7 +110,7 @@ func TestLargeHeaps(t *testing.T) {
 		case 10:
 			s.save()
 			s.close()
-			s = newSubnet(t, s.dir)
+			s = newBare(t, s.dir)
 		case 15: // instances are made anew
 			s.machine.Close()
 		}
@@ -123,7 +123,7 @@ func TestLargeHeaps(t *testing.T) {
 // that move pages into files, and beside merges of files: each sees all of what the
 // last message of its state wrote, and nothing of later ones.
 func TestQueriesBesideUpdates(t *testing.T) {
-	s := newSubnet(t, t.TempDir())
+	s := newBare(t, t.TempDir())
 	s.create(1, largeWasm)
 	id := s.ids()[0]
 	const rounds, last = 30, 5000
@@ -176,7 +176,7 @@ func TestQueriesBesideUpdates(t *testing.T) {
 
 // A stable memory of 500 GiB takes the room of what was written.
 func TestSparseStableMemory(t *testing.T) {
-	s := newSubnet(t, t.TempDir())
+	s := newBare(t, t.TempDir())
 	s.create(1, largeWasm)
 	id := s.ids()[0]
 	for i, gib := range []uint32{0, 1, 4, 63, 256, 499} {
@@ -184,7 +184,7 @@ func TestSparseStableMemory(t *testing.T) {
 	}
 	s.save()
 	s.close()
-	s = newSubnet(t, s.dir)
+	s = newBare(t, s.dir)
 	if n := s.now.Canister(id).StableBytes; n != 500<<30 {
 		t.Errorf("it has %d bytes", n)
 	}
@@ -213,7 +213,7 @@ func BenchmarkHeaps(b *testing.B) {
 
 func benchHeaps(b *testing.B, gib int) {
 	const pagesOfGiB = 1 << 18
-	s := newSubnet(b, b.TempDir())
+	s := newBare(b, b.TempDir())
 	report := func(name string, f func()) {
 		began, cpu := time.Now(), cpuTime()
 		f()
@@ -233,7 +233,7 @@ func benchHeaps(b *testing.B, gib int) {
 	s.close()
 	before := heapBytes()
 	anon, _ := rss(b)
-	report("start", func() { s = newSubnet(b, s.dir) })
+	report("start", func() { s = newBare(b, s.dir) })
 	report("first-query", func() { s.query(ids[0], "at", numbers(99)) })
 	report("first-update", func() { s.update(ids[0], "fill", numbers(50, 60, 9)) })
 	report("next-update", func() { s.update(ids[0], "fill", numbers(50, 60, 11)) })

@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+	"io"
+	"maps"
 	"net/http"
 	"runtime"
 	"slices"
@@ -10,11 +12,13 @@ import (
 	"time"
 
 	"ashlar/replica/node"
+	"ashlar/replica/p2p"
 )
 
 // metrics is the page /metrics, in the text format of Prometheus.
 type metrics struct {
-	node *node.Node
+	node  *node.Node
+	peers *p2p.Host
 
 	mu       sync.Mutex
 	requests map[request]*times
@@ -30,7 +34,9 @@ type times struct {
 	seconds float64
 }
 
-func newMetrics(n *node.Node) *metrics { return &metrics{node: n, requests: map[request]*times{}} }
+func newMetrics(n *node.Node, peers *p2p.Host) *metrics {
+	return &metrics{node: n, peers: peers, requests: map[request]*times{}}
+}
 
 func (m *metrics) observe(pattern string, status int, took time.Duration) {
 	m.mu.Lock()
@@ -68,11 +74,52 @@ func (m *metrics) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 		{"batches_waiting", "gauge", "batches delivered and not executed", uint64(n.Batches)},
 		{"peer_invalid_total", "counter", "artifacts of peers that were refused", n.Invalid},
 		{"peer_dropped_total", "counter", "artifacts of peers dropped because too many waited", n.Dropped},
+		{"fetched_calls_total", "counter", "calls of blocks that were asked of peers, because they had not come before", n.Fetched},
 		{"goroutines", "gauge", "goroutines", uint64(runtime.NumGoroutine())},
 	} {
 		fmt.Fprintf(w, "# HELP ashlar_%s %s\n# TYPE ashlar_%s %s\nashlar_%s %d\n", v.name, v.help, v.name, v.kind, v.name, v.value)
 	}
+	m.writePeers(w)
 	m.writeRequests(w)
+}
+
+// writePeers: of each peer what came from it, what it got, and what was refused.
+func (m *metrics) writePeers(w io.Writer) {
+	if m.peers == nil {
+		return
+	}
+	all := m.peers.Counters()
+	for _, v := range []struct {
+		name, kind, help string
+		of               func(p2p.Counters) uint64
+	}{
+		{"connected", "gauge", "1 if the peer is connected", func(c p2p.Counters) uint64 {
+			if c.Connected {
+				return 1
+			}
+			return 0
+		}},
+		{"connects_total", "counter", "connections made with the peer", func(c p2p.Counters) uint64 { return c.Connects }},
+		{"sent_bytes_total", "counter", "bytes sent to the peer", func(c p2p.Counters) uint64 { return c.SentBytes }},
+		{"heard_bytes_total", "counter", "bytes that came from the peer", func(c p2p.Counters) uint64 { return c.HeardBytes }},
+		{"sent_artifacts_total", "counter", "artifacts sent to the peer", func(c p2p.Counters) uint64 { return c.SentArtifacts }},
+		{"artifacts_total", "counter", "artifacts that came from the peer", func(c p2p.Counters) uint64 { return c.Artifacts }},
+		{"sent_calls_total", "counter", "users' calls offered to the peer", func(c p2p.Counters) uint64 { return c.SentCalls }},
+		{"calls_total", "counter", "users' calls that the peer offered", func(c p2p.Counters) uint64 { return c.Calls }},
+		{"unoffered_total", "counter", "users' calls not offered to the peer, because too many waited", func(c p2p.Counters) uint64 { return c.Dropped }},
+	} {
+		fmt.Fprintf(w, "# HELP ashlar_peer_%s %s\n# TYPE ashlar_peer_%s %s\n", v.name, v.help, v.name, v.kind)
+		for _, c := range all {
+			fmt.Fprintf(w, "ashlar_peer_%s{peer=%q} %d\n", v.name, c.Peer, v.of(c))
+		}
+	}
+	fmt.Fprint(w, "# HELP ashlar_peer_refused_total what was refused of the peer, by what it was\n# TYPE ashlar_peer_refused_total counter\n")
+	for _, c := range all {
+		for _, what := range slices.Sorted(maps.Keys(c.Refused)) {
+			fmt.Fprintf(w, "ashlar_peer_refused_total{peer=%q,what=%q} %d\n", c.Peer, what, c.Refused[what])
+		}
+	}
+	fmt.Fprintf(w, "# HELP ashlar_strangers_total connections turned away: no member\n# TYPE ashlar_strangers_total counter\nashlar_strangers_total %d\n", m.peers.Strangers())
 }
 
 func (m *metrics) writeRequests(w http.ResponseWriter) {

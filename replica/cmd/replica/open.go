@@ -2,17 +2,19 @@ package main
 
 import (
 	"context"
+	"crypto/ed25519"
+	"crypto/rand"
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"ashlar/replica/api"
 	"ashlar/replica/consensus"
-	"ashlar/replica/crypto/bls"
 	"ashlar/replica/crypto/keystore"
 	"ashlar/replica/engine"
 	"ashlar/replica/execution/sysapi"
@@ -20,23 +22,30 @@ import (
 	"ashlar/replica/ingress"
 	"ashlar/replica/messaging"
 	"ashlar/replica/node"
+	"ashlar/replica/p2p"
 	"ashlar/replica/registry"
 	"ashlar/replica/state"
 	"ashlar/replica/store"
 	"ashlar/replica/wire/envelope"
+	"ashlar/replica/wire/records"
 )
 
 // replica is a node with what it stands on.
 type replica struct {
-	node  *node.Node
-	store *store.Store
-	keys  *keystore.Keys
+	node     *node.Node
+	store    *store.Store
+	keys     *keystore.Keys
+	registry *registry.Store
+	peers    *p2p.Host // nil: a network of one node
 }
 
-// shut closes the store and erases the secrets; what made the store fail was
+// shut ends the talk with peers, closes the store and erases the secrets; what made the store fail was
 // reported when it did.
 func (r *replica) shut(log func(string, ...any)) error {
 	defer r.keys.Erase()
+	if err := errors.Join(r.leave(), r.closeRegistry()); err != nil {
+		log("%v", err)
+	}
 	if r.store.Err() != nil {
 		return nil
 	}
@@ -47,6 +56,20 @@ func (r *replica) shut(log func(string, ...any)) error {
 	return nil
 }
 
+func (r *replica) leave() error {
+	if r.peers == nil {
+		return nil
+	}
+	return r.peers.Close()
+}
+
+func (r *replica) closeRegistry() error {
+	if r.registry == nil {
+		return nil
+	}
+	return r.registry.Close()
+}
+
 // open the state directory: the store first, since it locks the directory.
 func open(f flags, log func(string, ...any)) (*replica, error) {
 	s, err := store.Open(f.state, store.Options{Log: func(line string) { log("store: %s", line) }})
@@ -55,18 +78,19 @@ func open(f flags, log func(string, ...any)) (*replica, error) {
 	}
 	r := &replica{store: s}
 	if err := r.join(f, log); err != nil {
-		s.Close()
-		return nil, err
+		return nil, errors.Join(err, r.leave(), r.closeRegistry(), s.Close())
 	}
 	return r, nil
 }
 
 func (r *replica) join(f flags, log func(string, ...any)) error {
-	reg, err := r.network(f, log)
-	if err != nil {
+	if err := r.network(f, log); err != nil {
 		return err
 	}
-	view, err := reg.View(reg.Version(), ic.SubnetID{})
+	view, err := r.registry.View(r.registry.Latest(), ic.SubnetID{})
+	if err == nil {
+		err = r.loadShares(f.state, view)
+	}
 	if err != nil {
 		return err
 	}
@@ -78,47 +102,93 @@ func (r *replica) join(f flags, log func(string, ...any)) error {
 	subnet := subnetOf(view)
 	machine := messaging.New(messaging.Config{Subnet: subnet, Provisional: f.dev, Version: Version, HotBytes: mem.hot,
 		Pool: node.NewInstances(mem.idle), Cache: node.NewAnswers(int(mem.answers)), Parallel: engine.Parallel}, eng)
-	r.node, err = node.New(node.Config{
+	if r.peers, err = r.listenPeers(f, view, log); err != nil {
+		return err
+	}
+	cfg := node.Config{
 		Subnet: subnet, Members: members(view), Group: view.Group, Registry: view.Version, Genesis: view.Genesis,
 		Keys: r.keys, Machine: machine, Store: r.store, Clock: node.WallClock{}, Pace: consensus.DefaultPace,
 		Limits: ingress.Default, Log: func(line string) { log("%s", line) }, Parse: parseEnvelope, Check: api.Forwarded(subnet.RootKey),
-	})
-	return err
+	}
+	if r.peers == nil {
+		r.node, err = node.New(cfg)
+		return err
+	}
+	cfg.Net = r.peers
+	if r.node, err = node.New(cfg); err != nil {
+		return err
+	}
+	r.peers.Start(r.node)
+	return nil
 }
 
 // network loads keys and registry, or makes a new network of one node.
-func (r *replica) network(f flags, log func(string, ...any)) (*registry.Store, error) {
-	var err error
+func (r *replica) network(f flags, log func(string, ...any)) (err error) {
 	if registry.Exists(f.state) {
 		if r.keys, err = keystore.Load(f.state); err != nil {
-			return nil, err
+			return err
 		}
-		return registry.Open(f.state)
+		if r.registry, err = registry.Open(f.state, log); err != nil {
+			return err
+		}
+		return r.registry.TakeDir(f.state, log)
 	}
 	if _, ok, err := r.store.SavedHeight(); ok || err != nil {
-		return nil, errors.Join(err, fmt.Errorf("%s holds a state and no registry\n  restore the directory from a backup", f.state))
+		return errors.Join(err, fmt.Errorf("%s holds a state and no registry\n  restore the directory from a backup", f.state))
 	}
 	if !f.dev {
-		return nil, fmt.Errorf("%s holds no network\n  to make a new one for development, start with --dev", f.state)
+		return fmt.Errorf("%s holds no network\n  to make a new one for development, start with --dev\n  to make one of several nodes: network new", f.state)
 	}
+	return r.found(f.state, log)
+}
+
+// found makes a network of this node alone. Its authority is a key beside the
+// node's own: with it, `network` can change what it is.
+func (r *replica) found(dir string, log func(string, ...any)) (err error) {
 	if r.keys, err = keystore.Generate(nil); err != nil {
-		return nil, err
+		return err
+	}
+	authority, err := registry.MakeAuthority(dir)
+	if err != nil {
+		return err
+	}
+	me, err := registry.HandIn(rand.Reader, r.keys, netip.AddrPort{}, netip.AddrPort{})
+	if err != nil {
+		return err
+	}
+	g := registry.Genesis{Nodes: [][]records.Mutation{me}, Version: Version, Interval: registry.DefaultInterval, Time: node.WallClock{}.Now(),
+		Authority: []ed25519.PublicKey{authority.Public().(ed25519.PublicKey)}}
+	first, subnet, err := g.Make(rand.Reader)
+	if err != nil {
+		return err
 	}
 	// Keys first: a registry that names keys nobody has would be a network nobody can run.
-	if err := r.keys.Save(f.state); err != nil {
-		return nil, err
-	}
-	group := &bls.Group{Key: r.keys.Share(), Holders: []*bls.PublicKey{r.keys.Share()}, Threshold: 1}
-	reg, subnet, err := registry.Genesis(group, []registry.Node{{PublicKey: r.keys.NodeKey()}}, []ic.NodeID{r.keys.NodeID()}, Version, node.WallClock{}.Now())
-	if err != nil {
-		return nil, err
+	if err := r.keys.Save(dir); err != nil {
+		return err
 	}
 	log("made a new network of one node: subnet %s", subnet)
-	return reg, reg.Save(f.state)
+	r.registry, err = registry.Create(dir, registry.Sign(first, 1, [32]byte{}, authority))
+	return err
+}
+
+// loadShares decrypts this node's shares of the subnet's keys, once.
+func (r *replica) loadShares(dir string, v *registry.View) error {
+	if v.Index(r.keys.NodeID()) < 0 {
+		return nil // node.New says so
+	}
+	if !r.keys.Holds(v.High.Hash()) {
+		if err := r.keys.Load(rand.Reader, v.High); err != nil {
+			return err
+		}
+		if err := r.keys.Save(dir); err != nil {
+			return err
+		}
+	}
+	return r.keys.Use(v.High.Hash(), v.High.Hash())
 }
 
 func subnetOf(v *registry.View) state.Subnet {
-	s := state.Subnet{ID: v.ID, Type: v.Subnet.Type, PublicKey: v.Group.Key.DER(), RootKey: v.Group.Key.DER(), Ranges: v.Ranges}
+	s := state.Subnet{ID: v.ID, Type: v.Subnet.Type.String(), PublicKey: v.Group.Key.DER(), RootKey: v.Group.Key.DER(), Ranges: v.Ranges}
 	for i, id := range v.Subnet.Members {
 		s.Nodes = append(s.Nodes, state.Node{ID: id, PublicKey: keystore.NodeDER(v.Nodes[i].PublicKey)})
 	}
@@ -141,7 +211,7 @@ func parseEnvelope(raw []byte) (*ic.Ingress, error) {
 }
 
 // announce waits for the first certified state, and says what clients need.
-func (r *replica) announce(ctx context.Context, f flags, at net.Addr, began time.Time, log func(string, ...any)) error {
+func (r *replica) announce(ctx context.Context, f flags, at doors, began time.Time, log func(string, ...any)) error {
 	if f.rootKeyOut != "" {
 		if err := os.WriteFile(f.rootKeyOut, []byte(hex.EncodeToString(r.node.RootKey())+"\n"), 0o644); err != nil {
 			return fmt.Errorf("write the root key: %w", err)
@@ -158,7 +228,10 @@ func (r *replica) announce(ctx context.Context, f flags, at net.Addr, began time
 		return nil
 	}
 	log("healthy at height %d, %d ms after the start", r.node.Metrics().Height, time.Since(began).Milliseconds())
-	log("replica: http://%s", at)
+	if p := at.browsersAt(f); p != "" {
+		log("canisters open at http://<canister-id>.%s:%s/", strings.Split(f.domains, ",")[0], p)
+	}
+	log("replica: http://%s", at.api.Addr())
 	return nil
 }
 

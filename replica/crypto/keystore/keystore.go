@@ -63,6 +63,11 @@ func Generate(share *bls.SecretKey) (*Keys, error) {
 	return complete(rand.Reader, node, share)
 }
 
+// New completes a node's key and its share with what else a node needs.
+func New(node ed25519.PrivateKey, share *bls.SecretKey) (*Keys, error) {
+	return complete(rand.Reader, node, share)
+}
+
 // FromSeeds makes keys that tests and simulations can make again.
 func FromSeeds(node [ed25519.SeedSize]byte, share *bls.SecretKey) *Keys {
 	k, err := complete(derived(node[:]), ed25519.NewKeyFromSeed(node[:]), share)

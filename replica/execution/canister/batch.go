@@ -57,7 +57,7 @@ func input(env *sysapi.Env) sysapi.Env {
 func (t *Turn) keep(c *state.Canister, r ran) {
 	h, b := t.hot, &t.batch
 	if len(b.runs) == 0 && (b.careful || t.message.Kind == state.LongInstall || t.long != nil || t.resting()) {
-		h.commit(c)
+		t.Room.commit(c)
 		return
 	}
 	c.HeapBytes, c.StableBytes = h.inst.HeapBytes(), h.inst.StableBytes()
@@ -78,7 +78,7 @@ func (t *Turn) drop() {
 	for i := range t.batch.runs {
 		r := &t.batch.runs[i]
 		env := input(&r.env)
-		out := t.hot.inst.Run(r.entry, &env, limits(r.limit))
+		out := t.hot.inst.Run(r.entry, &env, limits(r.limit, env.Context))
 		if out.Trap != nil || out.Used != r.used {
 			panic(fmt.Sprintf("canister %s: a run of %d instructions gave %d and %+v when it was run again", t.Canister, r.used, out.Used, out.Trap))
 		}
@@ -91,7 +91,7 @@ func (t *Turn) save() {
 		return
 	}
 	c := *t.Room.Canister(t.Canister)
-	t.hot.commit(&c)
+	t.Room.commit(&c)
 	t.Room.Put(&c)
 	clear(t.batch.runs)
 	t.batch.runs, t.batch.used = t.batch.runs[:0], 0

@@ -33,7 +33,7 @@ type graph struct {
 // run executes one entry point; the caller gives the instance back or closes it.
 func (g *graph) run(c *state.Canister, inst machine.Instance, e machine.Entry, env *sysapi.Env) *ic.UserError {
 	limit := min(g.left, cycles.QueryInstructions)
-	out := inst.Run(e, env, limits(limit))
+	out := inst.Run(e, env, limits(limit, env.Context))
 	g.left -= min(g.left, out.Used)
 	g.used(c.ID).Instructions += uint64(out.Used)
 	g.basis.read(&env.Effects)

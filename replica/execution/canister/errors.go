@@ -3,11 +3,13 @@ package canister
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"ashlar/replica/execution/machine"
 	"ashlar/replica/execution/sysapi"
 	"ashlar/replica/ic"
 	"ashlar/replica/state"
+	"ashlar/replica/state/pages"
 )
 
 const docs = "https://internetcomputer.org/docs/current/references/execution-errors#"
@@ -17,7 +19,7 @@ const docs = "https://internetcomputer.org/docs/current/references/execution-err
 func canisterError(id ic.CanisterID, code ic.ErrorCode, text, help, doc string) *ic.UserError {
 	text = fmt.Sprintf("Error from Canister %s: %s", id, text)
 	if help != "" {
-		text += ".\n" + help
+		text = strings.TrimSuffix(text, ".") + ".\n" + help
 		if doc != "" {
 			text += " See documentation: " + docs + doc
 		}
@@ -34,17 +36,28 @@ func trapError(c *state.Canister, t *machine.Trap, limit machine.Instructions) *
 	var failed *sysapi.Failed
 	switch {
 	case errors.As(t.Err, &called):
-		return canisterError(c.ID, ic.CanisterCalledTrap, "Canister called `ic0.trap` with message: '"+called.Message+"'", handleFailures, "trapped-explicitly")
+		return canisterError(c.ID, ic.CanisterCalledTrap, "Canister called `ic0.trap` with message: '"+called.Message+"'"+backtrace(t), handleFailures, "trapped-explicitly")
 	case errors.As(t.Err, &violated):
 		return canisterError(c.ID, ic.CanisterContractViolation, "Canister violated contract: "+violated.Text, violated.Help, "")
 	case errors.As(t.Err, &failed):
-		return canisterError(c.ID, ic.CanisterTrapped, "Canister trapped: "+failed.Text, handleFailures, "trapped")
+		return canisterError(c.ID, ic.CanisterTrapped, "Canister trapped: "+failed.Text+backtrace(t), handleFailures, "trapped")
+	case t.Kind == machine.TrapStableTouched:
+		return tooManyPages(c.ID, "accessed")
+	case t.Kind == machine.TrapStableWritten:
+		return tooManyPages(c.ID, "modified")
 	case t.Kind == machine.TrapInstructionLimit:
 		return canisterError(c.ID, ic.CanisterInstructionLimitExceeded,
 			fmt.Sprintf("Canister exceeded the limit of %d instructions for single message execution.", limit),
 			"Try optimizing this method to consume fewer instructions or split the work across multiple messages.", "instruction-limit-exceeded")
 	}
 	return canisterError(c.ID, ic.CanisterTrapped, "Canister trapped: "+trapText(t), handleFailures, "trapped")
+}
+
+func tooManyPages(id ic.CanisterID, how string) *ic.UserError {
+	const kb = pages.Size >> 10
+	return canisterError(id, ic.CanisterMemoryAccessLimit, fmt.Sprintf("Canister exceeded memory access limits: Exceeded the limit for the number of %s pages in the stable memory "+
+		"in a single execution: limit %d KB for regular messages, %d KB for upgrade messages and %d KB for queries.", how, pagesMessage*kb, pagesUpgrade*kb, pagesQuery*kb),
+		"Try optimizing this method to access less memory or split the work across multiple messages.", "memory-access-limit-exceeded")
 }
 
 // trapText is dfinity's word for a trap, and where known the function it was in.
@@ -58,8 +71,21 @@ func trapText(t *machine.Trap) string {
 	if !ok {
 		text = "unknown"
 	}
-	if t.Func != "" {
-		text += "\nCanister Backtrace:\n" + t.Func + "\n"
+	return text + backtrace(t)
+}
+
+// backtrace names the functions that led to a trap, if one of them has a name.
+func backtrace(t *machine.Trap) string {
+	text, named := "\nCanister Backtrace:\n", false
+	for _, f := range t.Frames {
+		if named = named || f.Name != ""; f.Name != "" {
+			text += f.Name + "\n"
+		} else {
+			text += fmt.Sprintf("unknown function at index %d\n", f.Index)
+		}
+	}
+	if !named {
+		return ""
 	}
 	return text
 }

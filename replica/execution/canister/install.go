@@ -43,6 +43,9 @@ func (r *Room) Deploy(c *state.Canister, in *Installation) (machine.Instructions
 	if err := modeFits(c, in); err != nil {
 		return 0, err
 	}
+	if err := r.installsTooFast(c); err != nil {
+		return 0, err
+	}
 	code := state.NamedCode{Hash: sha256.Sum256(in.Code), Bytes: in.Code}
 	_, known := r.Code(code.Hash)
 	r.PutNamed(code) // before anything runs: an execution that rests may need it again
@@ -75,10 +78,12 @@ func (r *Room) Deploy(c *state.Canister, in *Installation) (machine.Instructions
 		r.Cool(c.ID)
 		c.TakeLog(&next)
 		r.settle(c, cost, d.used)
+		r.owe(c, 0, d.used)
 		return d.used, fault
 	}
 	*c = next
 	r.settle(c, cost, d.used)
+	r.owe(c, 0, d.used)
 	return d.used, nil
 }
 
@@ -173,7 +178,7 @@ func (d *deployment) run(c *state.Canister) *ic.UserError {
 	if err := d.entry(c, sysapi.Init, name, in.Arg); err != nil {
 		return err
 	}
-	r.turn.hot.commit(c) // also where no entry point ran: the data segments are new
+	r.commit(c) // also where no entry point ran: the data segments are new
 	c.WatchMemory()
 	return nil
 }

@@ -57,12 +57,18 @@ func (r *Room) Grow(c *state.Canister, g Growth) *ic.UserError {
 // Free is by how many bytes canisters may grow: all of the subnet, or those of one
 // turn, which has a part of it for itself.
 func (r *Room) Free() uint64 {
-	taken := r.Head.Taken
-	if t := r.turn; t != nil {
-		grown := taken - min(taken, t.taken)
-		return t.free - min(t.free, grown)
+	if r.turn != nil {
+		return r.turn.memory.left(r.Head.Taken)
 	}
-	return r.Capacity - min(r.Capacity, taken)
+	return share{r.Capacity, 0}.left(r.Head.Taken)
+}
+
+// FreeCalls is by how many bytes the messages of guaranteed calls may grow.
+func (r *Room) FreeCalls() uint64 {
+	if r.turn != nil {
+		return r.turn.calls.left(r.Head.Guaranteed)
+	}
+	return share{r.Calls, 0}.left(r.Head.Guaranteed)
 }
 
 func (g *Growth) noRoom(c *state.Canister, more, left uint64) *ic.UserError {

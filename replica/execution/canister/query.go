@@ -157,13 +157,16 @@ func (g *graph) done(c *state.Canister, a *asked, answer *ic.Reply, err *ic.User
 	u := g.used(c.ID)
 	u.Calls++
 	u.RequestBytes += uint64(len(a.arg))
-	switch {
-	case err != nil:
-		return failed(err)
-	case answer == nil:
-		return failed(didNotReply(c.ID))
+	if err == nil && answer == nil {
+		err = didNotReply(c.ID)
 	}
-	if answer.Reject == nil {
+	if err != nil {
+		reply := failed(err)
+		answer = &reply
+	}
+	if answer.Reject != nil {
+		u.ResponseBytes += uint64(len(answer.Reject.Message))
+	} else {
 		u.ResponseBytes += uint64(len(answer.Data))
 	}
 	return *answer
@@ -200,7 +203,7 @@ func (r *Reader) Inspect(c *state.Canister, msg *ic.Ingress) *ic.UserError {
 	defer r.give(c, inst, false)
 	env := r.env(c, sysapi.Inspect)
 	env.Caller, env.Info, env.Arg, env.Method = msg.Sender, msg.Info, msg.Arg, msg.Method
-	out := inst.Run(machine.Entry{Export: "canister_inspect_message"}, env, limits(cycles.InspectInstructions))
+	out := inst.Run(machine.Entry{Export: "canister_inspect_message"}, env, limits(cycles.InspectInstructions, env.Context))
 	if out.Trap != nil {
 		return trapError(c, out.Trap, cycles.InspectInstructions)
 	}

@@ -20,6 +20,7 @@ import (
 	"ashlar/replica/execution/wasm"
 	"ashlar/replica/ic"
 	"ashlar/replica/state"
+	"ashlar/replica/state/pages"
 )
 
 // Limits of memories (resource-limits.md).
@@ -29,6 +30,10 @@ const (
 	MaxStable = 500 << 30
 	// MaxModuleBytes of a module, unzipped.
 	MaxModuleBytes = wasm.MaxModuleBytes
+	// Pages of stable memory that one run may touch: 2, 8 and 1 GiB.
+	pagesMessage = 2 << 30 / pages.Size
+	pagesUpgrade = 8 << 30 / pages.Size
+	pagesQuery   = 1 << 30 / pages.Size
 )
 
 // Room is one round's place of work.
@@ -39,6 +44,10 @@ type Room struct {
 	Tip    *Tip
 	// Capacity is how many bytes all canisters together may take.
 	Capacity uint64
+	// Calls is how many bytes the messages of all guaranteed calls may take.
+	Calls uint64
+	// Unlimited networks let canisters write and install as fast as they want.
+	Unlimited bool
 
 	turn *Turn // of a fork: whose it is
 }
@@ -86,8 +95,9 @@ func (r *Room) Cool(id ic.CanisterID) {
 	}
 }
 
-// commit makes what the instance changed part of c.
-func (h *hot) commit(c *state.Canister) {
+// commit makes what the turn's instance changed part of c.
+func (r *Room) commit(c *state.Canister) {
+	h := r.turn.hot
 	d := h.inst.Commit()
 	c.Memory = &state.Memory{
 		Heap:    d.HeapMap,
@@ -96,6 +106,7 @@ func (h *hot) commit(c *state.Canister) {
 	}
 	c.HeapBytes, c.StableBytes = d.HeapBytes, d.StableBytes
 	h.memory = c.Memory
+	r.owe(c, uint64(len(d.Heap)+len(d.Stable))*pages.Size, 0)
 }
 
 func engineGlobals(in []state.Global) []machine.Global {
@@ -114,8 +125,21 @@ func stateGlobals(in []machine.Global) []state.Global {
 	return out
 }
 
-func limits(n machine.Instructions) machine.Limits {
-	return machine.Limits{Instructions: n, HeapBytes: maxHeap, StableBytes: MaxStable}
+func limits(n machine.Instructions, ctx sysapi.Context) machine.Limits {
+	return machine.Limits{Instructions: n, HeapBytes: maxHeap, StableBytes: MaxStable, StablePages: stablePages(ctx)}
+}
+
+// stablePages of one run, see the limits above.
+func stablePages(ctx sysapi.Context) uint64 {
+	const asking = sysapi.ReplicatedQuery | sysapi.Query | sysapi.Transform | sysapi.Inspect |
+		sysapi.Composite | sysapi.CompositeReply | sysapi.CompositeReject | sysapi.CompositeClean
+	switch {
+	case ctx&(sysapi.Init|sysapi.PreUpgrade) != 0:
+		return pagesUpgrade
+	case ctx&asking != 0:
+		return pagesQuery
+	}
+	return pagesMessage
 }
 
 // Idle is what c pays for without doing anything.
@@ -134,7 +158,7 @@ func (r *Room) env(c *state.Canister, ctx sysapi.Context) *sysapi.Env {
 	e := &sysapi.Env{
 		Context: ctx, Subnet: &r.Subnet, Self: c.ID, Now: r.Now, Memory64: c.Module.Memory64,
 		Run: c.Run, Version: c.Version, Settings: &c.Settings, Replicated: true,
-		Balance: c.Cycles, Freezing: Freezing(r.Subnet.Costs, c), Pending: c.Pending,
+		Balance: c.Cycles, Freezing: Freezing(r.Subnet.Costs, c), Pending: c.Pending, CallRoom: r.FreeCalls(),
 	}
 	e.Timer = &timer
 	return e
@@ -186,7 +210,7 @@ func (r *Room) settle(c *state.Canister, paid ic.Cycles, used machine.Instructio
 func (r *Room) run(c *state.Canister, e machine.Entry, env *sysapi.Env, limit machine.Instructions, keep bool) (machine.Instructions, *ic.UserError) {
 	h, t := r.instance(c), r.turn
 	in := input(env)
-	out := h.inst.Run(e, env, t.limit(limits(limit)))
+	out := h.inst.Run(e, env, t.limit(limits(limit, env.Context)))
 	t.spend(out.Used)
 	var err *ic.UserError
 	if out.Trap != nil {

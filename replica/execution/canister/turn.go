@@ -29,10 +29,11 @@ type Core struct {
 	Used, Limit machine.Instructions
 	// Slice is how many instructions one message may use in this round.
 	Slice machine.Instructions
-	// Free is by how many bytes its canisters may grow in this round.
-	Free  uint64
-	Turns []*Turn
-	next  int
+	// Free is by how many bytes its canisters may grow in this round, and Calls by how
+	// many the messages of their guaranteed calls.
+	Free, Calls uint64
+	Turns       []*Turn
+	next        int
 }
 
 // Full tells that nothing more begins on this core in this round.
@@ -70,7 +71,8 @@ func (c *Core) work(yield func(*Turn) bool) {
 		c.next++
 		c.take(t)
 		if t.long == nil {
-			t.free, t.taken = c.Free, t.Room.Head.Taken
+			t.memory = share{c.Free, t.Room.Head.Taken}
+			t.calls = share{c.Calls, t.Room.Head.Guaranteed}
 		}
 		t.yield = yield
 		t.work(t)
@@ -79,6 +81,7 @@ func (c *Core) work(yield func(*Turn) bool) {
 			return // in another round, perhaps of another core
 		}
 		c.Free = min(c.Free, t.Room.Free())
+		c.Calls = min(c.Calls, t.Room.FreeCalls())
 	}
 }
 
@@ -111,18 +114,26 @@ type Turn struct {
 	paid                           ic.Cycles
 	counters                       counters
 	batch                          batch
-	free, taken                    uint64 // bytes: by how many it may grow beyond what all took when the turn began
+	memory, calls                  share
 
 	long   *state.Long // what the state says of it since it rested
 	paused bool        // it rested at least once
 	broken bool        // it was ended in the middle
 }
 
+// share is by how many bytes a turn may make grow what all canisters took when it began.
+type share struct{ free, taken uint64 }
+
+func (s share) left(now uint64) uint64 {
+	grown := now - min(now, s.taken)
+	return s.free - min(s.free, grown)
+}
+
 // counters of a fork before the present message.
 type counters struct {
-	burned  ic.Cycles
-	updates uint64
-	taken   uint64
+	burned       ic.Cycles
+	updates      uint64
+	taken, calls uint64
 }
 
 // effect is what a turn does to others: an answer, a request, or word that a user's
@@ -143,7 +154,7 @@ func (r *Room) Turn(c *state.Canister, work func(*Turn)) *Turn {
 }
 
 func (r *Room) fork(t *Turn, c *state.Canister) *Room {
-	return &Room{Draft: r.Draft.Fork(c), Subnet: r.Subnet, Now: r.Now, Tip: r.Tip, Capacity: r.Capacity, turn: t}
+	return &Room{Draft: r.Draft.Fork(c), Subnet: r.Subnet, Now: r.Now, Tip: r.Tip, Capacity: r.Capacity, Calls: r.Calls, Unlimited: r.Unlimited, turn: t}
 }
 
 // Resume is a turn that goes on with c's long execution: with the one that rests, or
@@ -163,8 +174,9 @@ func (r *Room) Resume(c *state.Canister, install func(t *Turn, m *state.Message)
 	start.Record = *l.Start
 	t := &Turn{Canister: c.ID, hot: r.Tip.take(c.ID), long: l, counted: machine.Instructions(l.Done)}
 	t.Room = r.fork(t, &start)
-	t.Room.Now, t.Room.Subnet.Costs.Nodes = l.Now, l.Nodes
-	t.Room.Head.Taken, t.free, t.taken = l.Taken, l.Free, l.Taken
+	t.Room.Now, t.Room.Head.Height, t.Room.Subnet.Costs.Nodes = l.Now, l.Since, l.Nodes
+	t.Room.Head.Taken, t.memory = l.Taken, share{l.Free, l.Taken}
+	t.Room.Head.Guaranteed, t.calls = l.Held, share{l.Room, l.Held}
 	t.work = func(t *Turn) {
 		switch l.Kind {
 		case state.LongMessage:
@@ -235,7 +247,7 @@ func (t *Turn) execute(m state.Long, run func() bool) {
 func (t *Turn) reset() {
 	t.Room.Reset(t.start)
 	head := &t.Room.Head
-	head.Burned, head.Updates, head.Taken = t.counters.burned, t.counters.updates, t.counters.taken
+	head.Burned, head.Updates, head.Taken, head.Guaranteed = t.counters.burned, t.counters.updates, t.counters.taken, t.counters.calls
 }
 
 func (t *Turn) begin(m state.Long) {
@@ -244,8 +256,9 @@ func (t *Turn) begin(m state.Long) {
 	}
 	r := t.Room
 	m.Now, m.Nodes, m.Pass, m.Since = r.Now, r.Subnet.Costs.Nodes, wasm.Version, r.Head.Height
-	m.Free, m.Taken = r.Free(), r.Head.Taken
-	t.message, t.start, t.counters = m, r.Canister(t.Canister), counters{r.Head.Burned, r.Head.Updates, r.Head.Taken}
+	m.Free, m.Taken, m.Room, m.Held = r.Free(), r.Head.Taken, r.FreeCalls(), r.Head.Guaranteed
+	t.message, t.start = m, r.Canister(t.Canister)
+	t.counters = counters{r.Head.Burned, r.Head.Updates, r.Head.Taken, r.Head.Guaranteed}
 	t.before, t.total, t.spared, t.paid = 0, 0, 0, ic.Cycles{}
 	t.target = t.counted + t.core.Slice
 }
@@ -345,7 +358,7 @@ func (r *Room) Finish(t *Turn) bool {
 func (r *Room) count(t *Turn) {
 	done, all := &t.counters, &t.Room.Head
 	if t.resume == nil {
-		*done = counters{all.Burned, all.Updates, 0}
+		*done = counters{burned: all.Burned, updates: all.Updates}
 	}
 	r.Head.Burned = r.Head.Burned.Add(done.burned)
 	r.Head.Updates += done.updates

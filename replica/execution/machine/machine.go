@@ -67,6 +67,9 @@ type Limits struct {
 	Instructions Instructions // of the whole run
 	HeapBytes    uint64       // memory.grow beyond it fails with -1
 	StableBytes  uint64       // stable grow beyond it fails
+	// StablePages is how many pages of stable memory the run may touch, and how many
+	// it may write.
+	StablePages uint64
 	// Slice, where set, is called on the goroutine of Run at the first point where the
 	// run may rest (the head of a loop or function) after more than SliceAt
 	// instructions: deterministic time slicing blocks in it. It returns the next such
@@ -128,13 +131,31 @@ const (
 	TrapInstructionLimit
 	TrapHost    // a host function returned an error: Trap.Err
 	TrapStopped // Limits.Slice said so
+	// More than Limits.StablePages were touched, or written.
+	TrapStableTouched
+	TrapStableWritten
 )
 
 // Trap is the end of a run by a fault; memory is to be rolled back.
 type Trap struct {
-	Kind TrapKind
-	Func string // where known, the function that trapped, from the name section
-	Err  error  // of the host function, for TrapHost
+	Kind   TrapKind
+	Frames []Frame // the functions that were being called, the innermost first; not all of a deep stack
+	Err    error   // of the host function, for TrapHost
+}
+
+// Frame is a function of the canister, by its index in the module, and its name where
+// the module has a name section.
+type Frame struct {
+	Index uint32
+	Name  string
+}
+
+// In is the name of the function that trapped, "" where it is not known.
+func (t *Trap) In() string {
+	if len(t.Frames) == 0 {
+		return ""
+	}
+	return t.Frames[0].Name
 }
 
 // HostFunc is one import that canisters may name, in module "ic0".
@@ -167,7 +188,9 @@ type Caller interface {
 	StableBytes() uint64
 	// StableGrow returns the old length in Wasm pages, or ok=false beyond the limit.
 	StableGrow(wasmPages uint64) (old uint64, ok bool)
-	// StableRead and StableWrite fail outside of the memory with an error to be returned as it is.
+	// StableRead and StableWrite fail outside of the memory, and beyond the limit of
+	// pages, with an error to be returned as it is. fresh is how many pages this run
+	// wrote for the first time.
 	StableRead(dst []byte, offset uint64) error
-	StableWrite(offset uint64, src []byte) error
+	StableWrite(offset uint64, src []byte) (fresh uint64, err error)
 }

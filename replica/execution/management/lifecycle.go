@@ -419,7 +419,11 @@ func uploadChunk(x *call) ([]byte, *ic.UserError) {
 		if c.Chunks.Len() >= maxChunks {
 			return nil, chunkError("Wasm chunk store has already reached maximum capacity of %d bytes", maxChunks*state.ChunkBytes)
 		}
+		if debit, limit, fast := x.WritesTooFast(c); fast {
+			return nil, chunkError("Canister is heap delta rate limited. Current delta debit: %d, limit: %d", debit, limit)
+		}
 		c.Chunks = c.Chunks.With(string(hash[:]), in.Chunk)
+		x.Wrote(c, state.ChunkBytes)
 		if err := x.fits(c); err != nil {
 			return nil, err
 		}

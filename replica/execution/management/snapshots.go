@@ -100,8 +100,19 @@ func makeRoom(c *state.Canister, replace *[]byte) *ic.UserError {
 	return nil
 }
 
+// slowEnough refuses to write for a canister that has written too much in the last rounds.
+func (x *call) slowEnough(c *state.Canister) *ic.UserError {
+	if debit, limit, fast := x.WritesTooFast(c); fast {
+		return ic.Errorf(ic.CanisterHeapDeltaRateLimited, "Canister %s is heap delta rate limited: current delta debit is %d, but limit is %d.", c.ID, debit, limit)
+	}
+	return nil
+}
+
 // store puts a snapshot into c, which pays for making it and must afford to keep it.
 func (x *call) store(c *state.Canister, s *state.Snapshot) (string, *ic.UserError) {
+	if err := x.slowEnough(c); err != nil {
+		return "", err
+	}
 	s.Size = s.HeapBytes + s.StableBytes + s.CodeBytes + uint64(s.Chunks.Len())*state.ChunkBytes + uint64(len(s.Certified)) + 8*uint64(len(s.Globals))
 	key := state.ID(c.NextSnapshot)
 	c.NextSnapshot++
@@ -112,6 +123,7 @@ func (x *call) store(c *state.Canister, s *state.Snapshot) (string, *ic.UserErro
 	if err := x.charge(c, snapshotWork+s.Size); err != nil {
 		return "", err
 	}
+	x.Wrote(c, s.Size)
 	return key, nil
 }
 
@@ -160,6 +172,9 @@ func loadSnapshot(x *call) ([]byte, *ic.UserError) {
 	if err != nil {
 		return nil, err
 	}
+	if err := x.slowEnough(c); err != nil {
+		return nil, err
+	}
 	module, memory := s.Module, s.Memory
 	if s.Uploaded {
 		if module, memory, err = x.assemble(s); err != nil {
@@ -169,6 +184,7 @@ func loadSnapshot(x *call) ([]byte, *ic.UserError) {
 	if err := x.charge(c, snapshotWork+s.Size); err != nil {
 		return nil, err
 	}
+	x.Wrote(c, s.Size)
 	x.Cool(c.ID)
 	c.Module, c.Memory = module, &state.Memory{Heap: memory.Heap, Stable: memory.Stable, Globals: memory.Globals}
 	c.HeapBytes, c.StableBytes, c.Certified, c.Chunks = s.HeapBytes, s.StableBytes, s.Certified, s.Chunks

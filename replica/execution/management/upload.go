@@ -332,6 +332,9 @@ func uploadData(x *call) ([]byte, *ic.UserError) {
 	if !old.Uploaded {
 		return nil, ic.Errorf(ic.CanisterSnapshotImmutable, "Only canister snapshots created by metadata upload can be mutated.")
 	}
+	if err := x.slowEnough(c); err != nil {
+		return nil, err
+	}
 	s := *old
 	memory := *old.Memory
 	s.Memory = &memory
@@ -358,6 +361,7 @@ func uploadData(x *call) ([]byte, *ic.UserError) {
 		return nil, err
 	}
 	c.Snapshots = c.Snapshots.With(key, &s)
+	x.Wrote(c, uint64(len(in.Chunk)))
 	return x.paid(c, nothing, uint64(len(in.Chunk)))
 }
 

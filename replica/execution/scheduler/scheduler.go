@@ -32,10 +32,30 @@ type Limits struct {
 	// Core is where nothing more begins on a core, so that it may use up to a slice
 	// more; the management canister has one for itself.
 	Core machine.Instructions
+	// Bytes of messages on the subnet: of calls whose response is guaranteed, which
+	// cannot be made beyond it, and of others, which are dropped beyond it.
+	Guaranteed, BestEffort uint64
 }
 
 // Mainnet's limits: 4 B instructions per core and round.
-var Mainnet = Limits{Slice: 2_000_000_000, Core: 2_000_000_000}
+var Mainnet = Limits{Slice: 2_000_000_000, Core: 2_000_000_000, Guaranteed: 15 << 30, BestEffort: 5 << 30}
+
+// OrMainnet takes those of mainnet for what is zero.
+func (l Limits) OrMainnet() Limits {
+	if l.Slice == 0 {
+		l.Slice = Mainnet.Slice
+	}
+	if l.Core == 0 {
+		l.Core = Mainnet.Core
+	}
+	if l.Guaranteed == 0 {
+		l.Guaranteed = Mainnet.Guaranteed
+	}
+	if l.BestEffort == 0 {
+		l.BestEffort = Mainnet.BestEffort
+	}
+	return l
+}
 
 const (
 	cores                              = 4
@@ -73,6 +93,7 @@ func (r *Round) Run() {
 		moved = r.iterate(false) || moved
 	}
 	r.Management.FinishStops()
+	r.Room.Shed(r.Limits.BestEffort)
 	r.abort()
 	r.charge()
 }
@@ -133,7 +154,7 @@ func (r *Round) execute(turns [][]*canister.Turn) (moved bool) {
 		}
 	}
 	for _, c := range busy {
-		c.Free = r.Room.Free() / uint64(len(busy))
+		c.Free, c.Calls = r.Room.Free()/uint64(len(busy)), r.Room.FreeCalls()/uint64(len(busy))
 	}
 	if r.Parallel != nil && len(busy) > 1 {
 		r.Parallel(len(busy), func(i int) { busy[i].Run() })
@@ -162,7 +183,8 @@ func (r *Round) ready(first bool) []*state.Canister {
 	}
 	out := make([]*state.Canister, 0, len(ids))
 	for _, id := range ids {
-		if c := r.Room.Canister(id); c.Long == nil {
+		c := r.Room.Canister(id)
+		if _, _, fast := r.Room.WritesTooFast(c); c.Long == nil && !fast {
 			out = append(out, c)
 		}
 	}

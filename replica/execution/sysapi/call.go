@@ -5,6 +5,7 @@ import (
 
 	"ashlar/replica/execution/machine"
 	"ashlar/replica/ic"
+	"ashlar/replica/state"
 )
 
 // This file: calls to other canisters, and cycles.
@@ -132,7 +133,7 @@ func callPerform(e *Env, _ machine.Caller, a []uint64) error {
 }
 
 // pay withdraws what the call and its response will cost; false if the canister
-// cannot, or has too many calls open.
+// cannot, or has too many calls open, or the subnet has no room for the response.
 func (e *Env) pay(b *Call) bool {
 	open := e.Pending(b.Callee)
 	for i := range e.Calls {
@@ -143,9 +144,14 @@ func (e *Env) pay(b *Call) bool {
 	b.Fee = e.Subnet.Costs.Call(uint64(len(b.Method) + len(b.Arg)))
 	b.PaidRun, b.PaidTransmit = e.Subnet.Costs.Response(e.Memory64)
 	total := b.Fee.Add(b.PaidRun).Add(b.PaidTransmit)
-	if open >= MaxPending || e.liquid().Less(total) {
+	room := uint64(0)
+	if !b.BestEffort {
+		room = max(state.ResponseBytes, uint64(len(b.Method)+len(b.Arg)))
+	}
+	if open >= MaxPending || e.liquid().Less(total) || e.CallRoom < room {
 		return false
 	}
+	e.CallRoom -= room
 	e.Balance, _ = e.Balance.Sub(total)
 	return true
 }
@@ -203,6 +209,23 @@ func burn128(e *Env, c machine.Caller, a []uint64) error {
 	e.Burned = e.Burned.Add(amount)
 	return nil
 }
+
+// mint128 is for one canister alone, which makes cycles of the network's token.
+// Modules of others may import it, as test canisters do.
+func mint128(e *Env, c machine.Caller, a []uint64) error {
+	if e.Self != cyclesMinter {
+		return violation("ic0.mint_cycles cannot be executed on non Cycles Minting Canister: %s != %s", e.Self, cyclesMinter)
+	}
+	amount := ic.Cycles{Hi: a[0], Lo: a[1]}
+	if err := putCycles(c, "mint_cycles128", a[2], amount); err != nil {
+		return err
+	}
+	e.Balance = e.Balance.Add(amount)
+	return nil
+}
+
+// cyclesMinter is rkp4c-7iaaa-aaaaa-aaaca-cai.
+var cyclesMinter = ic.CanisterIDFromUint64(4)
 
 func balance128(e *Env, c machine.Caller, a []uint64) error {
 	e.ReadBalance = true

@@ -106,12 +106,14 @@ type Env struct {
 	Balance, Freezing ic.Cycles
 	// Pending is the number of open calls to a canister.
 	Pending func(callee ic.Principal) int
+	// CallRoom is how many bytes there are for messages of guaranteed calls.
+	CallRoom uint64
 
 	Effects
 	cert     []byte // made by Certificate
 	building *Call
 	reply    []byte
-	logBytes int
+	logBytes uint64
 }
 
 // Effects are what a run did, besides writing to its memories.

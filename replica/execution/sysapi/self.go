@@ -264,7 +264,7 @@ func envValueCopy(e *Env, c machine.Caller, a []uint64) error {
 
 // debugPrint never traps, but for the instructions it costs.
 func debugPrint(e *Env, c machine.Caller, a []uint64) error {
-	if err := c.Charge(machine.Instructions(a[1])); err != nil {
+	if err := c.Charge(e.logPrice(a[1])); err != nil {
 		return err
 	}
 	text := []byte("(debug_print message out of memory bounds)")
@@ -277,23 +277,31 @@ func debugPrint(e *Env, c machine.Caller, a []uint64) error {
 	return nil
 }
 
-// log keeps the newest lines, no more than the canister's log can hold; of older
-// ones it counts that they were.
+// log keeps the newest lines, no more than the canister's log can hold, and the last
+// one always; of older ones it counts that they were.
 func (e *Env) log(text []byte) {
-	e.Log = append(e.Log, text)
-	e.logBytes += len(text) + logLine
-	for e.logBytes > int(e.Settings.LogLimit)+maxLogRecord {
-		e.logBytes -= len(e.Log[0]) + logLine
+	size := uint64(len(text)) + logLine
+	for len(e.Log) > 0 && e.logBytes+size > e.Settings.LogLimit {
+		e.logBytes -= uint64(len(e.Log[0])) + logLine
 		e.Log = e.Log[1:]
 		e.Unlogged++
 	}
+	e.Log = append(e.Log, text)
+	e.logBytes += size
+}
+
+// logPrice is what a record of size bytes costs: room in the log, and the bytes that
+// this run sends there, which are no more than the log can hold.
+func (e *Env) logPrice(size uint64) machine.Instructions {
+	limit := e.Settings.LogLimit
+	return perLoggedByte*machine.Instructions(min(size, limit)) + perSentByte*machine.Instructions(min(size, limit-min(limit, e.logBytes)))
 }
 
 // logLine is what a line takes at least, in bytes: an empty one must not be free.
 const logLine = 20
 
-func trap(_ *Env, c machine.Caller, a []uint64) error {
-	if err := c.Charge(machine.Instructions(a[1])); err != nil {
+func trap(e *Env, c machine.Caller, a []uint64) error {
+	if err := c.Charge(e.logPrice(a[1])); err != nil {
 		return err
 	}
 	src, err := Slice("", c.Heap(), a[0], a[1])

@@ -26,20 +26,46 @@ func stable64Grow(_ *Env, c machine.Caller, a []uint64) error {
 	return nil
 }
 
-func stable64Write(_ *Env, c machine.Caller, a []uint64) error {
-	src, err := heapSlice(c, "stable64_write heap", a[1], a[2])
+// errHeap is what mainnet calls a bad address of these functions, which are code of the module there.
+var errHeap = &Failed{"heap out of bounds"}
+
+func stable64Write(e *Env, c machine.Caller, a []uint64) error {
+	if a[2] == 0 {
+		return nil // wherever it is
+	}
+	src, err := Slice("", c.Heap(), a[1], a[2])
+	if err != nil {
+		return outside(c, a[0], a[2])
+	}
+	fresh, err := c.StableWrite(a[0], src)
 	if err != nil {
 		return err
 	}
-	return c.StableWrite(a[0], src)
+	price := machine.Instructions(perDirtyPage)
+	if e.Memory64 {
+		price *= wideDirtyPage
+	}
+	return c.Charge(price * machine.Instructions(fresh))
 }
 
 func stable64Read(_ *Env, c machine.Caller, a []uint64) error {
-	dst, err := heapSlice(c, "stable64_read heap", a[0], a[2])
+	if a[2] == 0 {
+		return nil
+	}
+	dst, err := Slice("", c.Heap(), a[0], a[2])
 	if err != nil {
-		return err
+		return outside(c, a[1], a[2])
 	}
 	return c.StableRead(dst, a[1])
+}
+
+// outside is the error of a copy that leaves the heap: that it leaves stable memory
+// too is seen first.
+func outside(c machine.Caller, offset, size uint64) error {
+	if n := c.StableBytes(); offset > n || size > n-offset {
+		return c.StableRead(nil, n+1)
+	}
+	return errHeap
 }
 
 // fits32 is the error of legacy functions on a memory that outgrew them.

@@ -49,6 +49,7 @@ type bodyPass struct {
 	frame       uint64
 
 	ops       uint64
+	injected  uint64 // instructions that mainnet's metering adds, see metering.go
 	weight    uint64
 	maxHeight int
 	spills    spills

@@ -46,7 +46,8 @@ func FuzzPrepare(f *testing.F) {
 
 // A program made of random bytes does after the pass what it did before: result,
 // trap, memory and globals, on compiler and interpreter, with a memory of 32 bits
-// and of 64, and with the same number of instructions everywhere.
+// and of 64, and with the same number of instructions everywhere. mk soak fuzz
+// asks wasmtime too.
 func FuzzSameBehaviour(f *testing.F) {
 	for i := range 60 {
 		b := make([]byte, 400)
@@ -87,26 +88,33 @@ func sameBehaviour(t *testing.T, seed []byte) {
 		all = append(all, b.observe(b.rewritten(plain64), true))
 		names = append(names, name+", rewritten from 64 bits")
 	}
+	if wasmtime := secondOpinion(t); wasmtime != nil {
+		for _, code := range [][]byte{plain32, plain64} {
+			all = append(all, wasmtime.original(t, code), wasmtime.rewritten(t, code))
+			names = append(names, "wasmtime, original", "wasmtime, rewritten")
+		}
+	}
 	for i := range all {
 		if all[i].trap != all[0].trap || all[i].results != all[0].results || all[i].state != all[0].state {
 			t.Errorf("%s: %.300v\n%s: %.300v", names[i], all[i], names[0], all[0])
 		}
 	}
-	for _, pair := range [][2]int{{1, 4}, {2, 5}} {
-		if all[pair[0]].used != all[pair[1]].used {
+	for _, pair := range [][2]int{{1, 4}, {2, 5}, {1, 7}, {2, 9}} {
+		if pair[1] < len(all) && all[pair[0]].used != all[pair[1]].used {
 			t.Errorf("%s: %d instructions, %s: %d", names[pair[0]], all[pair[0]].used, names[pair[1]], all[pair[1]].used)
 		}
 	}
 }
 
+var behaviourArgs = []uint64{3, 0x8000000000000005, 0x3fc00000, 0xc008000000000000}
+
 func (b *bench) observe(mod api.Module, metered bool) (o behaviour) {
 	var res []uint64
 	var err error
-	args := []uint64{3, 0x8000000000000005, 0x3fc00000, 0xc008000000000000}
 	if metered {
-		res, o.used, err = b.call(mod, args...)
+		res, o.used, err = b.call(mod, behaviourArgs...)
 	} else {
-		res, err = mod.ExportedFunction("f").Call(b.ctx, args...)
+		res, err = mod.ExportedFunction("f").Call(b.ctx, behaviourArgs...)
 	}
 	if err != nil {
 		o.trap = trapLine(err)

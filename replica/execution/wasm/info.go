@@ -30,7 +30,8 @@ type Info struct {
 	HasStart  bool
 	// Custom are the icp: sections: what read_state shows as metadata.
 	Custom map[string]Section
-	// Instructions is the number of instructions in the code: compiling is charged by it.
+	// Instructions is the number of instructions in the code and in what mainnet's
+	// metering adds to it: compiling is charged by it.
 	Instructions uint64
 	// DataBytes is the length of the data section.
 	DataBytes uint64

@@ -238,6 +238,7 @@ func (p *bodyPass) memorySize(code byte) {
 		return
 	}
 	p.cost(300, 50)
+	p.injected += injectedGrow
 	p.pop(m.indexType())
 	if m.is64 {
 		p.saturate(1 << 16)

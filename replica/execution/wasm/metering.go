@@ -52,6 +52,7 @@ func (p *bodyPass) openCharge(head bool) {
 func (p *bodyPass) closeCharge() {
 	c := p.charge
 	p.charge = charge{at: len(p.out), live: p.live}
+	p.countInjected(c)
 	switch {
 	case !c.live:
 	case c.entry:
@@ -69,6 +70,24 @@ func (p *bodyPass) closeCharge() {
 		p.insertAt(c.at, append(code, opEnd))
 	case c.cost > 0:
 		p.insertAt(c.at, p.rw.subtract(nil, c.cost))
+	}
+}
+
+// What mainnet's pass adds to the code, in instructions: compiling is charged by
+// them too, so that they are counted as its pass adds them, not as this one does.
+const (
+	injectedCharge = 4 // counter -= cost
+	injectedCheck  = 6 // if the counter is below zero, call
+	injectedLength = 3 // of a bulk operation; 1 where it is of 64 bits
+	injectedGrow   = 3 // memory.grow is asked for
+)
+
+func (p *bodyPass) countInjected(c charge) {
+	switch {
+	case c.entry, c.head:
+		p.injected += injectedCharge + injectedCheck
+	case c.cost > 0:
+		p.injected += injectedCharge
 	}
 }
 
@@ -156,7 +175,10 @@ func (p *bodyPass) chargeTop(t ValType) {
 	tmp := p.temp(t, 0)
 	p.emitU32(opLocalTee, tmp)
 	if t == I32 {
+		p.injected += injectedLength
 		p.emit(opExtendU)
+	} else {
+		p.injected++
 	}
 	p.emitU32(opCall, p.rw.chargeFunc())
 	p.emitU32(opLocalGet, tmp)

@@ -97,3 +97,27 @@ func TestInstructionCounts64(t *testing.T) {
 		}
 	}
 }
+
+// Compiling is charged by the instructions of the code as mainnet's metering leaves it.
+func TestInstructionsToCompile(t *testing.T) {
+	for _, c := range []struct {
+		name, body string
+		want       uint64
+	}{
+		{"nothing", ``, 1 + 10}, // end; the function's charge with its check
+		{"a block that costs nothing", `(block)`, 3 + 10},
+		{"a loop", `(loop $l (br_if $l (i32.const 0)))`, 5 + 10 + 10},
+		{"an if", `(if (i32.const 1) (then (nop)) (else (nop)))`, 7 + 10 + 2*4},
+		{"a copy", `(memory.copy (i32.const 0) (i32.const 0) (i32.const 0))`, 5 + 10 + 3},
+		{"a growing", `(drop (memory.grow (i32.const 1)))`, 4 + 10 + 3},
+		{"dead code is compiled too", `(return) (drop (i32.const 1))`, 4 + 10 + 4},
+	} {
+		p, err := Prepare(compileText(t, `(module (memory 1) (func `+c.body+`))`), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if p.Info.Instructions != c.want {
+			t.Errorf("%s: %d instructions, want %d", c.name, p.Info.Instructions, c.want)
+		}
+	}
+}

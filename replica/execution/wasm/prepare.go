@@ -73,7 +73,7 @@ type Segment struct {
 // FuncName is the name of function i of the original module, from its name
 // section, cut to a sane length; "" where it has none.
 func (p *Prepared) FuncName(i uint32) string {
-	n := p.names[i]
+	n := Demangle(p.names[i])
 	if len(n) > maxTraceName {
 		n = n[:maxTraceName]
 	}
@@ -113,7 +113,7 @@ func prepare(code []byte, opt options) (*Prepared, error) {
 		if bodies[i], err = rw.walk(i); err != nil {
 			return nil, m.inFunction(uint32(m.importedFuncs+i), err)
 		}
-		p.Info.Instructions += bodies[i].ops
+		p.Info.Instructions += bodies[i].ops + bodies[i].injected
 		if values, squares = values+bodies[i].values, squares+bodies[i].squares; values > maxLiveValuesTotal || squares > maxLiveSquaresTotal {
 			return nil, fmt.Errorf("module is too complex: too many values are alive across the branches of its functions")
 		}

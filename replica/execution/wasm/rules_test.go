@@ -187,7 +187,7 @@ func TestInfo(t *testing.T) {
 	}
 	i := p.Info
 	if !i.Memory64 || !i.HasHeap || !i.HasStart || !i.Updates["u"] || !i.Queries["q r"] || !i.Lifecycle["canister_heartbeat"] ||
-		fmt.Sprint(i.Imports) != "[msg_reply]" || i.Instructions != 2+6 || p.MinPages != 2 || p.MaxPages != 9 ||
+		fmt.Sprint(i.Imports) != "[msg_reply]" || i.Instructions != 2+6+10 || p.MinPages != 2 || p.MaxPages != 9 ||
 		len(p.Globals) != 2 || len(p.Data) != 1 || p.Data[0].Offset != 8 || p.MutatesTables || !p.HasTable {
 		t.Errorf("%+v %+v", i, p)
 	}

@@ -152,8 +152,11 @@ type Held struct {
 }
 
 // New makes a memory from its pages.
-func New(bytes uint64, held []Held) Map {
-	w := writer{Map{bytes: bytes}, map[*node]bool{}}
+func New(bytes uint64, held []Held) Map { return Map{bytes: bytes}.Over(held) }
+
+// Over is the version with pages as they lie in files; a nil Page means zeros.
+func (m Map) Over(held []Held) Map {
+	w := writer{m, map[*node]bool{}}
 	for _, h := range held {
 		w.put(h.Index, h.Page, h.Owner)
 	}

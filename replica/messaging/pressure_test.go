@@ -1,0 +1,192 @@
+package messaging
+
+import (
+	"strings"
+	"testing"
+
+	"ashlar/replica/execution/scheduler"
+	"ashlar/replica/ic"
+	"ashlar/replica/state"
+	"ashlar/replica/wire/candid"
+)
+
+// results appends to the kept bytes what a call gives, for each of n calls.
+func results(n int, o outgoing) prog {
+	p := prog{}.b("").op('G')
+	for range n {
+		p = p.call(o).op('j')
+	}
+	return p.op('g').reply()
+}
+
+// A call whose response is guaranteed keeps room for it; where there is none left,
+// only best-effort calls can be made.
+func TestGuaranteedCallsNeedRoom(t *testing.T) {
+	w := newWorld(t).limit(scheduler.Limits{Guaranteed: 2*state.ResponseBytes + 1})
+	a, b := w.universal(alice), w.universal(alice)
+	to := outgoing{to: b, method: "update", arg: prog{}.reply(), onReply: prog{}, onReject: prog{}}
+	count := func(r ic.Reply) (made, refused int) {
+		got := w.must(r)
+		return strings.Count(string(got), "\x00\x00\x00\x00\x00\x00\x00\x00"), strings.Count(string(got), "\x02\x00\x00\x00\x00\x00\x00\x00")
+	}
+	for range 2 { // the room is there again when the calls are over
+		if made, refused := count(w.call(bob, a, "update", results(4, to))); made != 2 || refused != 2 {
+			t.Errorf("%d calls made, %d refused", made, refused)
+		}
+		w.round()
+		if h := w.s.Head(); h.Guaranteed != 0 {
+			t.Errorf("%d bytes are kept for nobody", h.Guaranteed)
+		}
+	}
+	to.timeout = 100
+	if made, refused := count(w.call(bob, a, "update", results(4, to))); made != 4 || refused != 0 {
+		t.Errorf("%d best-effort calls made, %d refused", made, refused)
+	}
+	// A large argument counts as far as it exceeds the response's room.
+	large := outgoing{to: b, method: "update", arg: make([]byte, state.ResponseBytes+state.ResponseBytes/2), onReply: prog{}, onReject: prog{}}
+	if made, refused := count(w.call(bob, a, "update", results(2, large))); made != 1 || refused != 1 {
+		t.Errorf("%d large calls made, %d refused", made, refused)
+	}
+	w.checkReload()
+}
+
+// Messages of best-effort calls are dropped where they take too much room, the
+// largest first: their callers hear it at once, and get their cycles back.
+func TestShedding(t *testing.T) {
+	const kb = 1 << 10
+	w := newWorld(t)
+	a, b := w.universal(alice), w.universal(alice)
+	// The callee is in the middle of something else, so that messages wait.
+	busy := func(limit uint64) {
+		const slice = 25_000_000
+		w.limit(scheduler.Limits{Slice: slice, BestEffort: limit})
+		w.send(bob, b, "update", prog{}.u64('x', 6*slice/loops).reply())
+		w.round()
+	}
+	busy(250 * kb)
+	arg := func(n int) []byte { return append(prog{}.b(strings.Repeat("x", n)), prog{}.reply()...) }
+	note := prog{}.op('m').op('j')
+	p := prog{}.b("").op('G')
+	for _, n := range []int{100, 70, 90, 60} {
+		p = p.call(outgoing{to: b, method: "update", arg: arg(n * kb), timeout: 200, cycles: 1000, onReply: prog{}.b("+").op('j'), onReject: note})
+	}
+	id := w.send(bob, a, "update", p.reply())
+	w.round()
+	if c := w.s.Status(id); c == nil || c.State != state.Replied {
+		t.Fatalf("%+v", c)
+	}
+	if h := w.s.Head(); h.BestEffort > 250*kb || h.BestEffort < 220*kb {
+		t.Errorf("%d bytes of messages are left, the limit is %d", h.BestEffort, 250*kb)
+	}
+	if n := w.s.Canister(b).Queue.Len(); n != 1+3 { // the one being executed is among them
+		t.Errorf("%d messages are left", n)
+	}
+	w.checkReload()
+	before := w.s.Canister(a).Cycles
+	for range 8 {
+		w.round()
+	}
+	got := string(w.must(w.query(bob, a, "query", prog{}.op('g').reply())))
+	if strings.Count(got, "+") != 3 || strings.Count(got, "Response was dropped.") != 1 {
+		t.Errorf("the caller heard %q", got)
+	}
+	if h := w.s.Head(); h.BestEffort != 0 || h.Guaranteed != 0 {
+		t.Errorf("%d and %d bytes are held by no message", h.BestEffort, h.Guaranteed)
+	}
+	if after := w.s.Canister(a).Cycles; after.Less(before) && len(got) == 0 {
+		t.Error("the cycles of the dropped call are gone")
+	}
+	// A response is dropped too; what takes its place is small.
+	w.must(w.call(bob, a, "update", prog{}.b("").op('G').reply()))
+	w.send(bob, a, "update", prog{}.call(outgoing{to: b, method: "update", arg: prog{}.b(strings.Repeat("y", 45*kb)).op('r').op('r').op('R'), timeout: 200, onReply: prog{}.b("+").op('j'), onReject: note}).reply())
+	w.send(bob, a, "update", prog{}.u64('x', 150_000_000/loops).reply()) // its slices end before the response is there
+	w.limit(scheduler.Limits{Slice: 25_000_000, BestEffort: 50 * kb})
+	for range 8 {
+		w.round()
+	}
+	if got := string(w.must(w.query(bob, a, "query", prog{}.op('g').reply()))); got != "Response was dropped." {
+		t.Errorf("the caller of a call whose response was dropped heard %.60q", got)
+	}
+	w.checkReload()
+}
+
+// mainnet is the same subnet where nobody makes canisters from nothing.
+func (w *world) mainnet() *world {
+	w.m.cfg.Provisional = false
+	return w
+}
+
+// Who installs code without pause waits until the rounds have paid for it.
+func TestInstallationsAreRationed(t *testing.T) {
+	w := newWorld(t)
+	id := w.universal(alice)
+	w.mainnet()
+	upgrade := candid.Marshal(installArg{upgradeMode(), id, universal, prog{}})
+	first, second := w.send(alice, aaaaa, "install_code", upgrade), w.send(alice, aaaaa, "install_code", upgrade)
+	w.round()
+	if c := w.s.Status(first); c.State != state.Replied {
+		t.Errorf("the first upgrade: %+v", c)
+	}
+	if c := w.s.Status(second); c.State != state.Rejected || c.Reject.Code != ic.CanisterInstallCodeRateLimited || c.Reject.Class != ic.SysTransient {
+		t.Errorf("an upgrade in the same round: %+v", c)
+	}
+	w.must(w.call(alice, aaaaa, "install_code", upgrade))
+	// One that took 5 rounds' instructions: so many rounds later.
+	c := *w.s.Canister(id)
+	c.InstallDebit, c.DebitAt = 9_000_000_000, w.s.Height()
+	d := w.s.Draft()
+	d.Put(&c)
+	w.s = d.Seal()
+	for i := range 5 {
+		r := w.call(alice, aaaaa, "install_code", upgrade)
+		if i < 4 {
+			w.rejected(r, ic.CanisterInstallCodeRateLimited, "executed too many instructions in the previous install_code messages")
+		} else {
+			w.must(r)
+		}
+	}
+}
+
+// Who writes more than a subnet can keep up with waits; others do not.
+func TestWritesAreRationed(t *testing.T) {
+	w := newWorld(t)
+	id, other := w.universal(alice), w.universal(alice)
+	w.must(w.call(bob, id, "update", prog{}.u64('w', 200<<20/wasmPage).reply()))
+	w.mainnet()
+	take := candid.Marshal(struct {
+		ID ic.CanisterID `candid:"canister_id"`
+	}{id})
+	w.must(w.call(alice, aaaaa, "take_canister_snapshot", take)) // 200 MiB, of which a round pays 75
+	w.rejected(w.call(alice, aaaaa, "take_canister_snapshot", take), ic.CanisterHeapDeltaRateLimited, "is heap delta rate limited: current delta debit is")
+	waiting, running := w.send(bob, id, "update", prog{}.reply()), w.send(bob, other, "update", prog{}.reply())
+	w.round()
+	if c := w.s.Status(running); c.State != state.Replied {
+		t.Errorf("another canister: %+v", c)
+	}
+	w.round()
+	if c := w.s.Status(waiting); c.State != state.Replied {
+		t.Errorf("after the debt was paid: %+v", c)
+	}
+	// What a run writes counts.
+	c := *w.s.Canister(id)
+	c.HeapDebit, c.DebitAt = 300<<20, w.s.Height()
+	d := w.s.Draft()
+	d.Put(&c)
+	w.s = d.Seal()
+	call := w.send(bob, id, "update", prog{}.reply())
+	for i := range 4 {
+		if c := w.s.Status(call); c != nil && c.State == state.Replied {
+			t.Errorf("it ran %d rounds after it had written 300 MiB", i)
+		}
+		w.round()
+	}
+	if c := w.s.Status(call); c.State != state.Replied {
+		t.Errorf("it does not run again: %+v", c)
+	}
+	if c := w.s.Canister(id); c.HeapDebit == 0 {
+		t.Error("a run that wrote left no debit")
+	}
+	w.store = map[string]string{}
+	w.persist(nil)
+	w.checkReload()
+}
