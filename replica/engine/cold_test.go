@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
+	"io"
 	"math/rand/v2"
 	"os"
 	"runtime"
@@ -134,6 +135,21 @@ func BenchmarkColdCode(b *testing.B) {
 	part("kept", func(b *testing.B) { e.disk.read(hash) })
 	part("wazero", func(b *testing.B) {
 		if _, err := e.runtime.CompileModule(context.Background(), k.prep.Code); err != nil {
+			b.Fatal(err)
+		}
+	})
+	part("floor", func(b *testing.B) {
+		space, err := reserve(k.bytes)
+		if err != nil {
+			b.Fatal(err)
+		}
+		defer unmap(space)
+		f, err := os.Open(k.file)
+		if err != nil {
+			b.Fatal(err)
+		}
+		defer f.Close()
+		if _, err := io.ReadFull(f, space); err != nil {
 			b.Fatal(err)
 		}
 	})
