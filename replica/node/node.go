@@ -110,6 +110,7 @@ type Node struct {
 	core *consensus.Core // used by Step alone
 	wake ic.Time         // when Step wants a Tick; 0: not by itself
 	pull pull            // used by Step alone
+	read *reader
 
 	mu      sync.Mutex
 	pool    *ingress.Pool
@@ -144,7 +145,7 @@ func New(cfg Config) (*Node, error) {
 	n := &Node{Config: cfg, pool: ingress.New(cfg.Limits), states: map[ic.Height]*state.State{}, watchers: newWatchers(), ready: make(chan struct{}),
 		inspects: make(chan struct{}, maxInspects*runtime.GOMAXPROCS(0)), queries: newTurns(maxQueries*runtime.GOMAXPROCS(0), maxQueries*runtime.GOMAXPROCS(0)/2, maxWaiting, maxWaiting/2),
 		inbox: make(chan parcel, inboxBacklog), kick: make(chan struct{}, 1), work: make(chan struct{}, 1), dirty: make(chan struct{}, 1)}
-	n.pull = newPull()
+	n.pull, n.read = newPull(), newReader()
 	if n.Log == nil {
 		n.Log = func(string) {}
 	}
@@ -279,6 +280,7 @@ func (n *Node) Submit(ctx context.Context, raw []byte, msg *ic.Ingress) error {
 		return err
 	}
 	call := envelope(msg.Effective, raw)
+	n.read.remember(call, msg)
 	n.mu.Lock()
 	err := n.pool.Add(ingress.Message{ID: msg.ID, Sender: msg.Sender, Expiry: msg.Expiry, Raw: call}, n.Clock.Now())
 	n.mu.Unlock()
