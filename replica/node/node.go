@@ -57,7 +57,9 @@ type Machine interface {
 
 // Store keeps blocks and state: replica/store.
 type Store interface {
+	// Persist writes; with sync, that and all before it is durable when it returns.
 	Persist(artifacts []*block.Artifact, sync bool) error
+	Flush() error // makes durable all that was written before
 	Purge(below ic.Height) error
 	// EachArtifact yields what was persisted of a span of heights, by height and kind.
 	EachArtifact(from, to ic.Height, yield func(*block.Artifact) bool) error
@@ -125,6 +127,7 @@ type Node struct {
 	latest atomic.Pointer[state.State] // tip, for others
 	disk   *state.State                // used by Save alone: what the store has
 	onDisk atomic.Uint64               // its height
+	loose  atomic.Bool                 // artifacts are written and not durable
 	view   atomic.Pointer[View]
 	floor  ic.Height // no view below: readers may have seen it before a crash
 
