@@ -57,6 +57,7 @@ var suites = []suite{
 	{"icp", []string{"icp.mjs"}},
 	{"browser", []string{"browser.mjs"}},
 	{"neighbour", []string{"neighbour.mjs"}},
+	{"subnet", []string{"subnet.mjs"}}, // with a network of its own: see subnet.go
 }
 
 // Run builds what is to be installed, starts the replica and runs all suites, or
@@ -76,6 +77,12 @@ func Run(ctx context.Context, o Options, names ...string) error {
 	}
 	defer r.stop()
 	for _, s := range chosen {
+		if s.name == "subnet" {
+			if err := o.Print.Step("acceptance: "+s.name, func() (string, error) { return o.subnet(ctx, s, wasm) }); err != nil {
+				return err
+			}
+			continue
+		}
 		work := filepath.Join(o.Dir, s.name)
 		if err := os.MkdirAll(work, 0o755); err != nil {
 			return err

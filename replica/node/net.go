@@ -33,6 +33,7 @@ type Net interface {
 // The requests that a node answers its peers, by their first byte.
 const (
 	askArtifacts = 1 // <height, 8 bytes>: what became final from there on
+	askCalls     = 3 // <hash of a block> <indexes>...: calls of the block
 )
 
 // Limits between peers.
@@ -115,6 +116,9 @@ func (n *Node) Serve(request []byte) ([]byte, error) {
 	if len(request) == 9 && request[0] == askArtifacts {
 		return n.bundle(ic.Height(binary.BigEndian.Uint64(request[1:])))
 	}
+	if len(request) > 1 && request[0] == askCalls {
+		return n.serveCalls(request[1:])
+	}
 	if len(request) == 0 {
 		return nil, errors.New("an empty request")
 	}
@@ -187,7 +191,11 @@ type answer struct {
 // Answered brings the answer to a question of Net.Ask, nil if there is none.
 func (n *Node) Answered(from ic.NodeID, id uint64, response []byte) {
 	n.mu.Lock()
-	n.answers = append(n.answers, answer{from, id, response}) // no more than were asked
+	if a := (answer{from, id, response}); id&draftAsk != 0 { // no more than were asked
+		n.callAnswers = append(n.callAnswers, a)
+	} else {
+		n.answers = append(n.answers, a)
+	}
 	n.mu.Unlock()
 	poke(n.kick)
 }

@@ -98,6 +98,9 @@ type Config struct {
 	Pace     consensus.Pace
 	Limits   ingress.Limits
 	Log      func(line string)
+	// Whole is how many bytes of calls go out with their block, instead of their
+	// hashes: 0 for the usual, -1 for none.
+	Whole int
 	// Parse reads an envelope of a final block, checked before.
 	Parse func(raw []byte) (*ic.Ingress, error)
 	// Check tells whether an envelope, parsed as msg, is its sender's and may go to
@@ -114,14 +117,18 @@ type Node struct {
 	pull pull            // used by Step alone
 	read *reader
 
-	mu      sync.Mutex
-	pool    *ingress.Pool
-	batches []consensus.Deliver        // final, not executed
-	results []consensus.Executed       // executed, not yet told to consensus
-	answers []answer                   // of peers, not yet read by Step
-	states  map[ic.Height]*state.State // executed, not certified
-	saved   ic.Height                  // told by Save, not yet to consensus
-	halted  error
+	drafts drafts // used by Step alone
+
+	mu          sync.Mutex
+	pool        *ingress.Pool
+	batches     []consensus.Deliver         // final, not executed
+	results     []consensus.Executed        // executed, not yet told to consensus
+	answers     []answer                    // of peers, not yet read by Step
+	callAnswers []answer                    // the same, for drafts
+	blocks      map[block.Hash]*block.Block // new ones, whose calls peers may ask for
+	states      map[ic.Height]*state.State  // executed, not certified
+	saved       ic.Height                   // told by Save, not yet to consensus
+	halted      error
 
 	tip    *state.State                // used by Execute alone
 	latest atomic.Pointer[state.State] // tip, for others
@@ -145,10 +152,13 @@ type Node struct {
 
 // New opens a node on what its store has: a saved state and the blocks above it.
 func New(cfg Config) (*Node, error) {
-	n := &Node{Config: cfg, pool: ingress.New(cfg.Limits), states: map[ic.Height]*state.State{}, watchers: newWatchers(), ready: make(chan struct{}),
+	n := &Node{Config: cfg, pool: ingress.New(cfg.Limits), states: map[ic.Height]*state.State{}, blocks: map[block.Hash]*block.Block{}, watchers: newWatchers(), ready: make(chan struct{}),
 		inspects: make(chan struct{}, maxInspects*runtime.GOMAXPROCS(0)), queries: newTurns(maxQueries*runtime.GOMAXPROCS(0), maxQueries*runtime.GOMAXPROCS(0)/2, maxWaiting, maxWaiting/2),
 		inbox: make(chan parcel, inboxBacklog), kick: make(chan struct{}, 1), work: make(chan struct{}, 1), dirty: make(chan struct{}, 1)}
 	n.pull, n.read = newPull(), newReader()
+	if n.Whole == 0 {
+		n.Whole = wholeBytes
+	}
 	if n.Log == nil {
 		n.Log = func(string) {}
 	}

@@ -10,7 +10,7 @@ import (
 // pull fetches what a node that lags has missed: Net keeps the newest artifacts
 // only, and consensus drops what is too far ahead to be of use.
 //
-//	a peer's artifact lies far ahead ──> Ask(peer, from our height) ──> a bundle ──> consensus
+//	a peer's artifact lies far ahead, or ahead for long ──> Ask(peer, from our height) ──> a bundle ──> consensus
 //	                                          ^──── as long as it helps ────┘
 //
 // One question is out at a time. What peers claim costs them nothing, so a peer
@@ -23,11 +23,18 @@ type pull struct {
 	peer  ic.NodeID
 	vain  map[ic.NodeID]uint64 // questions to a peer that did not help
 	asked uint64
+	here  ic.Height // delivered
+	since ic.Time   // when that was first so
 }
 
 // gap is how far a node may lag before it asks: less than consensus looks ahead,
 // and more than a slow round or two.
 const gap = 10
+
+// stall is how long a node waits for what is less far ahead. A block reaches us
+// from its maker alone; if that dies before, and the others need our vote, nobody
+// gets far ahead. The next block maker's turn comes after a second.
+const stall ic.Time = 1500 * 1e6
 
 func newPull() pull { return pull{seen: map[ic.NodeID]ic.Height{}, vain: map[ic.NodeID]uint64{}} }
 
@@ -37,13 +44,21 @@ func (p *pull) saw(from ic.NodeID, h ic.Height) { p.seen[from] = max(p.seen[from
 // ask a peer that is ahead. It belongs to the goroutine of Step.
 func (n *Node) ask() {
 	p := &n.pull
-	here := n.core.Height()
+	now, here := n.Clock.Now(), n.core.Height()
+	if here != p.here || p.since == 0 {
+		p.here, p.since = here, now
+	}
 	if p.out || n.Net == nil || n.backlog() > maxSpan {
 		return
 	}
-	best := -1
+	ahead := ic.Height(gap)
+	if now >= p.since+stall {
+		ahead = 1
+	}
+	best, wait := -1, false
 	for i, m := range n.Members {
-		if p.seen[m.Node] < here+gap {
+		if p.seen[m.Node] < here+ahead {
+			wait = wait || p.seen[m.Node] > here
 			continue
 		}
 		if best < 0 || p.vain[m.Node] < p.vain[n.Members[best].Node] {
@@ -51,8 +66,12 @@ func (n *Node) ask() {
 		}
 	}
 	if best < 0 {
+		if at := p.since + stall; wait && now < at && (n.wake == 0 || at < n.wake) {
+			n.wake = at
+		}
 		return
 	}
+	p.since = now
 	p.asked++
 	p.id, p.out, p.from, p.peer = p.asked, true, here, n.Members[best].Node
 	n.Net.Ask(p.peer, p.id, binary.BigEndian.AppendUint64([]byte{askArtifacts}, uint64(here+1)))

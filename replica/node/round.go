@@ -24,6 +24,9 @@ func (n *Node) Step() error {
 	}
 	n.helped()
 	n.ask()
+	if at := n.draftWake(); at != 0 && (n.wake == 0 || at < n.wake) {
+		n.wake = at
+	}
 	return nil
 }
 
@@ -51,6 +54,12 @@ func (n *Node) events() (out []event) {
 	for {
 		select {
 		case p := <-n.inbox:
+			if block.IsOutline(p.data) {
+				if err := n.draft(p.from, p.data); err != nil {
+					n.blame(p.from, "outline", err)
+				}
+				continue
+			}
 			a, err := block.Decode(p.data)
 			if err != nil {
 				n.blame(p.from, "artifact", err)
@@ -67,6 +76,7 @@ func (n *Node) events() (out []event) {
 		}
 		break
 	}
+	out = append(out, n.drafted()...)
 	if len(out) == 0 {
 		out = append(out, event{Event: consensus.Tick{}})
 	}
@@ -88,6 +98,9 @@ func (n *Node) do(effects []consensus.Effect, from ic.NodeID) error {
 			n.certified(e)
 		case consensus.Persist:
 			keep = append(keep, e.Artifact)
+			if e.Artifact.Kind == block.Proposal && n.Net != nil {
+				n.keepBlock(e.Artifact)
+			}
 		case consensus.Send:
 			switch e.Artifact.Kind {
 			case block.Proposal, block.NotarizationShare, block.FinalizationShare: // our own: peers' are not sent on
@@ -105,7 +118,7 @@ func (n *Node) do(effects []consensus.Effect, from ic.NodeID) error {
 		switch e := e.(type) {
 		case consensus.Send:
 			if n.Net != nil {
-				n.Net.Broadcast(e.Artifact.Height, e.Artifact.Encode())
+				n.Net.Broadcast(e.Artifact.Height, n.encode(e.Artifact))
 			}
 		case consensus.Deliver:
 			n.metrics.rounds.Add(1)

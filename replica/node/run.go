@@ -110,14 +110,14 @@ type WallClock struct{}
 func (WallClock) Now() ic.Time { return ic.Time(time.Now().UnixNano()) }
 
 type counters struct {
-	rounds, messages, queries, recalled, submitted, refused, busy, expired, dropped, invalid atomic.Uint64
+	rounds, messages, queries, recalled, submitted, refused, busy, expired, dropped, invalid, fetched atomic.Uint64
 }
 
 // Metrics are what an operator watches.
 type Metrics struct {
-	Height, Saved                                                                            ic.Height
-	Rounds, Messages, Queries, Recalled, Submitted, Refused, Busy, Expired, Dropped, Invalid uint64
-	Pool, PoolBytes, Watchers, Waiting, Batches                                              int
+	Height, Saved                                                                                     ic.Height
+	Rounds, Messages, Queries, Recalled, Submitted, Refused, Busy, Expired, Dropped, Invalid, Fetched uint64
+	Pool, PoolBytes, Watchers, Waiting, Batches                                                       int
 }
 
 // Metrics at this moment.
@@ -125,7 +125,7 @@ func (n *Node) Metrics() Metrics {
 	c := &n.metrics
 	m := Metrics{Saved: n.savedHeight(), Rounds: c.rounds.Load(), Messages: c.messages.Load(), Queries: c.queries.Load(), Recalled: c.recalled.Load(),
 		Submitted: c.submitted.Load(), Refused: c.refused.Load(), Busy: c.busy.Load(), Expired: c.expired.Load(),
-		Dropped: c.dropped.Load(), Invalid: c.invalid.Load(), Waiting: n.queries.waiting()}
+		Dropped: c.dropped.Load(), Invalid: c.invalid.Load(), Fetched: c.fetched.Load(), Waiting: n.queries.waiting()}
 	if v := n.view.Load(); v != nil {
 		m.Height = v.Height
 	}

@@ -38,10 +38,7 @@ func (h *Host) accept(s network.Stream) {
 	case <-r.ctx.Done():
 		return
 	}
-	select {
-	case r.came <- struct{}{}:
-	default:
-	}
+	r.poke()
 	var kind [1]byte
 	s.SetReadDeadline(time.Now().Add(askTimeout))
 	if _, err := io.ReadFull(s, kind[:]); err != nil {

@@ -55,7 +55,7 @@ const (
 const (
 	dialTimeout  = 5 * time.Second
 	firstBackoff = 100 * time.Millisecond
-	lastBackoff  = 5 * time.Second
+	lastBackoff  = 2 * time.Second
 	writeTimeout = 20 * time.Second // without any progress of a frame
 	askTimeout   = 20 * time.Second
 	banned       = 30 * time.Second
@@ -175,6 +175,24 @@ func (h *Host) SetMembers(members []Peer) error {
 		}
 	}
 	return nil
+}
+
+// KeepApart cuts the host off from some members, until it is called again: a
+// testnet's partitions.
+func (h *Host) KeepApart(from []ic.NodeID) {
+	for _, r := range h.remotes() {
+		apart := slices.Contains(from, r.Peer.ID)
+		r.mu.Lock()
+		changed := r.apart != apart
+		r.apart = apart
+		r.mu.Unlock()
+		switch {
+		case changed && apart:
+			h.swarm.ClosePeer(r.id)
+		case changed:
+			r.poke()
+		}
+	}
 }
 
 func (h *Host) add(m Peer) error {

@@ -26,6 +26,8 @@ type remote struct {
 	stop context.CancelFunc
 	came chan struct{} // the peer connected
 
+	dialed bool // used by run alone
+
 	artifacts, calls, serves *rate.Limiter // what it may send or have sent
 	serving                  chan struct{}
 	asking                   chan struct{}
@@ -38,6 +40,7 @@ type remote struct {
 	wrongs    int
 	lastWrong time.Time
 	until     time.Time                   // banned
+	apart     bool                        // kept apart from this host
 	reading   map[byte]context.CancelFunc // the newest stream of each kind
 
 	counters
@@ -57,7 +60,7 @@ func (r *remote) run() {
 	var complained time.Time
 	for r.ctx.Err() == nil {
 		if err := r.connect(); err != nil {
-			if time.Since(complained) > quietTime && r.ctx.Err() == nil {
+			if time.Since(complained) > quietTime && err != errCutOff && r.ctx.Err() == nil {
 				complained = time.Now()
 				r.h.cfg.Log(r.complaint(err))
 			}
@@ -88,18 +91,31 @@ func (r *remote) wait(d time.Duration) {
 	}
 }
 
-// connect dials the peer, or waits for it: the one with the smaller id dials.
+// poke ends a wait.
+func (r *remote) poke() {
+	select {
+	case r.came <- struct{}{}:
+	default:
+	}
+}
+
+// connect dials the peer, or waits for it: the one with the smaller id dials, and
+// who has just started, since the other may be in the middle of a pause.
 func (r *remote) connect() error {
 	if r.h.swarm.Connectedness(r.id) == network.Connected {
 		return nil
 	}
-	if r.h.cfg.Self.Principal > r.Peer.ID.Principal {
+	if r.banned() {
+		return errCutOff
+	}
+	if first := !r.dialed; r.h.cfg.Self.Principal > r.Peer.ID.Principal && !first {
 		r.wait(lastBackoff)
 		if r.h.swarm.Connectedness(r.id) != network.Connected {
 			return errors.New("it has not come; of two peers the one with the smaller name dials")
 		}
 		return nil
 	}
+	r.dialed = true
 	at, err := multiaddress(r.Addr)
 	if err != nil {
 		return err
@@ -111,6 +127,8 @@ func (r *remote) connect() error {
 	_, err = r.h.swarm.DialPeer(ctx, r.id)
 	return err
 }
+
+var errCutOff = errors.New("the peer is cut off")
 
 // complaint says why a peer is not connected, and what to look at.
 func (r *remote) complaint(err error) string {
@@ -276,7 +294,7 @@ func (r *remote) wrong(what string, err error) {
 func (r *remote) banned() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return time.Now().Before(r.until)
+	return r.apart || time.Now().Before(r.until)
 }
 
 // count what was refused; the first of each kind is worth a line in the log.

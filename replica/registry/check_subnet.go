@@ -157,6 +157,9 @@ func (n *network) checkThreshold(id ic.SubnetID, keyName, cupName string) error 
 }
 
 func checkCUP(n *network, id ic.SubnetID, cup *records.CUP, existed bool) error {
+	if _, err := packageOf(cup); err != nil {
+		return err
+	}
 	low, err := transcript(cup.Low, dkg.Low)
 	if err != nil {
 		return err
@@ -178,7 +181,7 @@ func checkCUP(n *network, id ic.SubnetID, cup *records.CUP, existed bool) error 
 		if len(l) != len(n.subnets[id].Members) || cup.Recovery != nil || g.Height != cup.Height || len(cup.StateHash) != 0 {
 			return errors.New("a subnet begins with its members as holders, and without a state")
 		}
-		return errors.Join(n.recheck(low, cup.Time), n.recheck(high, cup.Time))
+		return errors.Join(n.recheck(low), n.recheck(high))
 	}
 	r := cup.Recovery
 	switch {
@@ -200,12 +203,12 @@ func checkCUP(n *network, id ic.SubnetID, cup *records.CUP, existed bool) error 
 }
 
 // recheck verifies each dealing of a new network's key.
-func (n *network) recheck(t *dkg.Transcript, now uint64) error {
+func (n *network) recheck(t *dkg.Transcript) error {
 	keys, err := n.now.dealingKeys(t.Receivers())
 	if err != nil {
 		return err
 	}
-	s, err := ceremony(keys, t.Tag(), ic.Time(now))
+	s, err := ceremony(keys, t.Tag())
 	if err == nil {
 		err = s.Recheck(t)
 	}

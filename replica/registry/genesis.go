@@ -2,14 +2,13 @@ package registry
 
 import (
 	"crypto/ed25519"
-	"crypto/sha256"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 
 	"ashlar/replica/crypto/dkg"
 	"ashlar/replica/ic"
+	"ashlar/replica/wire/block"
 	"ashlar/replica/wire/records"
 )
 
@@ -32,6 +31,7 @@ type Genesis struct {
 	Time      ic.Time
 	Authority []ed25519.PublicKey
 	Threshold int // of the authority; zero: one
+	Found     Founder
 }
 
 // Make is the first version of a network: one subnet, its own root, that hosts all
@@ -39,15 +39,11 @@ type Genesis struct {
 // the names of the nodes: whoever runs this could know the keys, if it kept them.
 func (g *Genesis) Make(random io.Reader) (*records.Mutations, ic.SubnetID, error) {
 	m := &records.Mutations{Time: uint64(g.Time)}
-	keys, err := g.receivers(m)
+	cup, err := g.begin(m, random)
 	if err != nil {
 		return nil, ic.SubnetID{}, err
 	}
-	low, err := deal(random, keys, dkg.Low, g.Time)
-	if err != nil {
-		return nil, ic.SubnetID{}, err
-	}
-	high, err := deal(random, keys, dkg.High, g.Time)
+	high, err := transcript(cup.High, dkg.High)
 	if err != nil {
 		return nil, ic.SubnetID{}, err
 	}
@@ -67,7 +63,7 @@ func (g *Genesis) Make(random io.Reader) (*records.Mutations, ic.SubnetID, error
 	insert(records.KeyRootSubnet, &records.SubnetID{ID: subnet})
 	insert(records.KeySubnet(subnet), record)
 	insert(records.KeyThreshold(subnet), &records.PublicKey{Algorithm: records.ThresholdBLS, Key: key.Bytes()})
-	insert(records.KeyCUP(subnet), &records.CUP{Low: Wrap(low), High: Wrap(high), Time: uint64(g.Time), Genesis: &records.Genesis{}})
+	insert(records.KeyCUP(subnet), cup)
 	route := func(first, last uint64) records.Route {
 		return records.Route{Subnet: subnet, Range: &records.Range{CanisterRange: ic.CanisterRange{First: ic.CanisterIDFromUint64(first), Last: ic.CanisterIDFromUint64(last)}}}
 	}
@@ -75,9 +71,41 @@ func (g *Genesis) Make(random io.Reader) (*records.Mutations, ic.SubnetID, error
 	return m, subnet, nil
 }
 
+// begin makes the subnet's keys, and its first package.
+func (g *Genesis) begin(m *records.Mutations, random io.Reader) (*records.CUP, error) {
+	keys, now, err := g.receivers(m)
+	if err != nil {
+		return nil, err
+	}
+	if g.Found != nil {
+		r := &Record{Interval: g.Interval, Version: g.Version}
+		for _, k := range keys {
+			var signing records.PublicKey
+			if ok, err := now.get(records.KeyCrypto(k.Node, records.NodeSigning), &signing); !ok || err != nil {
+				return nil, errors.Join(err, fmt.Errorf("registry: node %s has no signing key", k.Node))
+			}
+			r.Members = append(r.Members, block.Receiver{Member: block.Member{Node: k.Node, Key: signing.Key}, Encryption: k.Bytes()})
+		}
+		p, err := g.Found(r, 1, g.Time)
+		if err != nil {
+			return nil, err
+		}
+		return Begin(p)
+	}
+	low, err := deal(random, keys, dkg.Low)
+	if err != nil {
+		return nil, err
+	}
+	high, err := deal(random, keys, dkg.High)
+	if err != nil {
+		return nil, err
+	}
+	return &records.CUP{Low: Wrap(low), High: Wrap(high), Time: uint64(g.Time), Genesis: &records.Genesis{}}, nil
+}
+
 // receivers takes the nodes' records, and their dealing keys in order of their names.
-func (g *Genesis) receivers(m *records.Mutations) (keys []*dkg.EncryptionKey, err error) {
-	now := snapshot{}
+func (g *Genesis) receivers(m *records.Mutations) (keys []*dkg.EncryptionKey, now snapshot, err error) {
+	now = snapshot{}
 	for _, n := range g.Nodes {
 		m.Mutations = append(m.Mutations, n...)
 		for _, one := range n {
@@ -88,14 +116,15 @@ func (g *Genesis) receivers(m *records.Mutations) (keys []*dkg.EncryptionKey, er
 	for name := range now.with(records.PrefixNode) {
 		p, err := ic.ParsePrincipal(name)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		ids = append(ids, ic.NodeID{Principal: p})
 	}
 	if len(ids) == 0 || len(ids) != len(g.Nodes) {
-		return nil, fmt.Errorf("registry: a network of %d nodes that hand in %d records of nodes", len(g.Nodes), len(ids))
+		return nil, nil, fmt.Errorf("registry: a network of %d nodes that hand in %d records of nodes", len(g.Nodes), len(ids))
 	}
-	return now.dealingKeys(sorted(ids))
+	keys, err = now.dealingKeys(sorted(ids))
+	return keys, now, err
 }
 
 // dealingKeys of nodes, in their order.
@@ -114,23 +143,16 @@ func (s snapshot) dealingKeys(ids []ic.NodeID) (keys []*dkg.EncryptionKey, err e
 	return keys, nil
 }
 
-// ceremony is the generation of a new network's key, among its nodes.
-func ceremony(keys []*dkg.EncryptionKey, tag dkg.Tag, now ic.Time) (*dkg.Session, error) {
-	h := sha256.New()
-	h.Write([]byte(domain + " genesis"))
-	h.Write(binary.BigEndian.AppendUint64(nil, uint64(now)))
-	c := &dkg.Config{Tag: tag, Registry: 1, Receivers: keys}
-	for _, k := range keys {
-		c.Dealers = append(c.Dealers, k.Node)
-		h.Write(k.Bytes())
-	}
-	c.Target = [32]byte(h.Sum(nil))
-	return dkg.NewSession(c)
+// ceremony is the generation of a new network's key: by one dealer, in the name of
+// the first node, since none of them can deal before they are a subnet. It is that
+// of consensus.Found.
+func ceremony(keys []*dkg.EncryptionKey, tag dkg.Tag) (*dkg.Session, error) {
+	return dkg.NewSession(&dkg.Config{Tag: tag, Registry: 1, Receivers: keys, Dealers: []ic.NodeID{keys[0].Node}})
 }
 
-// deal makes a new network's key, with dealings in the names of its nodes.
-func deal(random io.Reader, keys []*dkg.EncryptionKey, tag dkg.Tag, now ic.Time) (*dkg.Transcript, error) {
-	s, err := ceremony(keys, tag, now)
+// deal makes a new network's key.
+func deal(random io.Reader, keys []*dkg.EncryptionKey, tag dkg.Tag) (*dkg.Transcript, error) {
+	s, err := ceremony(keys, tag)
 	if err != nil {
 		return nil, err
 	}

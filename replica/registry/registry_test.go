@@ -287,7 +287,7 @@ func TestContradictions(t *testing.T) {
 		"does not name a node and a purpose": {upsert(records.PrefixCrypto+"x", &records.PublicKey{})},
 		"is not 1 to 256":                    {upsert("a key", &records.Boundary{})},
 		"is not 1 to 256\x00":                {upsert(strings.Repeat("k", maxKeyBytes+1), &records.Boundary{})},
-		"the limit is 2097152":               {{Type: records.Upsert, Key: []byte("k"), Value: make([]byte, maxRecordBytes+1)}},
+		"the limit is 8388608":               {{Type: records.Upsert, Key: []byte("k"), Value: make([]byte, maxRecordBytes+1)}},
 		"it inserts":                         {{Key: []byte(subnetKey), Value: []byte{}}},
 		"which is not there\x00":             {remove("k")},
 		"something unknown (3)":              {{Type: 3, Key: []byte("k")}},
@@ -314,8 +314,8 @@ func TestGenesisIsRechecked(t *testing.T) {
 		t.Fatal(err)
 	}
 	for says, spoil := range map[string]func(c *records.CUP){
-		"low-threshold key: dealing":            func(c *records.CUP) { c.Low.Internal[len(c.Low.Internal)-1] ^= 1 },
-		"high-threshold key: key transcript is": func(c *records.CUP) { c.Time++ },
+		"low-threshold key: dealing":  func(c *records.CUP) { c.Low.Internal[len(c.Low.Internal)-1] ^= 1 },
+		"high-threshold key: dealing": func(c *records.CUP) { c.High.Internal[len(c.High.Internal)-1] ^= 1 },
 	} {
 		for i := range c.mutations.Mutations {
 			m := c.mutations.Mutations[i]

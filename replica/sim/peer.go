@@ -127,6 +127,12 @@ func (p *peer) config() node.Config {
 	cfg := node.Config{Subnet: subnet, Members: ids.public, Group: ids.group, Registry: 1, Genesis: genesis,
 		Keys: ids.keys[p.index], Scheme: ids.scheme, Machine: p.w.truth.machine(p), Store: &guarded{Store: p.store, p: p}, Net: p, Clock: p,
 		Pace: consensus.DefaultPace, Limits: ingress.Limits{Messages: 200, Bytes: 1 << 20, SenderMessages: 100, SenderBytes: 1 << 20}, Parse: p.w.users.parse, Check: p.w.users.check}
+	switch {
+	case p.byzantine(): // its lies are about whole blocks
+		cfg.Whole = block.MaxBytes
+	case p.w.Seed%2 == 1: // calls go by their hashes, however few
+		cfg.Whole = -1
+	}
 	p.w.Bug.plant(p, &cfg)
 	return cfg
 }

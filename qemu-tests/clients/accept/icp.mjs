@@ -8,6 +8,7 @@
 // ours stand there (ledgers.mjs).
 import { execFile } from 'node:child_process';
 import { copyFileSync, existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { chrome, page } from './chrome.mjs';
 import { ledgers } from './ledgers.mjs';
 import { check, done, flags, holds, matches, rejects } from './lib.mjs';
 
@@ -170,6 +171,19 @@ await check('seeded: ICP and cycles', async () => {
 await check('deploy', async () => {
   matches(await local('deploy', '-y'), /Deployed canisters/);
   matches(await local('canister', 'call', 'suite', 'inc', '()'), /\(1 : nat\)/);
+});
+// The Candid UI is the CLI's own canister, in Rust: its page is certified, and asks the network through the page's address.
+await check('the gateway: Candid UI in Chromium calls the canister', async () => {
+  const status = await icp('network', 'status');
+  console.log(status);
+  const ui = status.match(/Candid UI Principal: (\S+)/)[1], port = status.match(/:(\d+)/)[1];
+  const id = (await local('canister', 'status', 'suite', '-i')).match(/[a-z0-9-]{27}/)[0];
+  const browser = await chrome();
+  const p = await page(browser, `http://${ui}.localhost:${port}/?id=${id}`);
+  await p.waitForTimeout(3000);
+  console.log(await p.title(), p.failures, (await p.textContent('body')).slice(0, 3000));
+  await p.screenshot({ path: '/tmp/gw/ui.png' });
+  await browser.close();
 });
 await check('through the proxy: call with cycles, create, status, delete', async () => {
   const proxy = (await icp('network', 'status')).match(/Proxy Canister Principal: (\S+)/)[1];

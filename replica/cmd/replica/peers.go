@@ -1,9 +1,15 @@
 package main
 
 import (
+	"context"
 	"crypto/ed25519"
+	"errors"
 	"fmt"
+	"io/fs"
 	"net/netip"
+	"os"
+	"strings"
+	"time"
 
 	"ashlar/replica/ic"
 	"ashlar/replica/p2p"
@@ -66,4 +72,43 @@ func parseNode(v *registry.View, i int) (netip.AddrPort, error) {
 		return at, fmt.Errorf("the registry (version %d) does not say where peers reach node %s: %w", v.Version, v.Subnet.Members[i], err)
 	}
 	return at, nil
+}
+
+// apartEvery is how often the file of partitions is read. A signal could come
+// before the process is ready for it.
+const apartEvery = 200 * time.Millisecond
+
+// keepApart obeys a testnet's file of partitions.
+func (r *replica) keepApart(ctx context.Context, file string, log func(string, ...any)) {
+	tick := time.NewTicker(apartEvery)
+	defer tick.Stop()
+	for last := 0; ; {
+		names, err := readApart(file)
+		if err != nil {
+			log("partition: %v", err)
+		} else if r.peers.KeepApart(names); len(names) != last {
+			log("kept apart from %d members", len(names))
+			last = len(names)
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func readApart(file string) (out []ic.NodeID, err error) {
+	text, err := os.ReadFile(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	for _, name := range strings.Fields(string(text)) {
+		p, err := ic.ParsePrincipal(name)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", file, err)
+		}
+		out = append(out, ic.NodeID{Principal: p})
+	}
+	return out, err
 }

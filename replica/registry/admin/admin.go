@@ -23,6 +23,7 @@ import (
 
 	"ashlar/replica/ic"
 	"ashlar/replica/registry"
+	"ashlar/replica/wire/block"
 	"ashlar/replica/wire/records"
 )
 
@@ -188,6 +189,19 @@ func (n *Network) Interval(rounds uint64) error {
 // Halt stops the subnet at its next catch-up package, or lets it go on.
 func (n *Network) Halt(halt bool) error {
 	return n.subnetChange(func(r *records.Subnet) error { r.HaltAtCUP, r.Halted = halt, false; return nil })
+}
+
+// Recover has a subnet that came to a halt go on from a package that names a state:
+// consensus.Recover.
+func (n *Network) Recover(p *block.Artifact) error {
+	c, err := registry.Begin(p)
+	if err != nil {
+		return err
+	}
+	if c.Recovery == nil {
+		return errors.New("the package names no state to go on from")
+	}
+	return n.subnetChange(func(r *records.Subnet) error { r.HaltAtCUP, r.Halted = false, false; return nil }, update(records.KeyCUP(n.subnet), c))
 }
 
 // Latest version.
