@@ -97,7 +97,7 @@ func (n *Node) draft(from ic.NodeID, data []byte) error {
 	if err != nil {
 		return err
 	}
-	n.pull.saw(from, o.Height())
+	n.pull.heard(from, o.Height())
 	ds := &n.drafts
 	d := &draft{Outline: o, hash: o.Hash(), from: from, calls: make([][]byte, len(o.Calls)), missing: len(o.Calls), next: n.Clock.Now() + draftGrace}
 	of, first := 0, -1
@@ -119,13 +119,13 @@ func (n *Node) draft(from ic.NodeID, data []byte) error {
 }
 
 // drafted are the proposals that are whole by now; for others it asks.
-func (n *Node) drafted() (out []event) {
+func (n *Node) drafted() (out []consensus.Event) {
 	n.callsAnswered()
 	ds := &n.drafts
 	if len(ds.list) == 0 {
 		return nil
 	}
-	now, here := n.Clock.Now(), n.core.Height()
+	now, here := n.Clock.Now(), n.height()
 	n.mu.Lock()
 	for _, d := range ds.list {
 		for i, raw := range d.calls {
@@ -139,7 +139,7 @@ func (n *Node) drafted() (out []event) {
 	n.mu.Unlock()
 	ds.list = slices.DeleteFunc(ds.list, func(d *draft) bool {
 		if d.missing == 0 {
-			out = append(out, event{consensus.Received{Artifact: d.Fill(d.calls)}, d.from})
+			out = append(out, consensus.Received{Artifact: d.Fill(d.calls), From: d.from})
 		}
 		return d.missing == 0 || d.Height() <= here
 	})
@@ -156,8 +156,8 @@ func (n *Node) askCalls(d *draft, now ic.Time) {
 	d.next = now + draftAgain
 	peer := d.from
 	if d.asks > 0 {
-		others := slices.DeleteFunc(slices.Clone(n.Members), func(m consensus.Member) bool { return m.Node == n.NodeID() })
-		peer = others[d.asks%len(others)].Node
+		others := n.pull.ahead(0)
+		peer = others[d.asks%len(others)]
 	}
 	d.asks++
 	q := question{block: d.hash}
@@ -207,7 +207,7 @@ func (n *Node) callsAnswered() {
 			}
 			if d.missing > 0 {
 				d.next = n.Clock.Now() // the next peer may have the rest
-				if d.asks >= 2*len(n.Members) {
+				if d.asks >= 2*len(n.pull.seen) {
 					d.next += draftAgain
 				}
 			}

@@ -40,8 +40,8 @@ func name(i byte) ic.NodeID { return ic.NodeID{Principal: ic.Principal([]byte{i 
 func drafting() (*Node, *peers, *stopped) {
 	net, clock := &peers{}, &stopped{1e9}
 	n := &Node{Config: Config{Net: net, Clock: clock, Keys: self{}}, core: &consensus.Core{}, pool: ingress.New(ingress.Default), blocks: map[block.Hash]*block.Block{}, pull: newPull(), kick: make(chan struct{}, 1)}
-	for i := range byte(4) {
-		n.Members = append(n.Members, consensus.Member{Node: name(i)})
+	for i := range byte(3) {
+		n.pull.heard(name(i+1), 1)
 	}
 	return n, net, clock
 }
@@ -64,9 +64,9 @@ func (n *Node) pooled(t *testing.T, calls ...string) {
 	}
 }
 
-func whole(t *testing.T, got []event, want *block.Artifact) {
+func whole(t *testing.T, got []consensus.Event, want *block.Artifact) {
 	t.Helper()
-	if len(got) != 1 || !bytes.Equal(got[0].Event.(consensus.Received).Artifact.Encode(), want.Encode()) {
+	if len(got) != 1 || !bytes.Equal(got[0].(consensus.Received).Artifact.Encode(), want.Encode()) {
 		t.Fatalf("got %d events", len(got))
 	}
 }
@@ -141,7 +141,7 @@ func TestDraftThatNobodyKnows(t *testing.T) {
 	for _, who := range net.asked {
 		seen[who] = true
 	}
-	if len(net.asked) > 2*len(n.Members)+1 || len(seen) != 3 || seen[name(0)] {
+	if len(net.asked) > 2*len(n.pull.seen)+1 || len(seen) != 3 || seen[name(0)] {
 		t.Errorf("asked %v", net.asked)
 	}
 }

@@ -1,80 +1,159 @@
 package node
 
 import (
+	"bytes"
 	"encoding/binary"
+	"slices"
 
 	"ashlar/replica/consensus"
 	"ashlar/replica/ic"
+	"ashlar/replica/wire/block"
 )
 
 // pull fetches what a node that lags has missed: Net keeps the newest artifacts
 // only, and consensus drops what is too far ahead to be of use.
 //
-//	a peer's artifact lies far ahead, or ahead for long ──> Ask(peer, from our height) ──> a bundle ──> consensus
-//	                                          ^──── as long as it helps ────┘
+//	a peer is far ahead, or ahead while nothing moves here ──> Ask(artifacts from our height)
+//	      ^──── as long as it helps ────┘                             │ it did not help
+//	a catch-up package above us: its state is fetched (Sync) <── Ask(newest package)
 //
 // One question is out at a time. What peers claim costs them nothing, so a peer
-// whose answer did not help is asked last.
+// whose answer did not help is asked last, and after a pause.
 type pull struct {
 	seen  map[ic.NodeID]ic.Height // the newest artifact of each peer
-	id    uint64                  // of the question that is out
+	known []ic.NodeID             // members, to be asked where there is no state to begin with
+	vain  map[ic.NodeID]uint64    // questions to a peer that did not help
+
+	here  place
+	since ic.Time            // when this node came here
+	dry   map[ic.NodeID]bool // peers whose artifacts from here on did not help
+	at    ic.Time            // when to look again; 0: only when something comes
+	pause ic.Time            // no question before
+
+	id    uint64 // of the question that is out
 	out   bool
-	from  ic.Height
+	kind  byte
 	peer  ic.NodeID
-	vain  map[ic.NodeID]uint64 // questions to a peer that did not help
+	came  bool // an answer did, in the Step in progress
 	asked uint64
-	here  ic.Height // delivered
-	since ic.Time   // when that was first so
 }
 
-// gap is how far a node may lag before it asks: less than consensus looks ahead,
-// and more than a slow round or two.
-const gap = 10
+// place of a node: what it delivered, its catch-up package, and the one that is due.
+type place struct{ height, cup, due ic.Height }
 
-// stall is how long a node waits for what is less far ahead. A block reaches us
-// from its maker alone; if that dies before, and the others need our vote, nobody
-// gets far ahead. The next block maker's turn comes after a second.
-const stall ic.Time = 1500 * 1e6
+// When a node asks.
+const (
+	gap     = 10           // heights: less than consensus looks ahead, and more than a slow round or two
+	stalled = ic.Time(2e9) // ns at one place, while some peer is ahead or a package is due
+	rest    = ic.Time(5e8) // ns after a question that did not help, and as much more for each before it
 
-func newPull() pull { return pull{seen: map[ic.NodeID]ic.Height{}, vain: map[ic.NodeID]uint64{}} }
+	maxPatience = 20 // times rest
+)
 
-// saw an artifact of a peer.
-func (p *pull) saw(from ic.NodeID, h ic.Height) { p.seen[from] = max(p.seen[from], h) }
+func newPull() pull {
+	return pull{seen: map[ic.NodeID]ic.Height{}, vain: map[ic.NodeID]uint64{}, dry: map[ic.NodeID]bool{}}
+}
 
-// ask a peer that is ahead. It belongs to the goroutine of Step.
+// saw an artifact of a peer. Dealings are of the end of an interval.
+func (p *pull) saw(from ic.NodeID, a *block.Artifact) {
+	if a.Kind == block.Dealing {
+		return
+	}
+	p.heard(from, a.Height)
+}
+
+func (p *pull) heard(from ic.NodeID, h ic.Height) { p.seen[from] = max(p.seen[from], h) }
+
+// forgotten tells whether a peer has no artifacts from here on.
+func (p *pull) forgotten() bool { return len(p.dry) > 0 }
+
+func (n *Node) place() place {
+	if n.lost() {
+		return place{n.height(), n.cup.Height, 0}
+	}
+	cup, due := n.core.CUP()
+	return place{n.height(), cup, due}
+}
+
+// height is the last delivered one.
+func (n *Node) height() ic.Height {
+	if n.lost() {
+		return n.cup.Height
+	}
+	return n.core.Height()
+}
+
+// ask a peer for what this node lacks. It belongs to the goroutine of Step.
 func (n *Node) ask() {
-	p := &n.pull
-	now, here := n.Clock.Now(), n.core.Height()
-	if here != p.here || p.since == 0 {
-		p.here, p.since = here, now
+	p, now := &n.pull, n.Clock.Now()
+	p.at = 0
+	if here := n.place(); here != p.here || p.since == 0 {
+		p.here, p.since, p.pause = here, now, 0
+		clear(p.dry)
 	}
 	if p.out || n.Net == nil || n.backlog() > maxSpan {
 		return
 	}
-	ahead := ic.Height(gap)
-	if now >= p.since+stall {
-		ahead = 1
-	}
-	best, wait := -1, false
-	for i, m := range n.Members {
-		if p.seen[m.Node] < here+ahead {
-			wait = wait || p.seen[m.Node] > here
-			continue
-		}
-		if best < 0 || p.vain[m.Node] < p.vain[n.Members[best].Node] {
-			best = i
-		}
-	}
-	if best < 0 {
-		if at := p.since + stall; wait && now < at && (n.wake == 0 || at < n.wake) {
-			n.wake = at
-		}
+	who, kind := n.lack(now >= p.since+stalled)
+	if len(who) == 0 {
 		return
 	}
-	p.since = now
+	if kind == 0 { // not yet
+		p.at = p.since + stalled
+		return
+	}
+	if now < p.pause {
+		p.at = p.pause
+		return
+	}
+	p.peer = slices.MinFunc(who, func(a, b ic.NodeID) int {
+		if p.vain[a] != p.vain[b] {
+			return int(min(p.vain[a], 1<<30)) - int(min(p.vain[b], 1<<30))
+		}
+		return bytes.Compare(a.Bytes(), b.Bytes())
+	})
+	from := p.here.height + 1
+	if kind == askCUP || p.dry[p.peer] {
+		kind, from = askCUP, p.here.cup
+	}
 	p.asked++
-	p.id, p.out, p.from, p.peer = p.asked, true, here, n.Members[best].Node
-	n.Net.Ask(p.peer, p.id, binary.BigEndian.AppendUint64([]byte{askArtifacts}, uint64(here+1)))
+	p.id, p.out, p.kind = p.asked, true, kind
+	n.Net.Ask(p.peer, p.id, binary.BigEndian.AppendUint64([]byte{kind}, uint64(from)))
+}
+
+// lack tells who may have what this node lacks: kind 0, and somebody, says that it is
+// to be looked at again later.
+func (n *Node) lack(late bool) (who []ic.NodeID, kind byte) {
+	p := &n.pull
+	if n.lost() {
+		if who = p.ahead(p.here.height + 1); len(who) == 0 {
+			who = slices.DeleteFunc(slices.Clone(p.known), func(id ic.NodeID) bool { return id == n.NodeID() })
+		}
+		return who, askCUP
+	}
+	if who = p.ahead(p.here.height + gap); len(who) > 0 {
+		return who, askArtifacts
+	}
+	if who = p.ahead(p.here.height + 1); len(who) > 0 {
+		kind = askArtifacts
+	} else if p.here.due > 0 {
+		who, kind = p.ahead(0), askCUP
+	}
+	if !late {
+		kind = 0
+	}
+	return who, kind
+}
+
+// ahead are the peers that are at a height, or above.
+func (p *pull) ahead(of ic.Height) (out []ic.NodeID) {
+	for id := range p.seen {
+		if p.seen[id] >= of {
+			out = append(out, id)
+		}
+	}
+	slices.SortFunc(out, func(a, b ic.NodeID) int { return bytes.Compare(a.Bytes(), b.Bytes()) })
+	return out
 }
 
 // backlog is how many batches wait for execution.
@@ -85,7 +164,7 @@ func (n *Node) backlog() int {
 }
 
 // pulled are the artifacts that answers brought.
-func (n *Node) pulled() (out []event) {
+func (n *Node) pulled() (out []consensus.Event) {
 	n.mu.Lock()
 	answers := n.answers
 	n.answers = nil
@@ -95,19 +174,14 @@ func (n *Node) pulled() (out []event) {
 		if !p.out || a.id != p.id || a.from != p.peer {
 			continue
 		}
-		p.out = false
-		p.seen[a.from] = 0 // until it speaks again
+		p.out, p.came = false, true
 		list, err := unbundle(a.data)
 		if err != nil {
 			n.blame(a.from, "answer", err)
 		}
-		if len(list) == 0 {
-			p.vain[a.from]++
-			continue
-		}
 		for _, x := range list {
-			p.saw(a.from, x.Height)
-			out = append(out, event{consensus.Received{Artifact: x}, a.from})
+			p.saw(a.from, x)
+			out = append(out, consensus.Received{Artifact: x, From: a.from})
 		}
 	}
 	return out
@@ -116,11 +190,19 @@ func (n *Node) pulled() (out []event) {
 // helped is told what the last Step made of the answers.
 func (n *Node) helped() {
 	p := &n.pull
-	if p.out || p.peer.Principal == "" {
+	if !p.came {
 		return
 	}
-	if n.core.Height() <= p.from {
-		p.vain[p.peer]++
+	p.came = false
+	if here := n.place(); here.height > p.here.height || here.cup > p.here.cup {
+		p.vain[p.peer] = 0
+		return
 	}
-	p.peer = ic.NodeID{}
+	p.vain[p.peer]++
+	p.pause = n.Clock.Now() + rest*ic.Time(min(p.vain[p.peer], maxPatience))
+	if p.kind == askArtifacts {
+		p.dry[p.peer] = true
+	} else {
+		delete(p.dry, p.peer)
+	}
 }

@@ -91,6 +91,7 @@ type State struct {
 	calls     trie.Map[*Call]
 	codes     trie.Map[*Code]
 	queue     trie.Map[*Message] // for the management canister
+	line      line               // who sent what is in it
 	tree      *hashtree.Tree
 
 	root      merkle.Sum
@@ -323,7 +324,9 @@ func (d *Draft) useCode(hash [32]byte, by int) {
 
 // Enqueue puts a message at the end of the management canister's queue.
 func (d *Draft) Enqueue(m *Message) {
-	d.s.queue = d.s.queue.With(ID(d.Head.NextPlace), m)
+	key := d.s.line.next(d.s.queue, m, d.Head.NextPlace)
+	d.s.queue = d.s.queue.With(key, m)
+	d.s.line = d.s.line.joined(key, m)
 	d.Head.NextPlace++
 }
 
@@ -331,7 +334,12 @@ func (d *Draft) Enqueue(m *Message) {
 func (d *Draft) Queued(yield func(key string, m *Message) bool) { d.s.queue.Each(yield) }
 
 // Dequeue removes a message by the key that Queued gave.
-func (d *Draft) Dequeue(key string) { d.s.queue = d.s.queue.Without(key) }
+func (d *Draft) Dequeue(key string) {
+	if m, ok := d.s.queue.Get(key); ok {
+		d.s.queue = d.s.queue.Without(key)
+		d.s.line = d.s.line.left(key, m, d.s.queue)
+	}
+}
 
 // Seal ends the draft: indexes and tree of the new version are complete.
 func (d *Draft) Seal() *State {

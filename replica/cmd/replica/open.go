@@ -88,9 +88,10 @@ func (r *replica) join(f flags, log func(string, ...any)) error {
 		return err
 	}
 	view, err := r.registry.View(r.registry.Latest(), ic.SubnetID{})
-	if err == nil {
-		err = r.loadShares(f.state, view)
+	if err != nil {
+		return err
 	}
+	start, err := startOf(r.registry, view)
 	if err != nil {
 		return err
 	}
@@ -106,9 +107,12 @@ func (r *replica) join(f flags, log func(string, ...any)) error {
 		return err
 	}
 	cfg := node.Config{
-		Subnet: subnet, Members: members(view), Group: view.Group, Registry: view.Version, Genesis: view.Genesis,
-		Keys: r.keys, Machine: machine, Store: r.store, Clock: node.WallClock{}, Pace: consensus.DefaultPace,
+		Subnet: subnet, Start: start, Version: Version, Registry: subnetRecords{registry.Subnet{Store: r.registry, ID: view.ID}},
+		Keys: node.FileKeys{Keys: r.keys, Dir: f.state, Random: rand.Reader}, Machine: machine, Store: r.store, Clock: node.WallClock{}, Pace: consensus.DefaultPace,
 		Limits: ingress.Default, Log: func(line string) { log("%s", line) }, Parse: parseEnvelope, Check: api.Forwarded(subnet.RootKey),
+	}
+	if f.dev {
+		cfg.Version = "" // a developer's network runs what the developer starts
 	}
 	if r.peers == nil {
 		r.node, err = node.New(cfg)
@@ -171,35 +175,12 @@ func (r *replica) found(dir string, log func(string, ...any)) (err error) {
 	return err
 }
 
-// loadShares decrypts this node's shares of the subnet's keys, once.
-func (r *replica) loadShares(dir string, v *registry.View) error {
-	if v.Index(r.keys.NodeID()) < 0 {
-		return nil // node.New says so
-	}
-	if !r.keys.Holds(v.High.Hash()) {
-		if err := r.keys.Load(rand.Reader, v.High); err != nil {
-			return err
-		}
-		if err := r.keys.Save(dir); err != nil {
-			return err
-		}
-	}
-	return r.keys.Use(v.High.Hash(), v.High.Hash())
-}
-
 func subnetOf(v *registry.View) state.Subnet {
 	s := state.Subnet{ID: v.ID, Type: v.Subnet.Type.String(), PublicKey: v.Group.Key.DER(), RootKey: v.Group.Key.DER(), Ranges: v.Ranges}
 	for i, id := range v.Subnet.Members {
 		s.Nodes = append(s.Nodes, state.Node{ID: id, PublicKey: keystore.NodeDER(v.Nodes[i].PublicKey)})
 	}
 	return s
-}
-
-func members(v *registry.View) (out []consensus.Member) {
-	for i, id := range v.Subnet.Members {
-		out = append(out, consensus.Member{Node: id, Key: v.Nodes[i].PublicKey})
-	}
-	return out
 }
 
 func parseEnvelope(raw []byte) (*ic.Ingress, error) {
