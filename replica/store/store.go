@@ -273,6 +273,16 @@ func (s *Store) Purge(below ic.Height) error {
 	return s.commit(b, false)
 }
 
+// Flush makes durable all that was written before.
+func (s *Store) Flush() error {
+	b := s.db.NewBatch()
+	defer b.Close()
+	if err := b.LogData(nil, nil); err != nil {
+		return err
+	}
+	return s.commit(b, true)
+}
+
 func (s *Store) commit(b *pebble.Batch, sync bool) error {
 	size := b.Len()
 	if err := s.space(size); err != nil {
