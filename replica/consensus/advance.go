@@ -14,7 +14,7 @@ import (
 func (c *Core) advance() {
 	for progress := true; progress; {
 		progress = c.enter() || c.beacon() || c.propose() || c.notarize() || c.notarizations() ||
-			c.finalize() || c.tapes() || c.deliver() || c.certify() || c.next()
+			c.finalize() || c.tapes() || c.deliver() || c.certify() || c.packages() || c.deals() || c.next()
 	}
 }
 
@@ -24,23 +24,21 @@ func (c *Core) enter() bool {
 	if r.start != 0 {
 		return false
 	}
-	last, ok := c.lastBeacon()
-	if !ok {
+	iv, last := c.at(c.height), c.lastBeacon()
+	if iv == nil || last == nil {
 		return false
 	}
 	r.start = max(c.now, 1)
-	r.ranking = shuffle(len(c.Members), last)
+	r.ranking = shuffle(len(iv.members), last)
 	return true
 }
 
 // lastBeacon is the beacon of the height before.
-func (c *Core) lastBeacon() ([]byte, bool) {
-	if c.height == 1 {
-		h := c.genesisHash()
-		return h[:], true
+func (c *Core) lastBeacon() []byte {
+	if r := c.rounds[c.height-1]; r != nil {
+		return r.beacon
 	}
-	r := c.rounds[c.height-1]
-	return r.beacon, r.beacon != nil
+	return nil
 }
 
 // shuffle ranks n members by a seed: Fisher-Yates, drawing without bias.
@@ -73,16 +71,12 @@ func (c *Core) beacon() bool {
 	if r.start == 0 || r.beacon != nil {
 		return false
 	}
-	last, _ := c.lastBeacon()
-	a := &block.Artifact{Kind: block.Beacon, Height: c.height, Hash: hashOf(last)}
+	iv, a := c.at(c.height), &block.Artifact{Kind: block.Beacon, Height: c.height, Hash: hashOf(c.lastBeacon())}
 	moved := false
-	if r.beaconShares[uint64(c.Self)] == nil {
-		share := *a
-		share.Kind = block.BeaconShare
-		c.sign(&share, c.Keys.RandomShare)
-		moved = true
+	if iv.self >= 0 && r.beaconShares[uint64(iv.self)] == nil {
+		moved = c.share(iv, iv.low, &block.Artifact{Kind: block.BeaconShare, Height: a.Height, Hash: a.Hash})
 	}
-	if sig, ok := c.combine(c.Random, a, r.beaconShares); ok {
+	if sig, ok := c.combine(iv, iv.low, a, r.beaconShares); ok {
 		a.Signature = sig
 		c.publish(a)
 		return true
@@ -90,10 +84,24 @@ func (c *Core) beacon() bool {
 	return moved
 }
 
-// sign makes this node's share or proposal and takes it.
-func (c *Core) sign(a *block.Artifact, with func([]byte) []byte) {
-	a.Signer = uint64(c.Self)
-	a.Signature = with(c.message(a))
+// sign makes this node's vote or proposal and takes it.
+func (c *Core) sign(iv *interval, a *block.Artifact) {
+	a.Signer = uint64(iv.self)
+	a.Signature = c.Keys.Vote(c.message(a))
+	c.say(a)
+}
+
+// share makes this node's part of a group's signature, if it has its share of the key.
+func (c *Core) share(iv *interval, key Key, a *block.Artifact) bool {
+	a.Signer = uint64(iv.self)
+	if a.Signature = c.Keys.Share(key.Hash(), c.message(a)); a.Signature == nil {
+		return false
+	}
+	c.say(a)
+	return true
+}
+
+func (c *Core) say(a *block.Artifact) {
 	c.take(a, true)
 	c.emit(Persist{a})
 	c.emit(Send{a})
@@ -106,14 +114,21 @@ func (c *Core) publish(a *block.Artifact) {
 	c.emit(Send{a})
 }
 
+// room tells whether rounds may go on: not too far ahead of certificates, nor of the
+// catch-up package that is due.
+func (c *Core) room() bool {
+	return c.height <= c.certified+maxAhead && c.height <= c.at(c.cup.last.Height+1).end+maxAhead
+}
+
 // propose a block when it is this node's turn.
 func (c *Core) propose() bool {
 	r := c.round(c.height)
 	if r.start == 0 || r.proposed || len(r.notarized) > 0 {
 		return false
 	}
-	rank := slices.Index(r.ranking, c.Self)
-	if rank > Faults(len(c.Members)) || c.height > c.certified+maxAhead {
+	iv := c.at(c.height)
+	rank := slices.Index(r.ranking, iv.self)
+	if rank < 0 || rank > Faults(len(iv.members)) || !c.room() {
 		return false
 	}
 	for _, p := range r.proposals {
@@ -121,15 +136,14 @@ func (c *Core) propose() bool {
 			return false
 		}
 	}
-	if c.height-1 > c.executed+backlogStep {
+	if c.delivered > c.executed+backlogStep {
 		return false // the Step that brings an execution tries again
 	}
 	if at := r.start + c.delay(rank); c.now < at {
 		c.wakeAt(at)
 		return false
 	}
-	c.makeBlock(r, rank)
-	return true
+	return c.makeBlock(iv, r, rank)
 }
 
 // delay of the block maker with a rank from the start of a round. Waiting
@@ -149,23 +163,33 @@ func (c *Core) delay(rank int) ic.Time {
 	return pace + ic.Time(rank)*c.Pace.Rank
 }
 
-func (c *Core) makeBlock(r *round, rank int) {
-	parentHash := c.genesisHash()
-	if c.height > 1 {
-		parentHash = c.bestParent()
-	}
+func (c *Core) makeBlock(iv *interval, r *round, rank int) bool {
+	parentHash := c.bestParent()
 	parent, ok := c.parentOf(c.height, parentHash)
 	if !ok {
 		panic(fmt.Sprintf("consensus: round %d began without a notarized block before", c.height))
 	}
 	b := &block.Block{
-		Height: c.height, Parent: parentHash, Maker: c.Members[c.Self].Node, Rank: uint64(rank),
-		Time: max(c.now, parent.Time+1), Registry: max(c.Registry, parent.Registry),
+		Height: c.height, Parent: parentHash, Maker: c.Node, Rank: uint64(rank),
+		Time: max(c.now, parent.Time+1), Registry: max(c.Registry.Latest(), parent.Registry),
 		Certified: max(parent.Certified, min(c.certified, c.height-1)),
 	}
-	b.Ingress = c.Payload.Build(b.Time, c.ancestors(b.Height, b.Parent))
-	c.sign(&block.Artifact{Kind: block.Proposal, Height: b.Height, Hash: b.Hash(), Block: b}, c.Keys.Vote)
+	switch {
+	case b.Height == iv.end:
+		s, err := c.summaryOf(iv, b)
+		if err != nil {
+			return false // the Step that brings what is missing tries again
+		}
+		b.Sections = []block.Section{{Kind: block.SummarySection, Data: s.Encode()}}
+	case c.accepts(iv):
+		b.Ingress = c.Payload.Build(b.Time, c.ancestors(b.Height, b.Parent))
+		if list := c.pick(iv, b.Height, b.Parent); len(list) > 0 {
+			b.Sections = []block.Section{{Kind: block.DealingsSection, Data: block.EncodeDealings(list)}}
+		}
+	}
+	c.sign(iv, &block.Artifact{Kind: block.Proposal, Height: b.Height, Hash: b.Hash(), Block: b})
 	r.proposed = true
+	return true
 }
 
 // bestParent is the notarized block of the last height with the lowest rank.
@@ -182,37 +206,60 @@ func (c *Core) bestParent() block.Hash {
 // notarize the best-ranked valid proposal, once its rank's time has come.
 func (c *Core) notarize() bool {
 	r := c.round(c.height)
-	if r.start == 0 || len(r.notarized) > 0 || r.finished || c.height > c.certified+maxAhead {
+	iv := c.at(c.height)
+	if r.start == 0 || len(r.notarized) > 0 || r.finished || iv.self < 0 || !c.room() {
 		return false
 	}
 	for _, p := range r.sorted() {
-		c.judge(r, p)
+		c.judge(iv, r, p)
 		if !p.valid || r.disqualified(p.Signer) {
 			continue
 		}
 		if slices.Contains(r.signed, p.Hash) {
-			return false // none better has come
+			return c.relay(r) // none better has come
 		}
-		if rank := p.Block.Rank; rank > 0 && p.Signer != uint64(c.Self) {
+		if rank := p.Block.Rank; rank > 0 && p.Signer != uint64(iv.self) {
 			if at := r.start + c.Pace.Idle + ic.Time(rank)*c.Pace.Rank; c.now < at {
 				c.wakeAt(at)
 				return false
 			}
 		}
-		c.sign(&block.Artifact{Kind: block.NotarizationShare, Height: c.height, Hash: p.Hash}, c.Keys.Vote)
+		c.sign(iv, &block.Artifact{Kind: block.NotarizationShare, Height: c.height, Hash: p.Hash})
 		return true
 	}
 	return false
 }
 
+// relay the blocks that this node voted for, once it sees votes for others: their
+// maker may have told others something else, and none would come to an end.
+func (c *Core) relay(r *round) bool {
+	if r.relayed {
+		return false
+	}
+	for h := range r.notary {
+		if !slices.Contains(r.signed, h) {
+			r.relayed = true
+		}
+	}
+	if !r.relayed {
+		return false
+	}
+	for _, p := range r.sorted() {
+		if slices.Contains(r.signed, p.Hash) {
+			c.emit(Send{p.Artifact})
+		}
+	}
+	return true
+}
+
 // notarizations and finalizations are joined from shares at any open height.
 func (c *Core) notarizations() (moved bool) {
-	q := Quorum(len(c.Members))
-	for h := max(c.finalized, c.lowest, 1); h <= c.height; h++ {
-		r := c.rounds[h]
-		if r == nil {
+	for h := max(c.finalized, c.lowest+1); h <= c.height; h++ {
+		r, iv := c.rounds[h], c.at(h)
+		if r == nil || iv == nil {
 			continue
 		}
+		q := Quorum(len(iv.members))
 		for _, hash := range sortedKeys(r.notary) {
 			if s := r.notary[hash]; len(s) >= q && !slices.Contains(r.notarized, hash) && r.proposals[hash] != nil {
 				c.publish(&block.Artifact{Kind: block.Notarization, Height: h, Hash: hash, Votes: s.votes(q)})
@@ -231,8 +278,8 @@ func (c *Core) notarizations() (moved bool) {
 
 // finalize what this node saw notarized alone, and notarized itself alone.
 func (c *Core) finalize() bool {
-	r := c.round(c.height)
-	if r.finished || len(r.notarized) == 0 || r.proposals[r.notarized[0]] == nil {
+	r, iv := c.round(c.height), c.at(c.height)
+	if r.finished || iv == nil || len(r.notarized) == 0 || r.proposals[r.notarized[0]] == nil {
 		return false
 	}
 	r.finished = true
@@ -240,8 +287,8 @@ func (c *Core) finalize() bool {
 	if len(r.notarized) > 1 || slices.ContainsFunc(r.signed, func(h block.Hash) bool { return h != b }) {
 		return true // no vote: another block may become final
 	}
-	if r.final == nil {
-		c.sign(&block.Artifact{Kind: block.FinalizationShare, Height: c.height, Hash: b}, c.Keys.Vote)
+	if r.final == nil && iv.self >= 0 {
+		c.sign(iv, &block.Artifact{Kind: block.FinalizationShare, Height: c.height, Hash: b})
 	}
 	return true
 }
@@ -259,18 +306,18 @@ func (c *Core) next() bool {
 // tapes: randomness of a batch, revealed only once its block is final.
 func (c *Core) tapes() (moved bool) {
 	for h := c.delivered + 1; h <= c.finalized; h++ {
-		r := c.round(h)
+		r, iv := c.round(h), c.at(h)
+		if iv == nil {
+			break
+		}
 		if r.tape != nil {
 			continue
 		}
 		a := &block.Artifact{Kind: block.Tape, Height: h}
-		if r.tapeShares[uint64(c.Self)] == nil {
-			share := *a
-			share.Kind = block.TapeShare
-			c.sign(&share, c.Keys.RandomShare)
-			moved = true
+		if iv.self >= 0 && r.tapeShares[uint64(iv.self)] == nil {
+			moved = c.share(iv, iv.low, &block.Artifact{Kind: block.TapeShare, Height: h}) || moved
 		}
-		if sig, ok := c.combine(c.Random, a, r.tapeShares); ok {
+		if sig, ok := c.combine(iv, iv.low, a, r.tapeShares); ok {
 			a.Signature = sig
 			c.publish(a)
 			moved = true
@@ -282,7 +329,8 @@ func (c *Core) tapes() (moved bool) {
 // deliver final blocks with a tape, in order.
 func (c *Core) deliver() bool {
 	h := c.delivered + 1
-	if h > c.finalized || c.rounds[h] == nil || c.rounds[h].tape == nil {
+	iv := c.at(h)
+	if h > c.finalized || iv == nil || !c.goesOn(iv) || c.rounds[h] == nil || c.rounds[h].tape == nil {
 		return false
 	}
 	p := c.finalBlock(h)
@@ -290,7 +338,8 @@ func (c *Core) deliver() bool {
 		return false // an ancestor is missing: peers have it
 	}
 	c.delivered = h
-	c.emit(Deliver{Block: p.Block, Hash: p.Hash, Randomness: hashOf(c.rounds[h].tape)})
+	c.emit(Deliver{Block: p.Block, Hash: p.Hash, Randomness: hashOf(c.rounds[h].tape), Members: iv.members})
+	c.passed(p.Block)
 	return true
 }
 
@@ -299,31 +348,57 @@ func (c *Core) onExecuted(ev Executed) {
 	root := ev.Root
 	r.root = &root
 	c.executed, c.busy = max(c.executed, ev.Height), ev.Busy || ev.Height == c.Saved // the first after a start: see Core.busy
-	if r.certification != nil {
-		c.compare(ev.Height, r)
-		return
+	if r.certification == nil {
+		r.certification = r.certs[root]
+		if r.certification == nil {
+			return
+		}
+		c.emit(Persist{r.certification})
 	}
-	if ofHash(r.certShares, root)[uint64(c.Self)] == nil {
-		c.sign(&block.Artifact{Kind: block.CertificationShare, Height: ev.Height, Hash: root}, c.Keys.StateShare)
-	}
+	c.compare(ev.Height, r)
 }
 
-// certify joins shares about this node's own states.
+// certify joins shares about states that were executed here.
 func (c *Core) certify() (moved bool) {
-	for h := max(c.lowest, 1); h <= c.executed; h++ {
-		r := c.rounds[h]
-		if r == nil || r.root == nil || r.certification != nil {
+	for h := c.lowest + 1; h <= c.executed; h++ {
+		r, iv := c.rounds[h], c.at(h)
+		if r == nil || iv == nil || r.root == nil || r.certification != nil {
 			continue
 		}
+		if iv.self >= 0 && ofHash(r.certShares, *r.root)[uint64(iv.self)] == nil {
+			moved = c.share(iv, iv.high, &block.Artifact{Kind: block.CertificationShare, Height: h, Hash: *r.root}) || moved
+		}
 		a := &block.Artifact{Kind: block.Certification, Height: h, Hash: *r.root}
-		if sig, ok := c.combine(c.State, a, r.certShares[*r.root]); ok {
+		if sig, ok := c.combine(iv, iv.high, a, r.certShares[*r.root]); ok {
 			a.Signature = sig
 			c.publish(a)
 			c.compare(h, r)
 			moved = true
+		} else if other := c.otherState(iv, h, r); other != nil {
+			c.emit(Diverged{Height: h, Ours: *r.root, Theirs: *other})
+			r.certs, r.certShares = nil, map[block.Hash]shares{}
 		}
 	}
 	return moved
+}
+
+// otherState is a root that is not ours and that the subnet certified at this height.
+// A certificate does not say its height: a peer may give it a false one. But shares
+// come from their signers, so one of f+1 is of an honest node that has this state.
+func (c *Core) otherState(iv *interval, h ic.Height, r *round) *block.Hash {
+	for _, root := range sortedKeys(r.certShares) {
+		s := r.certShares[root]
+		if root == *r.root || len(s) <= Faults(len(iv.members)) {
+			continue
+		}
+		if r.certs[root] != nil {
+			return &root
+		}
+		if _, ok := c.combine(iv, iv.high, &block.Artifact{Kind: block.Certification, Height: h, Hash: root}, s); ok {
+			return &root
+		}
+	}
+	return nil
 }
 
 // compare the subnet's state with ours.
@@ -333,14 +408,15 @@ func (c *Core) compare(h ic.Height, r *round) {
 		c.emit(Diverged{Height: h, Ours: *r.root, Theirs: a.Hash})
 		return
 	}
+	r.certs, r.certFrom = nil, nil
 	c.certified = max(c.certified, h)
 	c.emit(Certified{Height: h, Root: a.Hash, Signature: a.Signature})
 }
 
 // purge what lies keep heights below a saved state, keep heights at a time:
 // each costs the database a mark.
-func (c *Core) purge(saved ic.Height) {
-	top := min(saved, c.certified, c.finalized)
+func (c *Core) purge() {
+	top := min(c.saved, c.certified, c.finalized, c.at(c.cup.last.Height+1).end)
 	if top < c.lowest+2*keep {
 		return
 	}
@@ -350,18 +426,6 @@ func (c *Core) purge(saved ic.Height) {
 			delete(c.rounds, h)
 		}
 	}
-	c.emit(Purge{c.lowest})
-}
-
-// checkRestored: the blocks above the saved state must be there where nobody
-// else has them. Peers have what this node lacks: it may have seen that a block
-// is final and never the block.
-func (c *Core) checkRestored() error {
-	if c.finalized < c.Saved {
-		return fmt.Errorf("the saved state has height %d, the last final block %d: the database lost blocks", c.Saved, c.finalized)
-	}
-	if h := c.Whole(); h < c.finalized && len(c.Members) == 1 {
-		return fmt.Errorf("block %d is missing, final are blocks up to %d: the database lost blocks", h+1, c.finalized)
-	}
-	return nil
+	c.forget()
+	c.emit(Purge{Below: c.lowest, CUP: c.cup.last.Height})
 }

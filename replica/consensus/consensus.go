@@ -14,21 +14,24 @@
 // of the subnet reads them, and each saves two pairings (crypto.md 1). Beacon,
 // tape and certification are threshold BLS.
 //
+// Heights come in intervals, each opened by a summary block, which names committees,
+// keys and replica version (interval.go). During an interval the keys of the next but
+// one are made (making.go); at its summary the subnet signs a catch-up package, with
+// which a node can begin (cup.go).
+//
 // The caller does, for each Step: publish Certified, make every Persist durable,
 // and only then Send and Deliver. After a crash it hands back what it persisted,
-// so that a node never signs two blocks of one height.
+// so that a node never signs two blocks of one height. What takes long is a Task:
+// it may run at any time, on any goroutine.
 //
-// Left to others so far: distributed key generation, catch-up packages, changes
-// of membership.
+// Left to others: fetching artifacts and states that this node lacks (Behind).
 package consensus
 
 import (
-	"crypto/ed25519"
 	"crypto/sha256"
 	"errors"
 	"fmt"
 
-	"ashlar/replica/crypto/bls"
 	"ashlar/replica/ic"
 	"ashlar/replica/wire/block"
 )
@@ -59,17 +62,13 @@ type Pace struct {
 // a percent (five, emulated) and is as often as timers and heartbeats run on mainnet.
 var DefaultPace = Pace{Idle: 500 * millisecond, Busy: 10 * millisecond, Rank: second}
 
-// Member of the subnet; its place in Config.Members is its index everywhere.
-type Member struct {
-	Node ic.NodeID
-	Key  ed25519.PublicKey
-}
-
-// Keys are this node's secrets.
+// Keys are this node's secrets. Many goroutines may use them.
 type Keys interface {
-	Vote(message []byte) []byte        // Ed25519
-	RandomShare(message []byte) []byte // BLS share of Config.Random
-	StateShare(message []byte) []byte  // BLS share of Config.State
+	Vote(message []byte) []byte // Ed25519
+	// Share signs with the share of a key; nil where this node has none, or not yet.
+	Share(key [32]byte, message []byte) []byte
+	// Deal makes this node's dealing: of its share of a key, zero for a fresh secret.
+	Deal(s Session, dealer int, previous [32]byte) ([]byte, error)
 }
 
 // Payload fills blocks and judges those of others. ancestors yields the blocks
@@ -86,26 +85,29 @@ var ErrNotYet = errors.New("not yet")
 
 // Config of a node's consensus.
 type Config struct {
-	Subnet   ic.SubnetID
-	Self     int      // index of this node
-	Members  []Member // by node id
-	Random   *bls.Group
-	State    *bls.Group
+	Subnet ic.SubnetID
+	Node   ic.NodeID // this one
+	// Start is the catch-up package to begin with: one that the subnet signed, or, at
+	// genesis and after a recovery, one that the caller vouches for.
+	Start    *block.Artifact
+	Version  string // of this replica; "": whatever Start says
 	Keys     Keys
 	Scheme   Scheme // nil: Real
 	Payload  Payload
 	Pace     Pace
-	Registry uint64  // version that new blocks name
-	Genesis  ic.Time // of the state at height 0
-	Saved    ic.Height
-	Restored []*block.Artifact // what was persisted and not purged
+	Registry Registry
+	Saved    ic.Height         // of the saved state, not below Start
+	Restored []*block.Artifact // what was persisted since Start and not purged
 }
 
 // Event is one of the types below.
 type Event interface{ event() }
 
 // Received is an artifact from a peer, decoded and not yet checked.
-type Received struct{ Artifact *block.Artifact }
+type Received struct {
+	Artifact *block.Artifact
+	From     ic.NodeID
+}
 
 // Tick says that time has passed, or that Payload has something new.
 type Tick struct{}
@@ -120,10 +122,17 @@ type Executed struct {
 // Saved says that the state at a height is written: earlier blocks may go.
 type Saved struct{ Height ic.Height }
 
+// Done is what a Task returned.
+type Done struct {
+	core *Core // that asked; another one does not care
+	then func(*Core)
+}
+
 func (Received) event() {}
 func (Tick) event()     {}
 func (Executed) event() {}
 func (Saved) event()    {}
+func (Done) event()     {}
 
 // Effect is one of the types below.
 type Effect interface{ effect() }
@@ -139,6 +148,7 @@ type Deliver struct {
 	Block      *block.Block
 	Hash       block.Hash
 	Randomness [32]byte
+	Members    []block.Member // of the committee of this height
 }
 
 // Certified is the subnet's signature on the root of a state.
@@ -151,12 +161,36 @@ type Certified struct {
 // Wake asks for a Tick at a time; each Step's Wake replaces the last.
 type Wake struct{ At ic.Time }
 
-// Purge allows to forget what is below a height.
-type Purge struct{ Below ic.Height }
+// Purge allows to forget what is below a height; but a restart needs what lies above
+// the catch-up package.
+type Purge struct{ Below, CUP ic.Height }
 
-// Refused is an artifact of a peer that is wrong, and why.
+// Task is work that takes long: Do may run on another goroutine, and what it returns
+// is the next Step's.
+type Task struct{ Do func() Done }
+
+// Keep the shares of these keys, durably, and erase all others.
+type Keep struct{ Keys []Key }
+
+// Reached a catch-up package, which is now what a restart begins with.
+type Reached struct{ CUP *block.Artifact }
+
+// Behind: a checked package tells that the subnet is ahead of this node.
+type Behind struct{ CUP *block.Artifact }
+
+// Stop ends this core at a catch-up package.
+type Stop struct {
+	CUP     *block.Artifact
+	Version string // that is to be started with it; "": none
+	Halt    bool   // the registry says so
+	Left    bool   // this node is no member any more
+}
+
+// Refused is an artifact of a peer that is wrong, and why. From made it, or sent what
+// it should have checked.
 type Refused struct {
 	Artifact *block.Artifact
+	From     ic.NodeID
 	Reason   error
 }
 
@@ -173,12 +207,20 @@ func (Deliver) effect()   {}
 func (Certified) effect() {}
 func (Wake) effect()      {}
 func (Purge) effect()     {}
+func (Task) effect()      {}
+func (Keep) effect()      {}
+func (Reached) effect()   {}
+func (Behind) effect()    {}
+func (Stop) effect()      {}
 func (Refused) effect()   {}
 func (Diverged) effect()  {}
 
 // Core is one node's consensus. It is a plain value: one goroutine at a time.
 type Core struct {
 	Config
+	intervals []*interval // by start; the last one is a preview
+	keys      map[[32]byte]Key
+	cup       cups
 	rounds    map[ic.Height]*round
 	lowest    ic.Height // rounds below are purged
 	height    ic.Height // the round in progress
@@ -186,10 +228,12 @@ type Core struct {
 	delivered ic.Height
 	executed  ic.Height
 	certified ic.Height // and executed here, with the same root
+	saved     ic.Height
 	era       block.Hash
 	busy      bool // also at the start: the first block comes at once, and with it a certified state
 
 	again []*block.Artifact // restored and not yet sent: what this node said may have reached nobody
+	dealt []*block.Artifact // own dealings, restored
 
 	now  ic.Time
 	wake ic.Time // 0: none
@@ -199,20 +243,25 @@ type Core struct {
 // New joins a node's configuration and what it persisted. The first Step
 // delivers the blocks above Saved again.
 func New(cfg Config) (*Core, error) {
-	switch n := len(cfg.Members); {
-	case cfg.Self < 0 || cfg.Self >= n:
-		return nil, fmt.Errorf("consensus: this node has index %d among %d members", cfg.Self, n)
-	case len(cfg.Random.Holders) != n || len(cfg.State.Holders) != n:
-		return nil, fmt.Errorf("consensus: %d members, and keys for %d and %d holders", n, len(cfg.Random.Holders), len(cfg.State.Holders))
+	if err := checkStart(cfg.Start); err != nil {
+		return nil, err
 	}
-	c := &Core{Config: cfg, rounds: map[ic.Height]*round{}, delivered: cfg.Saved, executed: cfg.Saved, busy: true}
-	c.Restored = nil
+	if cfg.Saved < cfg.Start.Height {
+		return nil, fmt.Errorf("consensus: a state of height %d, and a catch-up package of height %d", cfg.Saved, cfg.Start.Height)
+	}
+	c := &Core{Config: cfg, rounds: map[ic.Height]*round{}, keys: map[[32]byte]Key{}, cup: cups{last: cfg.Start},
+		delivered: cfg.Saved, executed: cfg.Saved, saved: cfg.Saved, busy: true}
+	c.Start, c.Restored = nil, nil
 	if c.Scheme == nil {
 		c.Scheme = Real{}
+	}
+	if err := c.begin(cfg.Start.Block); err != nil {
+		return nil, err
 	}
 	if err := c.restore(cfg.Restored); err != nil {
 		return nil, err
 	}
+	c.ends()
 	return c, nil
 }
 
@@ -224,14 +273,19 @@ func Quorum(n int) int { return n - Faults(n) }
 
 // Step takes one event at a time and returns what is to be done, in order.
 func (c *Core) Step(now ic.Time, ev Event) []Effect {
-	c.now, c.wake, c.out = max(c.now, now), 0, nil
+	c.now, c.wake = max(c.now, now), 0
 	switch ev := ev.(type) {
 	case Received:
-		c.receive(ev.Artifact)
+		c.receive(ev.Artifact, ev.From)
 	case Executed:
 		c.onExecuted(ev)
 	case Saved:
-		c.purge(ev.Height)
+		c.saved = max(c.saved, ev.Height)
+		c.purge()
+	case Done:
+		if ev.core == c {
+			ev.then(c)
+		}
 	}
 	for _, a := range c.again {
 		c.emit(Send{a})
@@ -241,7 +295,9 @@ func (c *Core) Step(now ic.Time, ev Event) []Effect {
 	if c.wake != 0 {
 		c.emit(Wake{c.wake})
 	}
-	return c.settle(c.out)
+	out := c.out
+	c.out = nil
+	return c.settle(out)
 }
 
 // Height is the last delivered one, and Finalized the last finalized.
@@ -268,11 +324,6 @@ func (c *Core) wakeAt(t ic.Time) {
 	if c.wake == 0 || t < c.wake {
 		c.wake = t
 	}
-}
-
-// genesisHash stands for the block at height 0, which nobody made.
-func (c *Core) genesisHash() block.Hash {
-	return (&block.Block{Time: c.Genesis, Maker: ic.NodeID{Principal: c.Subnet.Principal}}).Hash()
 }
 
 // message is what the signatures of a cover.

@@ -4,6 +4,7 @@ import (
 	"crypto/ed25519"
 	"crypto/sha256"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"ashlar/replica/crypto/bls"
+	"ashlar/replica/crypto/dkg"
 	"ashlar/replica/ic"
 	"ashlar/replica/wire/block"
 )
@@ -18,14 +20,17 @@ import (
 // lab is a subnet in one goroutine: what is sent lies in flight until the seed
 // picks it, or drops it on its way.
 type lab struct {
-	t      *testing.T
-	rng    *rand.Rand
-	now    ic.Time
-	nodes  []*labNode
-	flight []letter
-	links  func(from, to int) bool // nil: all are up
-	batch  map[ic.Height]block.Hash
-	seed   map[ic.Height][32]byte
+	t        *testing.T
+	rng      *rand.Rand
+	now      ic.Time
+	nodes    []*labNode
+	flight   []letter
+	links    func(from, to int) bool // nil: all are up
+	registry *registry
+	saves    bool // states, as soon as they are certified
+	key      *bls.PublicKey
+	batch    map[ic.Height]block.Hash
+	seed     map[ic.Height][32]byte
 }
 
 type letter struct {
@@ -36,7 +41,13 @@ type letter struct {
 type labNode struct {
 	*Core
 	lab    *lab
+	keys   *secrets
+	index  int
 	cfg    Config
+	tasks  []func() // of the core's effects, not done
+	cups   map[ic.Height]*block.Artifact
+	behind *block.Artifact
+	ended  *Stop
 	stored []*block.Artifact
 	at     ic.Time // of the next Tick
 	last   ic.Height
@@ -48,14 +59,83 @@ type labNode struct {
 	down   bool
 }
 
+// secrets of a node; they survive its crashes.
 type secrets struct {
-	vote          ed25519.PrivateKey
-	random, state *bls.SecretKey
+	vote    ed25519.PrivateKey
+	node    ic.NodeID
+	dealing *dkg.DecryptionKey
+	shares  map[[32]byte]*bls.SecretKey
+	random  *rand.ChaCha8
+	receive block.Receiver
 }
 
-func (s secrets) Vote(m []byte) []byte        { return ed25519.Sign(s.vote, m) }
-func (s secrets) RandomShare(m []byte) []byte { return s.random.Sign(m) }
-func (s secrets) StateShare(m []byte) []byte  { return s.state.Sign(m) }
+func (s *secrets) Vote(m []byte) []byte { return ed25519.Sign(s.vote, m) }
+
+func (s *secrets) Share(key [32]byte, m []byte) []byte {
+	if share := s.shares[key]; share != nil {
+		return share.Sign(m)
+	}
+	return nil
+}
+
+func (s *secrets) Deal(session Session, dealer int, previous [32]byte) ([]byte, error) {
+	if previous == [32]byte{} {
+		return session.Deal(s.random, dealer, nil)
+	}
+	if s.shares[previous] == nil {
+		return nil, errors.New("no share")
+	}
+	return session.Deal(s.random, dealer, s.shares[previous])
+}
+
+func (s *secrets) keep(keys []Key) {
+	kept := map[[32]byte]*bls.SecretKey{}
+	for _, k := range keys {
+		if kept[k.Hash()] = s.shares[k.Hash()]; kept[k.Hash()] == nil {
+			if share, err := k.Load(s.random, s.node, s.dealing); err == nil {
+				kept[k.Hash()] = share
+			} else {
+				delete(kept, k.Hash())
+			}
+		}
+	}
+	s.shares = kept
+}
+
+func newSecrets(t *testing.T, i int) *secrets {
+	h := sha256.Sum256([]byte{byte(i)})
+	s := &secrets{vote: ed25519.NewKeyFromSeed(h[:]), node: ic.NodeID{Principal: ic.Principal([]byte{byte(i)})}, random: rand.NewChaCha8(h)}
+	var err error
+	if s.dealing, err = dkg.GenerateKey(s.random, 1); err != nil {
+		t.Fatal(err)
+	}
+	pub, err := s.dealing.Public(s.random, s.node)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.receive = block.Receiver{Member: block.Member{Node: s.node, Key: s.vote.Public().(ed25519.PublicKey)}, Encryption: pub.Bytes()}
+	return s
+}
+
+// registry of a lab: all versions, from 1 on. Each node may know fewer.
+type registry struct {
+	records []*Record
+	known   *int // nil: all
+}
+
+func (r registry) Latest() uint64 {
+	if r.known != nil {
+		return uint64(*r.known)
+	}
+	return uint64(len(r.records))
+}
+
+func (r registry) At(v uint64) (*Record, error) {
+	if v == 0 || v > r.Latest() {
+		return nil, errors.New("no such version")
+	}
+	return r.records[v-1], nil
+}
 
 func (n *labNode) Waiting() bool { return n.want > 0 }
 func (n *labNode) Build(_ ic.Time, _ func(func(*block.Block) bool)) [][]byte {
@@ -63,7 +143,7 @@ func (n *labNode) Build(_ ic.Time, _ func(func(*block.Block) bool)) [][]byte {
 		return nil
 	}
 	n.want--
-	return [][]byte{fmt.Appendf(nil, "message %d of %d", n.want, n.Self)}
+	return [][]byte{fmt.Appendf(nil, "message %d of %d", n.want, n.index)}
 }
 func (n *labNode) Validate(b *block.Block, _ func(func(*block.Block) bool)) error {
 	if len(b.Ingress) > 1 {
@@ -72,33 +152,34 @@ func (n *labNode) Validate(b *block.Block, _ func(func(*block.Block) bool)) erro
 	return nil
 }
 
-func newLab(t *testing.T, n int, seed uint64) *lab {
+func newLab(t *testing.T, n int, seed uint64) *lab { return newLabOf(t, n, n, seed, 0) }
+
+// newLabOf has n members of all nodes, and intervals of a length.
+func newLabOf(t *testing.T, n, all int, seed, interval uint64) *lab {
 	l := &lab{t: t, rng: rand.New(rand.NewPCG(seed, 1)), now: 1_000_000_000, batch: map[ic.Height]block.Hash{}, seed: map[ic.Height][32]byte{}}
 	var source [32]byte
 	binary.LittleEndian.PutUint64(source[:], seed)
-	dealer := rand.NewChaCha8(source)
-	random, randomKeys, err := bls.Deal(dealer, Faults(n)+1, n)
-	if err != nil {
-		t.Fatal(err)
-	}
-	state, stateKeys, err := bls.Deal(dealer, Quorum(n), n)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var members []Member
-	var keys []ed25519.PrivateKey
-	for i := range n {
-		h := sha256.Sum256([]byte{byte(i)})
-		k := ed25519.NewKeyFromSeed(h[:])
-		keys = append(keys, k)
-		members = append(members, Member{ic.NodeID{Principal: ic.Principal([]byte{byte(i)})}, k.Public().(ed25519.PublicKey)})
-	}
-	for i := range n {
-		node := &labNode{lab: l, chain: map[ic.Height]block.Hash{}, times: map[ic.Height]ic.Time{}, certs: map[ic.Height][]byte{}}
-		node.cfg = Config{Subnet: ic.SubnetID{Principal: "subnet"}, Self: i, Members: members, Random: random, State: state,
-			Keys: secrets{keys[i], randomKeys[i], stateKeys[i]}, Payload: node, Pace: DefaultPace, Registry: 1, Genesis: 5}
+	rec := &Record{Interval: interval, Version: "1"}
+	for i := range all {
+		node := &labNode{lab: l, index: i, keys: newSecrets(t, i), chain: map[ic.Height]block.Hash{}, times: map[ic.Height]ic.Time{},
+			certs: map[ic.Height][]byte{}, cups: map[ic.Height]*block.Artifact{}}
 		l.nodes = append(l.nodes, node)
-		node.start()
+		if i < n {
+			rec.Members = append(rec.Members, node.keys.receive)
+		}
+	}
+	l.registry = &registry{records: []*Record{rec}}
+	start, key, err := Found(Founding{Random: rand.NewChaCha8(source), Record: rec, Registry: 1, Time: 5})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.key = GroupOf(key).Key
+	for i, node := range l.nodes {
+		node.cfg = Config{Subnet: ic.SubnetID{Principal: "subnet"}, Node: node.keys.node, Start: start, Version: "1",
+			Keys: node.keys, Payload: node, Pace: DefaultPace, Registry: l.registry}
+		if node.down = i >= n; !node.down {
+			node.start()
+		}
 	}
 	return l
 }
@@ -109,11 +190,20 @@ func (n *labNode) start() {
 	if err != nil {
 		n.lab.t.Fatal(err)
 	}
-	n.Core, n.down, n.last, n.work = core, false, n.cfg.Saved, nil
+	n.Core, n.down, n.last, n.work, n.tasks, n.ended, n.behind = core, false, n.cfg.Saved, nil, nil, nil, nil
 	if n.cfg.Saved > 0 {
 		n.step(Executed{Height: n.cfg.Saved, Root: n.chain[n.cfg.Saved]})
 	}
 	n.step(Tick{})
+	for len(n.tasks) > 0 && n.cfg.Saved == 0 {
+		n.labor() // keys are loaded before anything happens
+	}
+}
+
+func (n *labNode) labor() {
+	do := n.tasks[0]
+	n.tasks = n.tasks[1:]
+	do()
 }
 
 func (n *labNode) step(ev Event) {
@@ -122,48 +212,79 @@ func (n *labNode) step(ev Event) {
 	for _, e := range n.Step(l.now, ev) {
 		switch e := e.(type) {
 		case Persist:
-			n.stored = append(n.stored, e.Artifact)
+			if e.Artifact.Kind != block.CUP {
+				n.stored = append(n.stored, e.Artifact)
+			}
 		case Send:
 			for to := range l.nodes {
-				if to != n.Self {
-					l.flight = append(l.flight, letter{n.Self, to, e.Artifact})
+				if to != n.index {
+					l.flight = append(l.flight, letter{n.index, to, e.Artifact})
 				}
 			}
 		case Deliver:
 			l.delivered(n, e)
 		case Certified:
 			if old := n.certs[e.Height]; old != nil && string(old) != string(e.Signature) {
-				l.t.Fatalf("node %d: two certificates of height %d", n.Self, e.Height)
+				l.t.Fatalf("node %d: two certificates of height %d", n.index, e.Height)
 			}
 			n.certs[e.Height] = e.Signature
-			if err := n.State.Key.Verify(append([]byte("\x0dic-state-root"), e.Root[:]...), e.Signature); err != nil {
+			if err := l.key.Verify(append([]byte("\x0dic-state-root"), e.Root[:]...), e.Signature); err != nil {
 				l.t.Fatal(err)
 			}
 		case Wake:
 			n.at = e.At
 		case Purge:
-			n.stored = slices.DeleteFunc(n.stored, func(a *block.Artifact) bool { return a.Height < e.Below })
+			n.stored = slices.DeleteFunc(n.stored, func(a *block.Artifact) bool { return a.Height < min(e.Below, e.CUP) })
+		case Task:
+			core := n.Core
+			n.tasks = append(n.tasks, func() {
+				if done := e.Do(); n.Core == core {
+					n.step(done)
+				}
+			})
+		case Keep:
+			n.tasks = append(n.tasks, func() { n.keys.keep(e.Keys); n.step(Tick{}) })
+		case Reached:
+			l.reached(n, e.CUP)
+		case Behind:
+			n.behind = e.CUP
+		case Stop:
+			n.ended, n.down = &e, true
 		case Refused:
-			l.t.Fatalf("node %d refused an honest %s of height %d: %v", n.Self, e.Artifact.Kind, e.Artifact.Height, e.Reason)
+			l.t.Fatalf("node %d refused an honest %s of height %d: %v", n.index, e.Artifact.Kind, e.Artifact.Height, e.Reason)
 		case Diverged:
-			l.t.Fatalf("node %d diverged: %+v", n.Self, e)
+			l.t.Fatalf("node %d diverged: %+v", n.index, e)
 		}
 	}
+}
+
+// reached: all nodes have the same packages, which the subnet's key signed.
+func (l *lab) reached(n *labNode, cup *block.Artifact) {
+	for _, other := range l.nodes {
+		if have := other.cups[cup.Height]; have != nil && have.Hash != cup.Hash {
+			l.t.Fatalf("nodes %d and %d have two catch-up packages of height %d", n.index, other.index, cup.Height)
+		}
+	}
+	if err := l.key.Verify(cup.Message(n.Subnet, block.Hash{}), cup.Signature); err != nil {
+		l.t.Fatalf("catch-up package %d: %v", cup.Height, err)
+	}
+	n.cups[cup.Height] = cup
+	n.cfg.Start = cup
 }
 
 func (l *lab) delivered(n *labNode, e Deliver) {
 	h := e.Block.Height
 	if h != n.last+1 {
-		l.t.Fatalf("node %d: batch %d after %d", n.Self, h, n.last)
+		l.t.Fatalf("node %d: batch %d after %d", n.index, h, n.last)
 	}
 	if old, ok := l.batch[h]; ok && old != e.Hash {
-		l.t.Fatalf("node %d: another block at height %d", n.Self, h)
+		l.t.Fatalf("node %d: another block at height %d", n.index, h)
 	}
 	if old, ok := l.seed[h]; ok && old != e.Randomness {
-		l.t.Fatalf("node %d: other randomness at height %d", n.Self, h)
+		l.t.Fatalf("node %d: other randomness at height %d", n.index, h)
 	}
 	if h > 1 && e.Block.Time <= n.times[h-1] {
-		l.t.Fatalf("node %d: time of height %d does not grow", n.Self, h)
+		l.t.Fatalf("node %d: time of height %d does not grow", n.index, h)
 	}
 	l.batch[h], l.seed[h], n.last, n.times[h] = e.Hash, e.Randomness, h, e.Block.Time
 	before := n.chain[h-1]
@@ -186,7 +307,14 @@ func (l *lab) turn() {
 				h := n.work[0]
 				n.work = n.work[1:]
 				n.step(Executed{Height: h, Root: n.chain[h]})
+				if l.saves {
+					n.cfg.Saved = max(n.cfg.Saved, n.Certified())
+					n.step(Saved{n.cfg.Saved})
+				}
 			})
+		}
+		if len(n.tasks) > 0 {
+			due = append(due, n.labor)
 		}
 	}
 	if len(l.flight) > 0 && (len(due) == 0 || l.rng.IntN(3) > 0) {
@@ -199,7 +327,7 @@ func (l *lab) turn() {
 			if err != nil {
 				l.t.Fatal(err)
 			}
-			n.step(Received{a})
+			n.step(Received{a, l.nodes[m.from].keys.node})
 		}
 		return
 	}
@@ -219,7 +347,7 @@ func (l *lab) until(what string, turns int, ok func() bool) {
 		l.turn()
 	}
 	for _, n := range l.nodes {
-		l.t.Logf("node %d: round %d, final %d, delivered %d, executed %d, certified %d", n.Self, n.height, n.finalized, n.delivered, n.executed, n.certified)
+		l.t.Logf("node %d: round %d, final %d, delivered %d, executed %d, certified %d", n.index, n.height, n.finalized, n.delivered, n.executed, n.certified)
 	}
 	l.t.Fatalf("not after %d turns: %s", turns, what)
 }
@@ -354,39 +482,75 @@ func TestLostBlocksAreReported(t *testing.T) {
 func TestEquivocation(t *testing.T) {
 	l := newLab(t, 4, 5)
 	n := l.nodes[0]
-	genesis := n.genesisHash()
+	genesis := n.cup.last.Block.Hash()
 	maker := shuffle(4, genesis[:])[0]
 	if maker == 0 {
 		n = l.nodes[1]
 	}
 	m := l.nodes[maker]
 	l.flight = nil
+	var two []*block.Artifact
 	for i := range 2 {
-		b := &block.Block{Height: 1, Parent: genesis, Maker: m.Members[maker].Node, Time: ic.Time(10 + i), Registry: 1}
+		b := &block.Block{Height: 1, Parent: genesis, Maker: m.keys.node, Time: ic.Time(10 + i), Registry: 1}
 		a := &block.Artifact{Kind: block.Proposal, Height: 1, Hash: b.Hash(), Signer: uint64(maker), Block: b}
-		a.Signature = m.Keys.Vote(m.message(a))
+		a.Signature = m.keys.Vote(m.message(a))
+		two = append(two, a)
 		n.take(a, false)
 	}
 	n.step(Tick{})
 	if r := n.round(1); len(r.signed) != 0 {
 		t.Error("a block of a maker that signed two was notarized")
 	}
+	var proof *block.Artifact
+	for _, m := range l.flight {
+		if m.a.Kind == block.Equivocation {
+			proof = m.a
+		}
+	}
+	if proof == nil {
+		t.Fatal("no proof was sent")
+	}
+	// Who has the proof alone does not vote for either; who forges one is refused.
+	other := l.nodes[(n.index+1)%4]
+	if other == m {
+		other = l.nodes[(n.index+2)%4]
+	}
+	forged := *proof
+	forged.Other[0] ^= 0xff
+	forged.Other[31]++
+	for _, e := range other.Step(l.now, Received{&forged, n.keys.node}) {
+		if p, ok := e.(Persist); ok && p.Artifact.Kind == block.Equivocation {
+			t.Error("a forged proof was taken")
+		}
+	}
+	other.step(Received{proof, n.keys.node})
+	other.step(Received{two[0], m.keys.node})
+	if r := other.round(1); len(r.signed) != 0 {
+		t.Error("a block of a maker that was proved to have signed two was notarized")
+	}
+	stored := other.stored
+	other.start()
+	other.stored = stored
+	other.step(Received{two[1], m.keys.node})
+	if r := other.round(1); len(r.signed) != 0 {
+		t.Error("the proof was forgotten in a crash")
+	}
 }
 
 func TestRefusedArtifacts(t *testing.T) {
 	l := newLab(t, 4, 6)
 	n, m := l.nodes[0], l.nodes[1]
-	genesis := n.genesisHash()
+	genesis := n.cup.last.Block.Hash()
 	maker := shuffle(4, genesis[:])[0]
 	if maker == 0 {
 		n = l.nodes[2]
 	}
 	m = l.nodes[maker]
 	proposal := func(change func(b *block.Block)) *block.Artifact {
-		b := &block.Block{Height: 1, Parent: genesis, Maker: m.Members[maker].Node, Time: 10, Registry: 1}
+		b := &block.Block{Height: 1, Parent: genesis, Maker: m.keys.node, Time: 10, Registry: 1}
 		change(b)
 		a := &block.Artifact{Kind: block.Proposal, Height: 1, Hash: b.Hash(), Signer: uint64(maker), Block: b}
-		a.Signature = m.Keys.Vote(m.message(a))
+		a.Signature = m.keys.Vote(m.message(a))
 		return a
 	}
 	good := proposal(func(*block.Block) {})
@@ -395,14 +559,13 @@ func TestRefusedArtifacts(t *testing.T) {
 	forged.Signature[5]++
 	few := &block.Artifact{Kind: block.Notarization, Height: 1, Hash: good.Hash}
 	for i := range uint64(2) {
-		few.Votes = append(few.Votes, block.Vote{Signer: i, Signature: l.nodes[i].Keys.Vote(n.message(few))})
+		few.Votes = append(few.Votes, block.Vote{Signer: i, Signature: l.nodes[i].keys.Vote(n.message(few))})
 	}
 	for name, a := range map[string]*block.Artifact{
 		"a forged signature":   &forged,
 		"another's rank":       proposal(func(b *block.Block) { b.Rank = 1 }),
 		"a rank beyond f":      proposal(func(b *block.Block) { b.Rank = 3 }),
 		"an old time":          proposal(func(b *block.Block) { b.Time = 5 }),
-		"an unknown registry":  proposal(func(b *block.Block) { b.Registry = 2 }),
 		"a certified future":   proposal(func(b *block.Block) { b.Certified = 1 }),
 		"an invalid payload":   proposal(func(b *block.Block) { b.Ingress = [][]byte{{1}, {2}} }),
 		"too few votes":        few,
@@ -412,7 +575,7 @@ func TestRefusedArtifacts(t *testing.T) {
 	} {
 		n.start()
 		refused := false
-		for _, e := range n.Step(l.now, Received{a}) {
+		for _, e := range n.Step(l.now, Received{a, m.keys.node}) {
 			if _, ok := e.(Refused); ok {
 				refused = true
 			}
@@ -425,7 +588,7 @@ func TestRefusedArtifacts(t *testing.T) {
 		}
 	}
 	n.start()
-	n.Step(l.now, Received{good})
+	n.Step(l.now, Received{good, m.keys.node})
 	if len(n.round(1).signed) != 1 {
 		t.Error("a good block was not notarized at once")
 	}

@@ -23,11 +23,16 @@ type round struct {
 	finality  map[block.Hash]shares
 	final     *block.Hash // of the finalization artifact itself
 	signed    []block.Hash
-	finished  bool // this node signed a finalization, or may not
+	finished  bool            // this node signed a finalization, or may not
+	cheats    map[uint64]bool // makers of two blocks, by a proof
+	relayed   bool            // this node passed on the blocks that it voted for
 
 	certShares    map[block.Hash]shares
-	root          *block.Hash // own state
-	certification *block.Artifact
+	certs         map[block.Hash]*block.Artifact // of peers, whose root is not known to be ours
+	certFrom      map[ic.NodeID]bool             // who sent them
+	root          *block.Hash                    // own state
+	certification *block.Artifact                // of our root
+	cups          map[block.Hash]shares
 }
 
 // proposal of one maker.
@@ -43,7 +48,7 @@ func (c *Core) round(h ic.Height) *round {
 	r := c.rounds[h]
 	if r == nil {
 		r = &round{proposals: map[block.Hash]*proposal{}, notary: map[block.Hash]shares{}, finality: map[block.Hash]shares{},
-			certShares: map[block.Hash]shares{}, beaconShares: shares{}, tapeShares: shares{}}
+			certShares: map[block.Hash]shares{}, beaconShares: shares{}, tapeShares: shares{}, cups: map[block.Hash]shares{}}
 		c.rounds[h] = r
 	}
 	return r
@@ -69,6 +74,16 @@ func (r *round) passable() bool {
 	return r.beacon != nil && slices.ContainsFunc(r.notarized, func(h block.Hash) bool { return r.proposals[h] != nil })
 }
 
+// by are the proposals of a maker.
+func (r *round) by(maker uint64) (out []*proposal) {
+	for _, p := range r.sorted() {
+		if p.Signer == maker {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
 // disqualified makers signed two blocks: none of theirs is to be notarized.
 func (r *round) disqualified(maker uint64) bool {
 	n := 0
@@ -77,10 +92,10 @@ func (r *round) disqualified(maker uint64) bool {
 			n++
 		}
 	}
-	return n > 1
+	return n > 1 || r.cheats[maker]
 }
 
-func sortedKeys(m map[block.Hash]shares) []block.Hash {
+func sortedKeys[V any](m map[block.Hash]V) []block.Hash {
 	out := make([]block.Hash, 0, len(m))
 	for k := range m {
 		out = append(out, k)
@@ -144,52 +159,31 @@ func (c *Core) below(at ic.Height, hash block.Hash, h ic.Height) *proposal {
 	}
 }
 
-// Whole is the last height up to which all final blocks are here.
+// Whole is the last height up to which all final blocks are here, and their batches
+// are going to be executed.
 func (c *Core) Whole() ic.Height {
 	h := c.delivered
-	for h < c.finalized && c.finalBlock(h+1) != nil {
+	if iv := c.at(h + 1); iv != nil && !c.goesOn(iv) {
+		return h
+	}
+	for h < c.finalized {
+		p := c.finalBlock(h + 1)
+		if p == nil {
+			return h
+		}
 		h++
+		if s, err := block.DecodeSummary(p.Block.Section(block.SummarySection)); err == nil && !c.goesOn(&interval{block: p.Block, summary: s}) {
+			return h
+		}
 	}
 	return h
 }
 
 // parent data of a proposal at h that extends hash.
 func (c *Core) parentOf(h ic.Height, hash block.Hash) (b *block.Block, ok bool) {
-	if h == 1 {
-		if hash != c.genesisHash() {
-			return nil, false
-		}
-		return &block.Block{Time: c.Genesis}, true
-	}
 	r := c.rounds[h-1]
 	if r == nil || !slices.Contains(r.notarized, hash) || r.proposals[hash] == nil {
 		return nil, false
 	}
 	return r.proposals[hash].Block, true
-}
-
-// restore takes back what this node persisted; all of it was checked before.
-func (c *Core) restore(artifacts []*block.Artifact) error {
-	for _, a := range artifacts {
-		if c.lowest == 0 || a.Height < c.lowest {
-			c.lowest = a.Height
-		}
-	}
-	slices.SortStableFunc(artifacts, func(a, b *block.Artifact) int {
-		if a.Height != b.Height {
-			return int(a.Height) - int(b.Height)
-		}
-		return int(a.Kind) - int(b.Kind)
-	})
-	for _, a := range artifacts {
-		c.take(a, true)
-	}
-	c.again = artifacts
-	c.height = 1
-	for h, r := range c.rounds {
-		if r.passable() && h >= c.height {
-			c.height = h + 1
-		}
-	}
-	return c.checkRestored()
 }

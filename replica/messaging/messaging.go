@@ -31,6 +31,9 @@ type Batch struct {
 	Ingress         []ic.Ingress
 	RegistryVersion uint64
 	Nodes           int // of the subnet: costs grow with it
+	// Members of the committee of this height, as the certified tree shows them; nil:
+	// those of Config.Subnet.
+	Members []state.Node
 	// Maker made the block, and Missed should have before it; for node metrics.
 	Maker  ic.NodeID
 	Missed []ic.NodeID
@@ -104,6 +107,11 @@ func (m *Machine) Apply(s *state.State, b *Batch) *state.State {
 	d.Head.Time = max(b.Time, s.Time())
 	d.Head.Registry = b.RegistryVersion
 	d.Head.Nodes = max(b.Nodes, 1)
+	if b.Members != nil && !reflect.DeepEqual(m.subnet.Nodes, b.Members) {
+		subnet := *m.subnet
+		subnet.Nodes = b.Members
+		m.subnet = &subnet
+	}
 	if !reflect.DeepEqual(s.Subnet(), m.subnet) {
 		d.SetSubnet(m.subnet)
 	}

@@ -33,6 +33,7 @@ type Net interface {
 // The requests that a node answers its peers, by their first byte.
 const (
 	askArtifacts = 1 // <height, 8 bytes>: what became final from there on
+	askCUP       = 2 // <height, 8 bytes>: the newest catch-up package, if it is above that
 )
 
 // Limits between peers.
@@ -112,13 +113,29 @@ func (n *Node) has(id ic.RequestID) bool {
 // Serve answers a peer's request. It may be called from many goroutines; the
 // caller bounds how many, and counts refusals against the peer.
 func (n *Node) Serve(request []byte) ([]byte, error) {
-	if len(request) == 9 && request[0] == askArtifacts {
-		return n.bundle(ic.Height(binary.BigEndian.Uint64(request[1:])))
+	if len(request) == 9 {
+		switch h := ic.Height(binary.BigEndian.Uint64(request[1:])); request[0] {
+		case askArtifacts:
+			return n.bundle(h)
+		case askCUP:
+			return n.newer(h)
+		}
 	}
 	if len(request) == 0 {
 		return nil, errors.New("an empty request")
 	}
 	return nil, fmt.Errorf("a request of kind %d with %d bytes", request[0], len(request))
+}
+
+// newer than a height: the newest catch-up package, empty if there is none.
+func (n *Node) newer(than ic.Height) ([]byte, error) {
+	n.mu.Lock()
+	cup := n.newest
+	n.mu.Unlock()
+	if cup == nil || cup.Height <= than || len(cup.Signature) == 0 {
+		return nil, nil
+	}
+	return cup.Encode(), nil
 }
 
 // bundle of what became final from a height on, for a peer that lags: the votes
@@ -143,6 +160,9 @@ func (n *Node) bundle(from ic.Height) ([]byte, error) {
 		}
 		last = nil
 		return true
+	}
+	if from > ^ic.Height(0)-maxSpan {
+		return nil, nil
 	}
 	err := n.Store.EachArtifact(from, from+maxSpan, func(a *block.Artifact) bool {
 		if a.Height != at && !next() {

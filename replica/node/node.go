@@ -24,7 +24,6 @@ import (
 	"sync/atomic"
 
 	"ashlar/replica/consensus"
-	"ashlar/replica/crypto/bls"
 	"ashlar/replica/execution/canister"
 	"ashlar/replica/ic"
 	"ashlar/replica/ingress"
@@ -41,7 +40,7 @@ const (
 	maxWaiting   = 512 // queries that run or wait for their turn; half as many of one canister
 	maxWatchers  = 50_000
 	inboxBacklog = 1024 // artifacts from peers that wait for consensus
-	history      = 1000 // heights that are kept for peers that lag, below what this node may need itself
+	history      = 50   // heights below the catch-up package that are kept for peers that lag a little (replica.md B.4)
 )
 
 // ErrBusy asks to come again: the node is starting, or has its hands full.
@@ -65,6 +64,9 @@ type Store interface {
 	SaveState(next, old *state.State) error
 	// LoadState is the saved state, nil before the first.
 	LoadState() (*state.State, error)
+	// Begin, Persist and CUP of the package to begin with: replica/store says what they mean.
+	Begin(cup *block.Artifact, all bool) error
+	CUP() (cup *block.Artifact, waits bool, err error)
 	Failed() <-chan struct{}
 	Err() error
 }
@@ -72,26 +74,28 @@ type Store interface {
 // Clock is this node's own time.
 type Clock interface{ Now() ic.Time }
 
-// Keys are the node's secrets: replica/crypto/keystore.
+// Keys are the node's secrets: FileKeys.
 type Keys interface {
 	consensus.Keys
 	NodeID() ic.NodeID
-	Share() *bls.PublicKey
+	// Keep returns once this node's shares of these keys are durable, and no others are
+	// kept; lost says of a share that can not be had.
+	Keep(keys []consensus.Key) (lost, err error)
 }
 
 // Config of a node.
 type Config struct {
-	Subnet  state.Subnet // as the registry says at Registry
-	Members []consensus.Member
-	Group   *bls.Group
-	// Registry is the version of which the above is read.
-	Registry uint64
-	Genesis  ic.Time
+	Subnet state.Subnet // of the state at height 0: its nodes are those of Start
+	// Start is the catch-up package of the registry: of genesis, or of the last recovery.
+	Start    *block.Artifact
+	Version  string // of this replica; "": whatever the subnet runs
+	Registry consensus.Registry
 	Keys     Keys
 	Scheme   consensus.Scheme // nil: the real one
 	Machine  Machine
 	Store    Store
-	Net      Net // nil: a one-node network
+	Net      Net  // nil: a one-node network
+	Sync     Sync // nil: a node that lags too far can not come back
 	Clock    Clock
 	Pace     consensus.Pace
 	Limits   ingress.Limits
@@ -107,25 +111,36 @@ type Config struct {
 // Node is one member of a subnet.
 type Node struct {
 	Config
-	core *consensus.Core // used by Step alone
+	core *consensus.Core // used by Step alone; nil: there is no state to begin with
+	cup  *block.Artifact // that core began with
+	high consensus.Key   // the subnet's
 	wake ic.Time         // when Step wants a Tick; 0: not by itself
 	pull pull            // used by Step alone
 
 	mu      sync.Mutex
 	pool    *ingress.Pool
-	batches []consensus.Deliver        // final, not executed
-	results []consensus.Executed       // executed, not yet told to consensus
+	batches []consensus.Deliver  // final, not executed
+	results []consensus.Executed // executed, not yet told to consensus
+	chores  []func()             // for Labor
+	done    []consensus.Done     // by it
+	wanted  map[ic.Height]*block.Artifact
+	adopted *state.State
+	newest  *block.Artifact            // package that was reached
+	packed  map[ic.Height]*state.State // of it, and of summaries above it
+	failed  error
 	answers []answer                   // of peers, not yet read by Step
 	states  map[ic.Height]*state.State // executed, not certified
 	saved   ic.Height                  // told by Save, not yet to consensus
 	halted  error
 
-	tip    *state.State                // used by Execute alone
-	latest atomic.Pointer[state.State] // tip, for others
-	disk   *state.State                // used by Save alone: what the store has
-	onDisk atomic.Uint64               // its height
-	view   atomic.Pointer[View]
-	floor  ic.Height // no view below: readers may have seen it before a crash
+	applying sync.Mutex // held by Execute, and by saving Save: a jump holds both
+	saving   sync.Mutex
+	tip      *state.State                // used by Execute alone
+	latest   atomic.Pointer[state.State] // tip, for others
+	disk     *state.State                // used by Save alone: what the store has
+	onDisk   atomic.Uint64               // its height
+	view     atomic.Pointer[View]
+	floor    ic.Height // no view below: readers may have seen it before a crash
 
 	ready    chan struct{}
 	watchers *watchers
@@ -135,76 +150,139 @@ type Node struct {
 	kick     chan struct{} // something for Step
 	work     chan struct{} // something for Execute
 	dirty    chan struct{} // something for Save
+	toil     chan struct{} // something for Labor
 	metrics  counters
 }
 
 // New opens a node on what its store has: a saved state and the blocks above it.
 func New(cfg Config) (*Node, error) {
-	n := &Node{Config: cfg, pool: ingress.New(cfg.Limits), states: map[ic.Height]*state.State{}, watchers: newWatchers(), ready: make(chan struct{}),
+	n := &Node{Config: cfg, pool: ingress.New(cfg.Limits), watchers: newWatchers(), ready: make(chan struct{}),
+		wanted: map[ic.Height]*block.Artifact{}, packed: map[ic.Height]*state.State{},
 		inspects: make(chan struct{}, maxInspects*runtime.GOMAXPROCS(0)), queries: newTurns(maxQueries*runtime.GOMAXPROCS(0), maxQueries*runtime.GOMAXPROCS(0)/2, maxWaiting, maxWaiting/2),
-		inbox: make(chan parcel, inboxBacklog), kick: make(chan struct{}, 1), work: make(chan struct{}, 1), dirty: make(chan struct{}, 1)}
+		inbox: make(chan parcel, inboxBacklog), kick: make(chan struct{}, 1), work: make(chan struct{}, 1), dirty: make(chan struct{}, 1), toil: make(chan struct{}, 1)}
 	n.pull = newPull()
 	if n.Log == nil {
 		n.Log = func(string) {}
 	}
-	index := -1
-	for i, m := range cfg.Members {
-		if m.Node == cfg.Keys.NodeID() {
-			index = i
+	if n.Scheme == nil {
+		n.Scheme = consensus.Real{}
+	}
+	if n.Start == nil {
+		return nil, errors.New("the registry names no catch-up package for this subnet to begin with")
+	}
+	cup, fresh, err := n.beginning()
+	if err != nil {
+		return nil, err
+	}
+	summary, err := block.DecodeSummary(cup.Block.Section(block.SummarySection))
+	if err != nil {
+		return nil, err
+	}
+	if n.high, err = n.Scheme.Key(summary.Current.High); err != nil {
+		return nil, err
+	}
+	s, err := n.load(cup, summary, fresh)
+	if err != nil {
+		return nil, err
+	}
+	n.cup = cup
+	for _, m := range summary.Current.Members {
+		n.pull.known = append(n.pull.known, m.Node)
+	}
+	if s == nil {
+		n.Log(fmt.Sprintf("no state to begin with: waiting for that of height %d or a later one", cup.Height))
+		if cup.Height > 0 {
+			n.behind(cup)
+		}
+		return n, nil
+	}
+	if fresh {
+		if err := n.Store.Persist([]*block.Artifact{cup}, true); err != nil {
+			return nil, err
 		}
 	}
-	if index < 0 {
-		return nil, fmt.Errorf("this node (%s) is no member of subnet %s at registry version %d", cfg.Keys.NodeID(), cfg.Subnet.ID, cfg.Registry)
-	}
-	if !cfg.Keys.Share().Equal(cfg.Group.Holders[index]) {
-		return nil, fmt.Errorf("the key share of this node is not the one that the registry names: keys and registry belong to different networks\n  restore both from the same backup")
-	}
-	if err := n.load(); err != nil {
+	if err := n.start(cup, s); err != nil {
 		return nil, err
 	}
-	artifacts, err := n.restored()
-	if err != nil {
-		return nil, err
+	if !n.core.Belongs(summary) {
+		return nil, fmt.Errorf("this node (%s) is no member of subnet %s at registry version %d", n.NodeID(), cfg.Subnet.ID, summary.Current.Registry)
 	}
-	n.core, err = consensus.New(consensus.Config{
-		Subnet: cfg.Subnet.ID, Self: index, Members: cfg.Members, Random: cfg.Group, State: cfg.Group,
-		Keys: cfg.Keys, Scheme: cfg.Scheme, Payload: (*payload)(n), Pace: cfg.Pace, Registry: cfg.Registry, Genesis: cfg.Genesis,
-		Saved: n.tip.Height(), Restored: artifacts,
-	})
-	if err != nil {
-		return nil, err
-	}
-	n.floor = n.core.Whole()
-	if behind := n.floor - n.tip.Height(); behind > 0 {
-		n.Log(fmt.Sprintf("state of height %d is saved, %d rounds are executed again", n.tip.Height(), behind))
-	}
-	n.latest.Store(n.tip)
-	n.onDisk.Store(uint64(n.tip.Height()))
-	// The saved state gets its certificate back first: the store has it, or it is made again.
-	n.states[n.tip.Height()] = n.tip
-	n.results = append(n.results, n.executed(n.tip))
 	return n, nil
 }
 
-// restored are the artifacts that consensus may still need; below are those kept for peers.
-func (n *Node) restored() (out []*block.Artifact, err error) {
-	from := n.tip.Height() - min(n.tip.Height(), 2*maxSpan)
-	err = n.Store.EachArtifact(from, ^ic.Height(0), func(a *block.Artifact) bool {
+// start consensus with a package and a state not older than it.
+func (n *Node) start(cup *block.Artifact, s *state.State) error {
+	artifacts, err := n.restored(cup.Height, s.Height())
+	if err != nil {
+		return err
+	}
+	n.core, err = consensus.New(consensus.Config{
+		Subnet: n.Config.Subnet.ID, Node: n.NodeID(), Start: cup, Version: n.Version, Registry: n.Registry,
+		Keys: n.Keys, Scheme: n.Scheme, Payload: (*payload)(n), Pace: n.Pace, Saved: s.Height(), Restored: artifacts,
+	})
+	if err != nil {
+		return err
+	}
+	n.cup, n.tip, n.floor = cup, s, n.core.Whole()
+	if behind := n.floor - s.Height(); behind > 0 {
+		n.Log(fmt.Sprintf("state of height %d is saved, %d rounds are executed again", s.Height(), behind))
+	}
+	n.latest.Store(s)
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.onDisk.Store(uint64(s.Height()))
+	n.newest, n.batches, n.saved = cup, nil, 0
+	clear(n.packed)
+	if s.Height() == cup.Height {
+		n.packed[s.Height()] = s
+	}
+	// The saved state gets its certificate back first: the store has it, or it is made again.
+	n.states = map[ic.Height]*state.State{s.Height(): s}
+	n.results = []consensus.Executed{n.executed(s)}
+	return nil
+}
+
+// restored are the artifacts that consensus may still need. What it signed at heights
+// that are executed by now is of no use, except for the newest; of their blocks only
+// what they say of keys.
+func (n *Node) restored(cup, saved ic.Height) (out []*block.Artifact, err error) {
+	recent := saved - min(saved, 2*maxSpan)
+	err = n.Store.EachArtifact(cup, ^ic.Height(0), func(a *block.Artifact) bool {
+		if a.Height < recent {
+			if a.Kind != block.Proposal && a.Kind != block.Finalization && (a.Kind != block.Certification || a.Height != cup) {
+				return true
+			}
+			if a.Kind == block.Proposal {
+				light := *a.Block
+				light.Ingress = nil
+				a.Block = &light
+			}
+		}
 		out = append(out, a)
 		return true
 	})
 	return out, err
 }
 
-// load finds the saved state, or makes the one at height 0.
-func (n *Node) load() (err error) {
-	if n.tip, err = n.Store.LoadState(); err != nil {
-		return err
+// load the state to begin with; nil where there is none that fits the package.
+func (n *Node) load(cup *block.Artifact, summary *block.Summary, fresh bool) (*state.State, error) {
+	s, err := n.Store.LoadState()
+	if err != nil {
+		return nil, err
 	}
-	if n.disk = n.tip; n.tip == nil {
-		n.tip = state.New(state.Genesis{Subnet: n.Subnet, Time: n.Genesis})
+	if s == nil {
+		if cup.Height > 0 {
+			return nil, nil
+		}
+		subnet := n.Config.Subnet
+		subnet.Nodes = nodesOf(summary.Current.Members)
+		return state.New(state.Genesis{Subnet: subnet, Time: cup.Block.Time}), nil
 	}
-	return nil
+	n.disk = s
+	if !fresh && s.Height() >= cup.Height || s.Height() == cup.Height && block.Hash(s.Tree().Digest()) == cup.Other {
+		return s, nil
+	}
+	return nil, nil
 }
 
 // Ready is closed at the first certified state with a block of this or an earlier life.

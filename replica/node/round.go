@@ -1,7 +1,6 @@
 package node
 
 import (
-	"errors"
 	"fmt"
 
 	"ashlar/replica/consensus"
@@ -14,36 +13,57 @@ import (
 // Step hands consensus all that has happened since the last one, and does what
 // it says. An error ends the node.
 func (n *Node) Step() error {
+	err := n.step()
+	if err != nil {
+		n.mu.Lock()
+		n.halted = err
+		n.mu.Unlock()
+	}
+	return err
+}
+
+func (n *Node) step() error {
+	if err := n.jump(); err != nil {
+		return err
+	}
 	for _, ev := range n.events() {
-		if err := n.do(n.core.Step(n.Clock.Now(), ev.Event), ev.from); err != nil {
-			n.mu.Lock()
-			n.halted = err
-			n.mu.Unlock()
+		if n.lost() {
+			if r, ok := ev.(consensus.Received); ok {
+				n.heard(r.Artifact)
+			}
+			continue
+		}
+		if err := n.do(n.core.Step(n.Clock.Now(), ev)); err != nil {
 			return err
 		}
 	}
 	n.helped()
 	n.ask()
-	return nil
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.failed
 }
 
-// WakeAt is when consensus wants a Step by itself; 0 for not.
-func (n *Node) WakeAt() ic.Time { return n.wake }
-
-// event is one for consensus, and the peer that it came from, if any.
-type event struct {
-	consensus.Event
-	from ic.NodeID
+// WakeAt is when the node wants a Step by itself; 0 for not.
+func (n *Node) WakeAt() ic.Time {
+	if at := n.pull.at; at != 0 && (n.wake == 0 || at < n.wake) {
+		return at
+	}
+	return n.wake
 }
 
-func (n *Node) events() (out []event) {
+func (n *Node) events() (out []consensus.Event) {
 	n.mu.Lock()
 	for _, r := range n.results {
-		out = append(out, event{Event: r})
+		out = append(out, r)
 	}
 	n.results = nil
+	for _, d := range n.done {
+		out = append(out, d)
+	}
+	n.done = nil
 	if n.saved > 0 {
-		out = append(out, event{Event: consensus.Saved{Height: n.saved}})
+		out = append(out, consensus.Saved{Height: n.saved})
 		n.saved = 0
 	}
 	n.mu.Unlock()
@@ -56,19 +76,15 @@ func (n *Node) events() (out []event) {
 				n.blame(p.from, "artifact", err)
 				continue
 			}
-			if a.Kind.IsShare() && !n.signs(p.from, a.Signer) {
-				n.blame(p.from, a.Kind.String(), errors.New("it is another node's: each node sends its own"))
-				continue
-			}
-			n.pull.saw(p.from, a.Height)
-			out = append(out, event{consensus.Received{Artifact: a}, p.from})
+			n.pull.saw(p.from, a)
+			out = append(out, consensus.Received{Artifact: a, From: p.from})
 			continue
 		default:
 		}
 		break
 	}
 	if len(out) == 0 {
-		out = append(out, event{Event: consensus.Tick{}})
+		out = append(out, consensus.Tick{})
 	}
 	return out
 }
@@ -76,7 +92,7 @@ func (n *Node) events() (out []event) {
 // do the effects of one step: certificates are shown first, since nothing new
 // has to be durable for them; then all is made durable; then it is sent and
 // executed.
-func (n *Node) do(effects []consensus.Effect, from ic.NodeID) error {
+func (n *Node) do(effects []consensus.Effect) error {
 	n.wake = 0
 	var keep []*block.Artifact
 	sync := false
@@ -111,15 +127,27 @@ func (n *Node) do(effects []consensus.Effect, from ic.NodeID) error {
 			if n.Net != nil {
 				n.Net.Purge(e.Below)
 			}
-			if e.Below > history {
-				if err := n.Store.Purge(e.Below - history); err != nil {
+			if below := min(e.Below, e.CUP); below > history {
+				if err := n.Store.Purge(below - history); err != nil {
 					return err
 				}
 			}
+		case consensus.Task:
+			n.task(e)
+		case consensus.Keep:
+			n.keep(e.Keys)
+		case consensus.Reached:
+			n.reached(e.CUP)
+		case consensus.Behind:
+			if n.pull.forgotten() {
+				n.behind(e.CUP)
+			}
+		case consensus.Stop:
+			return n.stop(e)
 		case consensus.Wake:
 			n.wake = e.At
 		case consensus.Refused:
-			n.blame(n.culprit(e.Artifact, from), e.Artifact.Kind.String(), e.Reason)
+			n.blame(e.From, e.Artifact.Kind.String(), e.Reason)
 		case consensus.Diverged:
 			return fmt.Errorf("the subnet certified another state of height %d than this node computed (%x, here %x): this node is stopped and its state kept as evidence", e.Height, e.Theirs, e.Ours)
 		}
@@ -127,22 +155,7 @@ func (n *Node) do(effects []consensus.Effect, from ic.NodeID) error {
 	return nil
 }
 
-// signs tells whether a member's index is a node's: shares are taken from their
-// signers alone, since they are checked late, and a false one in another's name
-// would be in the way of the true one.
-func (n *Node) signs(who ic.NodeID, signer uint64) bool {
-	return signer < uint64(len(n.Members)) && n.Members[signer].Node == who
-}
-
-// culprit of a refused artifact: a share is found bad when it is combined, with
-// whatever came last. Who sent all else is who made it, or should have checked it.
-func (n *Node) culprit(a *block.Artifact, from ic.NodeID) ic.NodeID {
-	if a.Kind.IsShare() && a.Signer < uint64(len(n.Members)) {
-		return n.Members[a.Signer].Node
-	}
-	return from
-}
-
+// blame a peer for what it sent.
 func (n *Node) blame(who ic.NodeID, what string, why error) {
 	n.metrics.invalid.Add(1)
 	if n.Net != nil && who.Principal != "" {
@@ -152,6 +165,8 @@ func (n *Node) blame(who ic.NodeID, what string, why error) {
 
 // Execute runs the next batch, and tells whether there was one.
 func (n *Node) Execute() bool {
+	n.applying.Lock()
+	defer n.applying.Unlock()
 	n.mu.Lock()
 	if len(n.batches) == 0 || n.tip.Height() >= max(n.savedHeight()+maxUnsaved, n.floor) {
 		n.mu.Unlock()
@@ -173,6 +188,9 @@ func (n *Node) Execute() bool {
 	n.batches = n.batches[1:]
 	n.pool.Remove(ids)
 	n.states[b.Height] = next
+	if d.Block.Section(block.SummarySection) != nil {
+		n.packed[b.Height] = next
+	}
 	n.results = append(n.results, done)
 	n.mu.Unlock()
 	n.metrics.messages.Add(uint64(len(ids)))
@@ -182,7 +200,7 @@ func (n *Node) Execute() bool {
 
 func (n *Node) batch(d consensus.Deliver) (*messaging.Batch, []ic.RequestID) {
 	b := &messaging.Batch{Height: d.Block.Height, Time: d.Block.Time, Randomness: d.Randomness,
-		RegistryVersion: d.Block.Registry, Nodes: len(n.Members), Maker: d.Block.Maker}
+		RegistryVersion: d.Block.Registry, Nodes: len(d.Members), Members: nodesOf(d.Members), Maker: d.Block.Maker}
 	var ids []ic.RequestID
 	for _, data := range d.Block.Ingress {
 		msg, err := n.open(data)
@@ -204,6 +222,8 @@ func (n *Node) executed(s *state.State) consensus.Executed {
 // States between the last one saved and this are never written: a page that
 // changed in each costs one write.
 func (n *Node) Save() (bool, error) {
+	n.saving.Lock()
+	defer n.saving.Unlock()
 	v := n.view.Load()
 	if v == nil || n.disk != nil && n.disk.Height() >= v.Height {
 		return false, nil
@@ -224,4 +244,9 @@ func (n *Node) Save() (bool, error) {
 func (n *Node) savedHeight() ic.Height { return ic.Height(n.onDisk.Load()) }
 
 // Describe tells where consensus stands; it belongs to the goroutine of Step.
-func (n *Node) Describe() string { return n.core.Describe() }
+func (n *Node) Describe() string {
+	if n.lost() {
+		return fmt.Sprintf("waits for the state of height %d or a later one", n.cup.Height)
+	}
+	return n.core.Describe()
+}

@@ -9,13 +9,13 @@ import (
 	"ashlar/replica/ic"
 )
 
-// Run gives rounds, execution and saving a goroutine each, until ctx ends or the
-// node has to stop. It returns why it stopped by itself, nil for an end by ctx;
-// then the latest certified state is saved.
+// Run gives rounds, execution, saving and labor a goroutine each, until ctx ends or
+// the node has to stop. It returns why it stopped by itself, nil for an end by ctx;
+// then the latest certified state is saved. Upgrade, Halt and Left are ends in good order.
 func (n *Node) Run(ctx context.Context) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	loops := []func(context.Context) error{n.rounds, n.executions, n.saves}
+	loops := []func(context.Context) error{n.rounds, n.executions, n.saves, n.labors}
 	ends := make(chan error, len(loops))
 	for _, loop := range loops {
 		go func() { ends <- n.guard(ctx, loop) }()
@@ -117,7 +117,8 @@ type counters struct {
 type Metrics struct {
 	Height, Saved                                                                            ic.Height
 	Rounds, Messages, Queries, Recalled, Submitted, Refused, Busy, Expired, Dropped, Invalid uint64
-	Pool, PoolBytes, Watchers, Waiting, Batches                                              int
+	Pool, PoolBytes, Watchers, Waiting, Batches, Chores                                      int
+	CUP                                                                                      ic.Height // of the newest catch-up package
 }
 
 // Metrics at this moment.
@@ -130,7 +131,10 @@ func (n *Node) Metrics() Metrics {
 		m.Height = v.Height
 	}
 	n.mu.Lock()
-	m.Pool, m.PoolBytes, m.Batches = n.pool.Len(), n.pool.Bytes(), len(n.batches)
+	m.Pool, m.PoolBytes, m.Batches, m.Chores = n.pool.Len(), n.pool.Bytes(), len(n.batches), len(n.chores)
+	if n.newest != nil {
+		m.CUP = n.newest.Height
+	}
 	n.mu.Unlock()
 	n.watchers.mu.Lock()
 	m.Watchers = n.watchers.n

@@ -55,6 +55,28 @@ func (s *Store) EachArtifact(from, to ic.Height, yield func(*block.Artifact) boo
 	return err
 }
 
+// CUP is the catch-up package to begin with, nil if there is none; waits tells that its
+// state was awaited.
+func (s *Store) CUP() (cup *block.Artifact, waits bool, err error) {
+	value, closer, err := s.db.Get([]byte{prefixCUP})
+	if errors.Is(err, pebble.ErrNotFound) {
+		return nil, false, nil
+	}
+	if err != nil {
+		return nil, false, explain(s.dir, err)
+	}
+	defer closer.Close()
+	err = errors.New("it is empty, or of another kind")
+	if len(value) > 0 {
+		var bad error
+		if cup, bad = block.Decode(slices.Clone(value[1:])); bad == nil && cup.Kind == block.CUP {
+			return cup, value[0] == cupWaits, nil
+		}
+		err = errors.Join(err, bad)
+	}
+	return nil, false, fmt.Errorf("the database in %s holds a damaged catch-up package: %w\n  restore the directory from a backup", s.dir, err)
+}
+
 // SavedHeight is that of the saved state; ok is false before the first.
 func (s *Store) SavedHeight() (h ic.Height, ok bool, err error) {
 	value, closer, err := s.db.Get([]byte{prefixHeight})

@@ -13,7 +13,8 @@
 //
 // Keys: v = format version; h = height of the saved state; s... = its entries;
 // m... and y... = its memories (memory.go); f<number> = a page file in use;
-// b<height><kind><signer><hash> = an artifact of consensus.
+// b<height><kind><signer><hash> = an artifact of consensus; c = the catch-up package
+// that the node begins with.
 //
 //	DIR/db     the database
 //	DIR/pages  page files: most pages of memories, written once, mapped to be read
@@ -61,6 +62,7 @@ const (
 	prefixHeight  = 'h'
 	prefixState   = 's'
 	prefixBlock   = 'b'
+	prefixCUP     = 'c'
 	prefixFile    = 'f'
 	prefixNode    = 'm'
 	prefixYoung   = 'y'
@@ -219,11 +221,40 @@ func (s *Store) Persist(artifacts []*block.Artifact, sync bool) error {
 	b := s.db.NewBatch()
 	defer b.Close()
 	for _, a := range artifacts {
-		if err := b.Set(artifactKey(a), a.Encode(), nil); err != nil {
+		key, value := artifactKey(a), a.Encode()
+		if a.Kind == block.CUP {
+			key, value = []byte{prefixCUP}, append([]byte{cupWhole}, value...)
+		}
+		if err := b.Set(key, value, nil); err != nil {
 			return err
 		}
 	}
 	return s.commit(b, sync)
+}
+
+// The first byte of a catch-up package says whether its state is here.
+const (
+	cupWaits = 0
+	cupWhole = 1
+)
+
+// Begin makes a catch-up package the one to begin with, and forgets the artifacts up
+// to its height; all of them where what was signed before counts no more. Its state
+// is awaited until the package is persisted.
+func (s *Store) Begin(cup *block.Artifact, all bool) error {
+	b := s.db.NewBatch()
+	defer b.Close()
+	to := heightKey(cup.Height + 1)
+	if all {
+		to = []byte{prefixBlock + 1}
+	}
+	if err := b.DeleteRange(heightKey(0), to, nil); err != nil {
+		return err
+	}
+	if err := b.Set([]byte{prefixCUP}, append([]byte{cupWaits}, cup.Encode()...), nil); err != nil {
+		return err
+	}
+	return s.commit(b, true)
 }
 
 // Purge forgets artifacts below a height.

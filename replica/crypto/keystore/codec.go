@@ -24,7 +24,7 @@ const (
 // Limits of a file.
 const (
 	maxDealing = 8  // generations: a rotation is retired when the transcripts dealt to it are loaded, two intervals later
-	maxShares  = 16 // low and high of the past, present and next interval, and room
+	maxShares  = 64 // low and high of each interval that a catch-up package may lag behind, if they are short
 
 	sharesBytes  = 32 + bls.SecretKeyBytes
 	fixedBytes   = len(magic2) + ed25519.SeedSize + 2*bls.SecretKeyBytes + 2 + sha256.Size

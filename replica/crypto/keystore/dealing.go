@@ -4,14 +4,27 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 
 	"ashlar/replica/crypto/bls"
 	"ashlar/replica/crypto/dkg"
+	"ashlar/replica/ic"
 )
 
 // ErrNoShare tells that the node holds no share from a transcript.
 var ErrNoShare = errors.New("this node holds no share of that key: load its transcript first")
+
+// Transcript of a key, dkg.Transcript, and Session of a key generation, dkg.Session.
+type Transcript interface {
+	Hash() [32]byte
+	Load(random io.Reader, node ic.NodeID, keys ...*dkg.DecryptionKey) (*bls.SecretKey, error)
+}
+
+// Session makes dealings.
+type Session interface {
+	Deal(random io.Reader, dealer int, share *bls.SecretKey) ([]byte, error)
+}
 
 // EncryptionKey is the newest dealing key's public half, for the registry.
 func (k *Keys) EncryptionKey(random io.Reader) (*dkg.EncryptionKey, error) {
@@ -52,7 +65,7 @@ func (k *Keys) Retire(generation uint64) {
 
 // Load decrypts this node's share from a transcript and keeps it. It is slow where
 // a dealer cheated (see dkg.Transcript.Load), and signing goes on meanwhile.
-func (k *Keys) Load(random io.Reader, t *dkg.Transcript) error {
+func (k *Keys) Load(random io.Reader, t Transcript) error {
 	id := t.Hash()
 	k.mu.RLock()
 	_, have := k.shares[id]
@@ -116,7 +129,7 @@ func (k *Keys) SignWith(transcript [32]byte, message []byte) ([]byte, error) {
 
 // Deal makes this node's dealing: of the share of the transcript that is reshared,
 // or of a fresh secret where previous is zero.
-func (k *Keys) Deal(random io.Reader, s *dkg.Session, dealer int, previous [32]byte) ([]byte, error) {
+func (k *Keys) Deal(random io.Reader, s Session, dealer int, previous [32]byte) ([]byte, error) {
 	k.mu.RLock()
 	defer k.mu.RUnlock()
 	var share *bls.SecretKey
@@ -126,6 +139,38 @@ func (k *Keys) Deal(random io.Reader, s *dkg.Session, dealer int, previous [32]b
 		}
 	}
 	return s.Deal(random, dealer, share)
+}
+
+// Keep has this node's shares of these transcripts, and no others, in dir when it
+// returns: the new ones are durable before anything needs them, since they can be
+// decrypted again until the dealing key is retired. It tells of those that cannot be
+// had, by their place: of the others the node signs none the less.
+func (k *Keys) Keep(dir string, random io.Reader, list []Transcript) (lost map[int]error, err error) {
+	lost, before := map[int]error{}, k.held()
+	ids := make([][32]byte, len(list))
+	for i, t := range list {
+		ids[i] = t.Hash()
+	}
+	k.Retain(ids...)
+	for i, t := range list {
+		if err := k.Load(random, t); err != nil && !errors.Is(err, dkg.ErrNotReceiver) {
+			lost[i] = err
+		}
+	}
+	if maps.Equal(before, k.held()) {
+		return lost, nil
+	}
+	return lost, k.Save(dir)
+}
+
+func (k *Keys) held() map[[32]byte]bool {
+	k.mu.RLock()
+	defer k.mu.RUnlock()
+	out := map[[32]byte]bool{}
+	for id := range k.shares {
+		out[id] = true
+	}
+	return out
 }
 
 // Retain erases all shares but those of these transcripts and those in use.

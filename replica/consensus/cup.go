@@ -1,0 +1,155 @@
+package consensus
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+
+	"ashlar/replica/ic"
+	"ashlar/replica/wire/block"
+)
+
+// cups are what this node knows of catch-up packages.
+//
+//	summary S delivered, its state certified ── share ──> n-f of them: a package ── state saved ──> last
+//
+// A package says: with this block, this beacon and this state a node can begin. It
+// counts here once the state is saved, so that a restart never needs anything from
+// below it.
+type cups struct {
+	last *block.Artifact
+	next *block.Artifact // whole, and waits for the state to be saved
+	high Key             // the subnet's: it stays the same from resharing to resharing
+}
+
+// CheckCUP tells whether a catch-up package is of the subnet with a key for
+// certificates, of which any transcript will do.
+func CheckCUP(high Key, subnet ic.SubnetID, a *block.Artifact) error {
+	if a.Kind != block.CUP {
+		return fmt.Errorf("%s is no catch-up package", a.Kind)
+	}
+	if err := high.Verify(a.Message(subnet, block.Hash{}), a.Signature); err != nil {
+		return fmt.Errorf("the catch-up package of height %d: %w", a.Height, err)
+	}
+	_, err := block.DecodeSummary(a.Block.Section(block.SummarySection))
+	return err
+}
+
+// receiveCUP of a peer.
+func (c *Core) receiveCUP(a *block.Artifact, from ic.NodeID) {
+	if a.Height <= c.cup.last.Height || c.cup.next != nil && a.Height <= c.cup.next.Height {
+		return
+	}
+	if err := CheckCUP(c.cup.high, c.Subnet, a); err != nil {
+		c.refused(a, from, err)
+		return
+	}
+	if a.Height > c.delivered {
+		c.emit(Behind{a})
+		return
+	}
+	c.cup.next = a
+}
+
+// packages makes shares of catch-up packages and joins them, and takes what is whole.
+func (c *Core) packages() (moved bool) {
+	for _, iv := range c.intervals {
+		if iv.block == nil || iv.start <= c.cup.last.Height || c.cup.next != nil && c.cup.next.Height >= iv.start {
+			continue
+		}
+		r, by := c.rounds[iv.start], c.at(iv.start)
+		if r == nil || by == nil || r.certification == nil || r.beacon == nil {
+			continue
+		}
+		a := &block.Artifact{Kind: block.CUP, Height: iv.start, Block: iv.block, Data: r.beacon, Other: r.certification.Hash}
+		a.Hash = block.CUPHash(iv.named, r.beacon, a.Other)
+		if by.self >= 0 && ofHash(r.cups, a.Hash)[uint64(by.self)] == nil {
+			moved = c.share(by, by.high, &block.Artifact{Kind: block.CUPShare, Height: a.Height, Hash: a.Hash}) || moved
+		}
+		if sig, ok := c.combine(by, by.high, a, r.cups[a.Hash]); ok {
+			a.Signature = sig
+			c.cup.next, moved = a, true
+		}
+	}
+	if c.cup.next != nil && c.saved >= c.cup.next.Height {
+		c.reach(c.cup.next)
+		moved = true
+	}
+	return moved
+}
+
+// reach a catch-up package: what lies before it is not needed any more.
+func (c *Core) reach(a *block.Artifact) {
+	c.cup.next = nil
+	if r := c.rounds[a.Height]; r != nil && r.certification != nil && r.certification.Hash != a.Other {
+		c.emit(Diverged{Height: a.Height, Ours: r.certification.Hash, Theirs: a.Other})
+		return
+	}
+	c.cup.last = a
+	c.emit(Persist{a})
+	c.emit(Reached{a})
+	c.keep()
+	c.purge()
+	c.ends()
+}
+
+// ends tells the caller if this node's part ends at the last catch-up package.
+func (c *Core) ends() {
+	iv := c.at(c.cup.last.Height + 1)
+	switch up, halt := c.stops(iv); {
+	case up:
+		c.emit(Stop{CUP: c.cup.last, Version: iv.summary.Version})
+	case halt:
+		c.emit(Stop{CUP: c.cup.last, Halt: true})
+	case !c.Belongs(iv.summary):
+		c.emit(Stop{CUP: c.cup.last, Left: true})
+	}
+}
+
+// Belongs tells whether this node is, or is about to be, of use: a member of a
+// committee that is known, a receiver of its key, or registered.
+func (c *Core) Belongs(s *block.Summary) bool {
+	in := func(list []block.Member) bool {
+		for _, m := range list {
+			if m.Node == c.Node {
+				return true
+			}
+		}
+		return false
+	}
+	if in(s.Current.Members) || s.Next != nil && in(s.Next.Members) {
+		return true
+	}
+	lists := s.Configs
+	if rec, err := c.Registry.At(c.Registry.Latest()); err == nil {
+		lists = append([]block.Config{{Receivers: rec.Members}}, lists...)
+	}
+	for _, cfg := range lists {
+		for _, r := range cfg.Receivers {
+			if r.Node == c.Node {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// checkStart: the package to begin with has a form that a node can begin with.
+func checkStart(a *block.Artifact) error {
+	switch {
+	case a == nil || a.Kind != block.CUP || a.Block == nil:
+		return errors.New("consensus: there is no catch-up package to begin with")
+	case a.Block.Height != a.Height:
+		return fmt.Errorf("consensus: a catch-up package of height %d with a block of height %d", a.Height, a.Block.Height)
+	}
+	return nil
+}
+
+// beaconOf a package that has none, since nobody signed it, is its block's hash.
+func beaconOf(a *block.Artifact) []byte {
+	if len(a.Data) > 0 {
+		return bytes.Clone(a.Data)
+	}
+	h := a.Block.Hash()
+	return h[:]
+}

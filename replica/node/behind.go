@@ -1,0 +1,135 @@
+package node
+
+import (
+	"fmt"
+
+	"ashlar/replica/consensus"
+	"ashlar/replica/crypto/keystore"
+	"ashlar/replica/state"
+	"ashlar/replica/wire/block"
+)
+
+// Sync fetches states that this node can not compute: its peers have forgotten what
+// leads to them, or it has none to begin with.
+//
+//	Want(cup) ──> state of cup.Height, whose certified tree has the root cup.Other ──> Node.Adopt
+//
+// Want does not block. It may come again with a newer package: whichever state is
+// whole first is welcome, and once one was adopted nothing more is wanted.
+type Sync interface{ Want(cup *block.Artifact) }
+
+// Adopt takes a state that was wanted; the next Step goes on from it.
+func (n *Node) Adopt(s *state.State) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	cup := n.wanted[s.Height()]
+	if cup == nil {
+		return fmt.Errorf("a state of height %d was brought, and is not wanted any more", s.Height())
+	}
+	if root := block.Hash(s.Tree().Digest()); root != cup.Other {
+		return fmt.Errorf("a state of height %d was brought whose root is %x, the catch-up package says %x", s.Height(), root, cup.Other)
+	}
+	n.adopted = s
+	poke(n.kick)
+	return nil
+}
+
+// maxWanted packages whose states may still arrive: a transfer moves on to newer ones.
+const maxWanted = 4
+
+// behind is told of a package from which this node could go on.
+func (n *Node) behind(cup *block.Artifact) {
+	if n.Sync == nil {
+		return
+	}
+	n.mu.Lock()
+	news := n.wanted[cup.Height] == nil
+	n.wanted[cup.Height] = cup
+	for len(n.wanted) > maxWanted {
+		oldest := cup.Height
+		for h := range n.wanted {
+			oldest = min(oldest, h)
+		}
+		delete(n.wanted, oldest)
+	}
+	n.mu.Unlock()
+	if news {
+		n.Log(fmt.Sprintf("fetching the state of height %d: this node has height %d, and peers have forgotten what is between", cup.Height, n.savedHeight()))
+		n.Sync.Want(cup)
+	}
+}
+
+// jump to a state that was adopted, unless this node came as far by itself.
+func (n *Node) jump() error {
+	n.mu.Lock()
+	s := n.adopted
+	n.adopted = nil
+	if s == nil {
+		n.mu.Unlock()
+		return nil
+	}
+	cup := n.wanted[s.Height()]
+	clear(n.wanted)
+	n.mu.Unlock()
+	if n.core != nil && n.core.Height() >= s.Height() {
+		return nil
+	}
+	n.applying.Lock()
+	defer n.applying.Unlock()
+	n.saving.Lock()
+	defer n.saving.Unlock()
+	// In this order: if the power fails in between, the state is fetched again.
+	if err := n.Store.Begin(cup, false); err != nil {
+		return err
+	}
+	if err := n.Store.SaveState(s, n.disk); err != nil {
+		return err
+	}
+	if err := n.Store.Persist([]*block.Artifact{cup}, true); err != nil {
+		return err
+	}
+	n.disk = s
+	n.Log(fmt.Sprintf("goes on from the state of height %d", s.Height()))
+	return n.start(cup, s)
+}
+
+// lost a node is as long as it has no state to begin with: it has no core.
+func (n *Node) lost() bool { return n.core == nil }
+
+// heard is what a node without a core makes of packages.
+func (n *Node) heard(a *block.Artifact) {
+	if a.Kind == block.CUP && a.Height > n.cup.Height && consensus.CheckCUP(n.high, n.SubnetID(), a) == nil {
+		n.behind(a)
+	}
+}
+
+// Package is the newest catch-up package whose state is still at hand, for peers.
+func (n *Node) Package() (cup *block.Artifact, s *state.State) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if cup = n.newest; cup != nil {
+		s = n.packed[cup.Height]
+	}
+	return cup, s
+}
+
+// reached a package: its state stays at hand, older ones do not.
+func (n *Node) reached(cup *block.Artifact) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.newest = cup
+	for h := range n.packed {
+		if h < cup.Height {
+			delete(n.packed, h)
+		}
+	}
+}
+
+// nodesOf a committee, as the certified tree shows them.
+func nodesOf(members []block.Member) []state.Node {
+	var out []state.Node
+	for _, m := range members {
+		out = append(out, state.Node{ID: m.Node, PublicKey: keystore.NodeDER(m.Key)})
+	}
+	return out
+}
