@@ -34,6 +34,7 @@ type Net interface {
 const (
 	askArtifacts = 1 // <height, 8 bytes>: what became final from there on
 	askCUP       = 2 // <height, 8 bytes>: the newest catch-up package, if it is above that
+	askState     = 3 // a request to a join.Source
 )
 
 // Limits between peers.
@@ -124,6 +125,9 @@ func (n *Node) Serve(request []byte) ([]byte, error) {
 	if len(request) == 0 {
 		return nil, errors.New("an empty request")
 	}
+	if request[0] == askState {
+		return n.source.Serve(request[1:])
+	}
 	return nil, fmt.Errorf("a request of kind %d with %d bytes", request[0], len(request))
 }
 
@@ -206,6 +210,10 @@ type answer struct {
 
 // Answered brings the answer to a question of Net.Ask, nil if there is none.
 func (n *Node) Answered(from ic.NodeID, id uint64, response []byte) {
+	if id&stateIDs != 0 {
+		n.fetch.Answered(from, id&^stateIDs, response)
+		return
+	}
 	n.mu.Lock()
 	n.answers = append(n.answers, answer{from, id, response}) // no more than were asked
 	n.mu.Unlock()

@@ -28,6 +28,7 @@ import (
 	"ashlar/replica/ic"
 	"ashlar/replica/ingress"
 	"ashlar/replica/messaging"
+	"ashlar/replica/node/join"
 	"ashlar/replica/state"
 	"ashlar/replica/wire/block"
 )
@@ -94,8 +95,8 @@ type Config struct {
 	Scheme   consensus.Scheme // nil: the real one
 	Machine  Machine
 	Store    Store
-	Net      Net  // nil: a one-node network
-	Sync     Sync // nil: a node that lags too far can not come back
+	Net      Net        // nil: a one-node network
+	Stage    join.Stage // of the store, for states of peers; nil: a node that lags too far can not come back
 	Clock    Clock
 	Pace     consensus.Pace
 	Limits   ingress.Limits
@@ -151,6 +152,8 @@ type Node struct {
 	work     chan struct{} // something for Execute
 	dirty    chan struct{} // something for Save
 	toil     chan struct{} // something for Labor
+	source   *join.Source  // of states for peers
+	fetch    *join.Fetch   // of their states; nil: none
 	metrics  counters
 }
 
@@ -160,10 +163,11 @@ func New(cfg Config) (*Node, error) {
 		wanted: map[ic.Height]*block.Artifact{}, packed: map[ic.Height]*state.State{},
 		inspects: make(chan struct{}, maxInspects*runtime.GOMAXPROCS(0)), queries: newTurns(maxQueries*runtime.GOMAXPROCS(0), maxQueries*runtime.GOMAXPROCS(0)/2, maxWaiting, maxWaiting/2),
 		inbox: make(chan parcel, inboxBacklog), kick: make(chan struct{}, 1), work: make(chan struct{}, 1), dirty: make(chan struct{}, 1), toil: make(chan struct{}, 1)}
-	n.pull = newPull()
+	n.pull, n.source = newPull(), join.NewSource()
 	if n.Log == nil {
 		n.Log = func(string) {}
 	}
+	n.joins()
 	if n.Scheme == nil {
 		n.Scheme = consensus.Real{}
 	}
@@ -235,6 +239,7 @@ func (n *Node) start(cup *block.Artifact, s *state.State) error {
 	clear(n.packed)
 	if s.Height() == cup.Height {
 		n.packed[s.Height()] = s
+		n.source.Keep(s)
 	}
 	// The saved state gets its certificate back first: the store has it, or it is made again.
 	n.states = map[ic.Height]*state.State{s.Height(): s}
