@@ -152,6 +152,7 @@ func (c *Core) propose() bool {
 func (c *Core) delay(rank int) ic.Time {
 	pace := c.Pace.Idle
 	switch {
+	case !c.goesOn(c.at(c.height)): // nothing of it will be executed
 	case c.Payload.Waiting() && c.height-1 <= c.executed+1:
 		pace = 0
 	case c.busy || c.Payload.Waiting():

@@ -330,3 +330,14 @@ func (c *Core) wakeAt(t ic.Time) {
 func (c *Core) message(a *block.Artifact) []byte { return a.Message(c.Subnet, c.era) }
 
 func hashOf(b []byte) block.Hash { return sha256.Sum256(b) }
+
+// Era that signatures are of, and Version of the replica that plays it.
+func (c *Core) Era() block.Hash { return c.era }
+
+// KeysAt are those that sign at a height, by their hashes; zero where they are not known here.
+func (c *Core) KeysAt(h ic.Height) (low, high [32]byte) {
+	if iv := c.at(h); iv != nil {
+		low, high = iv.low.Hash(), iv.high.Hash()
+	}
+	return low, high
+}

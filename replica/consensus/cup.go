@@ -153,3 +153,12 @@ func beaconOf(a *block.Artifact) []byte {
 	h := a.Block.Hash()
 	return h[:]
 }
+
+// CUP is the height of the last catch-up package, and due that of one that this node
+// could have by now; 0: none.
+func (c *Core) CUP() (last, due ic.Height) {
+	if iv := c.last(); iv.start > c.cup.last.Height && c.cup.next == nil {
+		due = iv.start
+	}
+	return c.cup.last.Height, due
+}

@@ -117,8 +117,13 @@ func (c *Core) checkRestored() error {
 	if c.finalized < c.Saved {
 		return fmt.Errorf("the saved state has height %d, the last final block %d: the database lost blocks", c.Saved, c.finalized)
 	}
-	if h := c.Whole(); h < c.finalized && len(c.intervals[0].members) == 1 {
-		return fmt.Errorf("block %d is missing, final are blocks up to %d: the database lost blocks", h+1, c.finalized)
+	if len(c.intervals[0].members) > 1 {
+		return nil
+	}
+	for h := c.Saved + 1; h <= c.finalized; h++ {
+		if c.finalBlock(h) == nil {
+			return fmt.Errorf("block %d is missing, final are blocks up to %d: the database lost blocks", h, c.finalized)
+		}
 	}
 	return nil
 }

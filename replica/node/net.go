@@ -139,7 +139,8 @@ func (n *Node) newer(than ic.Height) ([]byte, error) {
 	if cup == nil || cup.Height <= than || len(cup.Signature) == 0 {
 		return nil, nil
 	}
-	return cup.Encode(), nil
+	raw := cup.Encode()
+	return append(binary.AppendUvarint(nil, uint64(len(raw))), raw...), nil
 }
 
 // bundle of what became final from a height on, for a peer that lags: the votes

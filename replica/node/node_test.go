@@ -2,6 +2,7 @@ package node_test
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -23,6 +24,7 @@ import (
 	"ashlar/replica/node"
 	"ashlar/replica/state"
 	"ashlar/replica/store"
+	"ashlar/replica/wire/block"
 	"ashlar/replica/wire/cert"
 	"ashlar/replica/wire/hashtree"
 )
@@ -74,23 +76,61 @@ type bench struct {
 	group *bls.Group
 }
 
-func config(t *testing.T) (node.Config, *clock, *echo) {
+const genesis = 1_700_000_000_000_000_000
+
+// registry is a list of versions, from 1 on.
+type registry struct{ records []*consensus.Record }
+
+func (r *registry) Latest() uint64 { return uint64(len(r.records)) }
+
+func (r *registry) At(v uint64) (*consensus.Record, error) {
+	if v == 0 || v > r.Latest() {
+		return nil, errors.New("no such version")
+	}
+	return r.records[v-1], nil
+}
+
+func receiver(t *testing.T, k *keystore.Keys) block.Receiver {
 	t.Helper()
-	group, shares, err := bls.Deal(nil, 1, 1)
+	e, err := k.EncryptionKey(rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
-	keys := keystore.FromSeeds([32]byte{1}, shares[0])
+	return block.Receiver{Member: block.Member{Node: k.NodeID(), Key: k.NodeKey()}, Encryption: e.Bytes()}
+}
+
+// found a subnet of these nodes.
+func found(t *testing.T, keys ...*keystore.Keys) (*block.Artifact, consensus.Key) {
+	t.Helper()
+	rec := &consensus.Record{Version: "1"}
+	for _, k := range keys {
+		rec.Members = append(rec.Members, receiver(t, k))
+	}
+	start, key, err := consensus.Found(consensus.Founding{Random: rand.Reader, Record: rec, Registry: 1, Time: genesis})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return start, key
+}
+
+func config(t *testing.T) (node.Config, *clock, *echo) {
+	t.Helper()
+	keys, err := keystore.Generate(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	start, key := found(t, keys)
 	s, err := store.Open("state", store.Options{FS: vfs.NewMem()})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { s.Close() })
-	now, e := &clock{1_700_000_000_000_000_000}, &echo{applied: map[ic.RequestID]int{}}
+	now, e := &clock{genesis}, &echo{applied: map[ic.RequestID]int{}}
+	group := consensus.GroupOf(key)
 	subnet := state.Subnet{ID: ic.SubnetID{Principal: "subnet"}, Type: "application", PublicKey: group.Key.DER(), RootKey: group.Key.DER(),
 		Ranges: []ic.CanisterRange{{First: ic.CanisterIDFromUint64(0), Last: ic.CanisterIDFromUint64(9)}}}
-	return node.Config{Subnet: subnet, Members: []consensus.Member{{Node: keys.NodeID(), Key: keys.NodeKey()}}, Group: group,
-		Registry: 1, Genesis: now.Time, Keys: keys, Machine: e, Store: s, Clock: now, Pace: consensus.DefaultPace, Limits: ingress.Default,
+	return node.Config{Subnet: subnet, Start: start, Registry: &registry{[]*consensus.Record{{Members: []block.Receiver{receiver(t, keys)}}}},
+		Keys: node.FileKeys{Keys: keys, Dir: t.TempDir(), Random: rand.Reader}, Machine: e, Store: s, Clock: now, Pace: consensus.DefaultPace, Limits: ingress.Default,
 		Parse: func(raw []byte) (*ic.Ingress, error) {
 			m := call(raw[0], string(raw[9:]))
 			m.Expiry = ic.Time(binary.BigEndian.Uint64(raw[1:]))
@@ -105,7 +145,20 @@ func open(t *testing.T) *bench {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &bench{n, cfg, now, e, cfg.Group}
+	return &bench{n, cfg, now, e, groupOf(t, cfg)}
+}
+
+func groupOf(t *testing.T, cfg node.Config) *bls.Group {
+	t.Helper()
+	s, err := block.DecodeSummary(cfg.Start.Block.Section(block.SummarySection))
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := consensus.Real{}.Key(s.Current.High)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return consensus.GroupOf(key)
 }
 
 func call(id byte, arg string) *ic.Ingress {
@@ -128,6 +181,8 @@ func (b *bench) rest(t *testing.T) {
 			t.Fatal(err)
 		}
 		b.Execute()
+		for b.Labor() {
+		}
 		if _, err := b.Save(); err != nil {
 			t.Fatal(err)
 		}
@@ -283,6 +338,8 @@ func TestRestart(t *testing.T) {
 		if err := again.Step(); err != nil {
 			t.Fatal(err)
 		}
+		for again.Labor() {
+		}
 		if v := again.View(); v != nil && v.Height < seen.Height {
 			t.Fatalf("height %d is shown, readers saw %d", v.Height, seen.Height)
 		}
@@ -302,18 +359,13 @@ func TestRestart(t *testing.T) {
 
 func TestKeysOfOthers(t *testing.T) {
 	cfg, _, _ := config(t)
-	other, shares, err := bls.Deal(nil, 1, 1)
+	keys, err := keystore.Generate(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	foreign := cfg
-	foreign.Keys = keystore.FromSeeds([32]byte{2}, shares[0])
-	if _, err := node.New(foreign); err == nil || !strings.Contains(err.Error(), "no member") {
+	cfg.Keys = node.FileKeys{Keys: keys, Dir: t.TempDir(), Random: rand.Reader}
+	if _, err := node.New(cfg); err == nil || !strings.Contains(err.Error(), "no member") {
 		t.Errorf("another node's key: %v", err)
-	}
-	cfg.Group = other
-	if _, err := node.New(cfg); err == nil || !strings.Contains(err.Error(), "key share") {
-		t.Errorf("another subnet's share: %v", err)
 	}
 }
 
@@ -366,7 +418,7 @@ func TestRun(t *testing.T) {
 	ended := make(chan error, 1)
 	go func() { ended <- n.Run(ctx) }()
 	<-n.Ready()
-	b := &bench{n, cfg, &clock{n.Now()}, nil, cfg.Group}
+	b := &bench{n, cfg, &clock{n.Now()}, nil, nil}
 	for i := range byte(3) {
 		if err := b.submit(call(i, fmt.Sprint(i))); err != nil {
 			t.Fatal(err)

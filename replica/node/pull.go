@@ -24,8 +24,8 @@ type pull struct {
 	known []ic.NodeID             // members, to be asked where there is no state to begin with
 	vain  map[ic.NodeID]uint64    // questions to a peer that did not help
 
-	here  ic.Height          // where this node is
-	since ic.Time            // when it came there
+	here  place
+	since ic.Time            // when this node came here
 	dry   map[ic.NodeID]bool // peers whose artifacts from here on did not help
 	at    ic.Time            // when to look again; 0: only when something comes
 	pause ic.Time            // no question before
@@ -38,10 +38,13 @@ type pull struct {
 	asked uint64
 }
 
+// place of a node: what it delivered, its catch-up package, and the one that is due.
+type place struct{ height, cup, due ic.Height }
+
 // When a node asks.
 const (
 	gap     = 10           // heights: less than consensus looks ahead, and more than a slow round or two
-	stalled = ic.Time(2e9) // ns without a new height, while some peer is ahead
+	stalled = ic.Time(2e9) // ns at one place, while some peer is ahead or a package is due
 	rest    = ic.Time(5e8) // ns after a question that did not help, and as much more for each before it
 
 	maxPatience = 20 // times rest
@@ -53,70 +56,89 @@ func newPull() pull {
 
 // saw an artifact of a peer. Dealings are of the end of an interval.
 func (p *pull) saw(from ic.NodeID, a *block.Artifact) {
-	if a.Kind != block.Dealing {
-		p.seen[from] = max(p.seen[from], a.Height)
+	if a.Kind == block.Dealing {
+		return
 	}
+	p.seen[from] = max(p.seen[from], a.Height)
 }
 
 // forgotten tells whether a peer has no artifacts from here on.
 func (p *pull) forgotten() bool { return len(p.dry) > 0 }
 
-// ask a peer that is ahead. It belongs to the goroutine of Step.
+func (n *Node) place() place {
+	if n.lost() {
+		return place{n.cup.Height, n.cup.Height, 0}
+	}
+	cup, due := n.core.CUP()
+	return place{n.core.Height(), cup, due}
+}
+
+// ask a peer for what this node lacks. It belongs to the goroutine of Step.
 func (n *Node) ask() {
 	p, now := &n.pull, n.Clock.Now()
 	p.at = 0
-	here := n.cup.Height
-	if !n.lost() {
-		here = n.core.Height()
-	}
-	if here != p.here || p.since == 0 {
+	if here := n.place(); here != p.here || p.since == 0 {
 		p.here, p.since, p.pause = here, now, 0
 		clear(p.dry)
 	}
 	if p.out || n.Net == nil || n.backlog() > maxSpan {
 		return
 	}
-	ahead := p.ahead(gap)
-	if n.lost() && len(ahead) == 0 {
-		ahead = p.known
+	who, kind := n.lack(now >= p.since+stalled)
+	if len(who) == 0 {
+		return
 	}
-	if len(ahead) == 0 {
-		if ahead = p.ahead(1); len(ahead) == 0 {
-			return
-		}
-		if now < p.since+stalled {
-			p.at = p.since + stalled
-			return
-		}
+	if kind == 0 { // not yet
+		p.at = p.since + stalled
+		return
 	}
 	if now < p.pause {
 		p.at = p.pause
 		return
 	}
-	ahead = slices.DeleteFunc(slices.Clone(ahead), func(id ic.NodeID) bool { return id == n.NodeID() })
-	if len(ahead) == 0 {
-		return
-	}
-	p.peer = slices.MinFunc(ahead, func(a, b ic.NodeID) int {
+	p.peer = slices.MinFunc(who, func(a, b ic.NodeID) int {
 		if p.vain[a] != p.vain[b] {
 			return int(min(p.vain[a], 1<<30)) - int(min(p.vain[b], 1<<30))
 		}
 		return bytes.Compare(a.Bytes(), b.Bytes())
 	})
-	p.kind = askArtifacts
-	from := here + 1
-	if n.lost() || p.dry[p.peer] {
-		p.kind, from = askCUP, here
+	from := p.here.height + 1
+	if kind == askCUP || p.dry[p.peer] {
+		kind, from = askCUP, p.here.cup
 	}
 	p.asked++
-	p.id, p.out = p.asked, true
-	n.Net.Ask(p.peer, p.id, binary.BigEndian.AppendUint64([]byte{p.kind}, uint64(from)))
+	p.id, p.out, p.kind = p.asked, true, kind
+	n.Net.Ask(p.peer, p.id, binary.BigEndian.AppendUint64([]byte{kind}, uint64(from)))
 }
 
-// ahead are the peers that are so much.
-func (p *pull) ahead(by ic.Height) (out []ic.NodeID) {
+// lack tells who may have what this node lacks: kind 0, and somebody, says that it is
+// to be looked at again later.
+func (n *Node) lack(late bool) (who []ic.NodeID, kind byte) {
+	p := &n.pull
+	if n.lost() {
+		if who = p.ahead(p.here.height + 1); len(who) == 0 {
+			who = slices.DeleteFunc(slices.Clone(p.known), func(id ic.NodeID) bool { return id == n.NodeID() })
+		}
+		return who, askCUP
+	}
+	if who = p.ahead(p.here.height + gap); len(who) > 0 {
+		return who, askArtifacts
+	}
+	if who = p.ahead(p.here.height + 1); len(who) > 0 {
+		kind = askArtifacts
+	} else if p.here.due > 0 {
+		who, kind = p.ahead(0), askCUP
+	}
+	if !late {
+		kind = 0
+	}
+	return who, kind
+}
+
+// ahead are the peers that are at a height, or above.
+func (p *pull) ahead(of ic.Height) (out []ic.NodeID) {
 	for id := range p.seen {
-		if p.seen[id] >= p.here+by {
+		if p.seen[id] >= of {
 			out = append(out, id)
 		}
 	}
@@ -143,16 +165,7 @@ func (n *Node) pulled() (out []consensus.Event) {
 			continue
 		}
 		p.out, p.came = false, true
-		var list []*block.Artifact
-		var err error
-		if p.kind == askArtifacts {
-			list, err = unbundle(a.data)
-		} else if len(a.data) > 0 {
-			var cup *block.Artifact
-			if cup, err = block.Decode(a.data); err == nil {
-				list = []*block.Artifact{cup}
-			}
-		}
+		list, err := unbundle(a.data)
 		if err != nil {
 			n.blame(a.from, "answer", err)
 		}
@@ -171,7 +184,7 @@ func (n *Node) helped() {
 		return
 	}
 	p.came = false
-	if !n.lost() && n.core.Height() > p.here {
+	if here := n.place(); here.height > p.here.height || here.cup > p.here.cup {
 		p.vain[p.peer] = 0
 		return
 	}

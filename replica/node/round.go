@@ -250,3 +250,7 @@ func (n *Node) Describe() string {
 	}
 	return n.core.Describe()
 }
+
+// Core is what Step plays with, nil where there is no state to begin with; it belongs
+// to the goroutine of Step.
+func (n *Node) Core() *consensus.Core { return n.core }

@@ -22,8 +22,8 @@ const (
 )
 
 // Genesis is the first version of a network: one subnet, its own root, that
-// hosts all canister ids of both ranges.
-func Genesis(group *bls.Group, nodes []Node, ids []ic.NodeID, version string, now ic.Time) (*Store, ic.SubnetID, error) {
+// hosts all canister ids of both ranges. It begins with a catch-up package.
+func Genesis(cup []byte, group *bls.Group, nodes []Node, ids []ic.NodeID, version string, now ic.Time) (*Store, ic.SubnetID, error) {
 	subnet := ic.SubnetID{Principal: ic.SelfAuthenticating(group.Key.DER())}
 	threshold := Threshold{Threshold: group.Threshold, Key: group.Key.Bytes()}
 	for _, h := range group.Holders {
@@ -37,7 +37,7 @@ func Genesis(group *bls.Group, nodes []Node, ids []ic.NodeID, version string, no
 		{KeyRootSubnet, cbor.Marshal(subnet)},
 		{KeySubnet(subnet), cbor.Marshal(Subnet{Type: "application", Members: ids, Version: version})},
 		{KeyThreshold(subnet), cbor.Marshal(threshold)},
-		{KeyCUP(subnet), cbor.Marshal(CUP{Time: now})},
+		{KeyCUP(subnet), cbor.Marshal(CUP{Time: now, Raw: cup})},
 		{KeyRoutingTable, cbor.Marshal([]Route{
 			{Range: ic.CanisterRange{First: ic.CanisterIDFromUint64(0), Last: ic.CanisterIDFromUint64(LastNamed)}, Subnet: subnet},
 			{Range: ic.CanisterRange{First: ic.CanisterIDFromUint64(FirstNew), Last: ic.CanisterIDFromUint64(LastNew)}, Subnet: subnet},
@@ -60,6 +60,7 @@ type View struct {
 	Group   *bls.Group
 	Ranges  []ic.CanisterRange
 	Genesis ic.Time
+	CUP     []byte // the package to begin with
 }
 
 // View reads a subnet at a version; a zero id is the root subnet.
@@ -78,7 +79,7 @@ func (s *Store) View(version uint64, id ic.SubnetID) (*View, error) {
 	if err := s.Get(KeyCUP(v.ID), version, &cup); err != nil {
 		return nil, err
 	}
-	v.Genesis = cup.Time
+	v.Genesis, v.CUP = cup.Time, cup.Raw
 	var err error
 	if v.Group, err = s.group(v.ID, version); err != nil {
 		return nil, err

@@ -52,6 +52,9 @@ type Subnet struct {
 	Type    string      `cbor:"1,keyasint"` // application, system, ...
 	Members []ic.NodeID `cbor:"2,keyasint"` // sorted
 	Version string      `cbor:"3,keyasint"` // of the replica
+	// Interval is the number of heights between summaries, Halt a stop at the next one.
+	Interval uint64 `cbor:"4,keyasint,omitempty"`
+	Halt     bool   `cbor:"5,keyasint,omitempty"`
 }
 
 // Threshold is a subnet's BLS key with its holders' public shares.
@@ -64,6 +67,7 @@ type Threshold struct {
 // CUP is where a subnet begins: height 0 at a time; later also where it recovers.
 type CUP struct {
 	Time ic.Time `cbor:"1,keyasint"`
+	Raw  []byte  `cbor:"2,keyasint,omitempty"` // the package
 }
 
 // Node record.
@@ -71,6 +75,8 @@ type Node struct {
 	PublicKey []byte `cbor:"1,keyasint"`           // Ed25519, 32 bytes
 	P2P       string `cbor:"2,keyasint,omitempty"` // ADDRESS:PORT where other members reach it
 	HTTP      string `cbor:"3,keyasint,omitempty"` // ADDRESS:PORT where users reach it
+	// Encryption is the key that shares of the subnet's keys are dealt to.
+	Encryption []byte `cbor:"4,keyasint,omitempty"`
 }
 
 // Route gives a range of canister ids to a subnet.

@@ -21,7 +21,7 @@ func genesis(t *testing.T) (*Store, ic.SubnetID, ic.NodeID) {
 		t.Fatal(err)
 	}
 	node := ic.NodeID{Principal: "node"}
-	s, id, err := Genesis(g, []Node{{PublicKey: []byte("key")}}, []ic.NodeID{node}, "0.1", 77)
+	s, id, err := Genesis(nil, g, []Node{{PublicKey: []byte("key")}}, []ic.NodeID{node}, "0.1", 77)
 	if err != nil {
 		t.Fatal(err)
 	}

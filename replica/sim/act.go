@@ -1,6 +1,10 @@
 package sim
 
-import "slices"
+import (
+	"slices"
+
+	"ashlar/replica/consensus"
+)
 
 // act lets one thing of the plan happen.
 func (w *world) act(a Act) {
@@ -15,7 +19,9 @@ func (w *world) act(a Act) {
 		case MidStep:
 			p.disk.cutIn = 1 + w.rng.IntN(4)
 		case Start:
-			p.start()
+			if !p.idle && !p.left {
+				p.start()
+			}
 		case SlowDown:
 			p.slow = max(a.N, 1)
 		case SetClock:
@@ -24,7 +30,7 @@ func (w *world) act(a Act) {
 			p.disk.full.Store(true)
 		case FreeDisk:
 			p.disk.full.Store(false)
-			if p.node == nil {
+			if p.node == nil && !p.idle && !p.left {
 				p.start()
 			}
 		case Damage:
@@ -47,6 +53,18 @@ func (w *world) act(a Act) {
 		w.wire.block(others, a.Nodes)
 	case Silence:
 		w.wire.block(a.Nodes, a.To)
+	case Add:
+		w.net.add(a.Nodes)
+	case Remove:
+		w.net.remove(a.Nodes)
+	case Upgrade:
+		w.net.change(func(r *consensus.Record) { r.Version = a.Text })
+	case Halt:
+		w.net.change(func(r *consensus.Record) { r.Halt = true })
+	case Resume:
+		w.net.resume()
+	case Recover:
+		w.net.recover()
 	case Heal:
 		w.wire.heal()
 	case Lose:

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"encoding/binary"
 	"slices"
 
 	"ashlar/replica/crypto/bls"
@@ -36,7 +37,7 @@ func (l *liar) send(data []byte) {
 	if err != nil {
 		return
 	}
-	own := a.Signer == uint64(l.p.index)
+	own := l.p.own(a)
 	switch {
 	case a.Kind == block.Proposal && own && l.does(Equivocate):
 		l.split(data, l.sign(l.otherBlock(a)).Encode())
@@ -51,10 +52,19 @@ func (l *liar) send(data []byte) {
 		a.Signature = slices.Clone(a.Signature)
 		a.Signature[l.p.w.rng.IntN(len(a.Signature))] ^= 4
 		l.split(a.Encode(), data)
+	case a.Kind == block.Dealing && own && l.does(NoDealings):
+		l.some(data)
+	case a.Kind == block.Dealing && own && l.does(BadDealings):
+		a.Data = slices.Clone(a.Data)
+		a.Data[l.p.w.rng.IntN(len(a.Data))] ^= 1
+		l.split(l.sign(a).Encode(), data)
+	case a.Kind == block.CUPShare && own && l.does(FalseCUPs):
+		a.Hash[0] ^= 1
+		l.all(l.sign(a).Encode())
 	case a.Kind == block.Certification && l.does(Relabel):
 		a.Height++
 		l.all(a.Encode())
-	case !a.Kind.IsShare() && a.Kind != block.Proposal && l.does(FalseAnswers):
+	case !a.Kind.Signed() && l.does(FalseAnswers):
 		l.all(l.forge(a).Encode())
 	default:
 		l.all(data)
@@ -95,9 +105,6 @@ func (l *liar) noise(data []byte) {
 			bad = bad[:r.IntN(len(bad))]
 		case 1:
 			bad[r.IntN(len(bad))] ^= 1 << r.IntN(8)
-			if a, err := block.Decode(bad); err == nil && a.Kind == block.Certification {
-				return // Relabel does that
-			}
 		default:
 			bad = make([]byte, r.IntN(100))
 			for i := range bad {
@@ -122,7 +129,7 @@ func (l *liar) otherBlock(a *block.Artifact) *block.Artifact {
 func (l *liar) badBlock(a *block.Artifact) *block.Artifact {
 	b, r := *a.Block, l.p.w.rng
 	b.Ingress = slices.Clone(b.Ingress)
-	switch r.IntN(9) {
+	switch r.IntN(12) {
 	case 0: // a call that nobody signed
 		_, raw := transferCall(0, 1, 2, 1000, r.Uint64(), b.Time+60e9)
 		raw[len(raw)-1] ^= 1
@@ -145,26 +152,54 @@ func (l *liar) badBlock(a *block.Artifact) *block.Artifact {
 		b.Certified = b.Height + 5
 	case 8:
 		b.Rank = r.Uint64N(5)
+	case 9: // a dealing that nobody made
+		b.Sections = []block.Section{{Kind: block.DealingsSection, Data: block.EncodeDealings([]block.Dealt{{Config: r.Uint64N(3), Dealer: r.Uint64N(8), Raw: make([]byte, 100)}})}}
+	case 10: // a summary of its own, where it is due or not
+		b.Sections = []block.Section{{Kind: block.SummarySection, Data: l.p.w.ids.start.Block.Section(block.SummarySection)}}
+	case 11:
+		b.Sections = nil
 	}
 	return &block.Artifact{Kind: block.Proposal, Height: a.Height, Block: &b}
 }
 
 // sign as this node.
 func (l *liar) sign(a *block.Artifact) *block.Artifact {
-	a.Signer = uint64(l.p.index)
 	if a.Kind == block.Proposal {
 		a.Height, a.Hash = a.Block.Height, a.Block.Hash()
 	}
-	message := a.Message(l.p.w.ids.subnetID(), block.Hash{})
+	members, me := l.p.members(a.Height), l.p.w.ids.public[l.p.index].Node
+	if i := slices.IndexFunc(members, func(m block.Member) bool { return m.Node == me }); i >= 0 {
+		a.Signer = uint64(i)
+	}
+	message := l.message(a)
 	switch a.Kind {
-	case block.BeaconShare, block.TapeShare:
-		a.Signature = l.keys.RandomShare(message)
-	case block.CertificationShare:
-		a.Signature = l.keys.StateShare(message)
+	case block.BeaconShare, block.TapeShare, block.CertificationShare, block.CUPShare:
+		a.Signature = l.share(a, message)
 	default:
 		a.Signature = l.keys.Vote(message)
 	}
 	return a
+}
+
+func (l *liar) message(a *block.Artifact) []byte {
+	var era block.Hash
+	if core := l.p.node.Core(); core != nil {
+		era = core.Era()
+	}
+	return a.Message(l.p.w.ids.subnetID(), era)
+}
+
+// share as good as the node can make it.
+func (l *liar) share(a *block.Artifact, message []byte) []byte {
+	low, high := l.p.node.Core().KeysAt(a.Height)
+	key := high
+	if a.Kind == block.BeaconShare || a.Kind == block.TapeShare {
+		key = low
+	}
+	if sig := l.keys.Share(key, message); sig != nil {
+		return sig
+	}
+	return make([]byte, groupBytes)
 }
 
 // forge an aggregate for which there are no signatures.
@@ -173,7 +208,7 @@ func (l *liar) forge(a *block.Artifact) *block.Artifact {
 	f.Hash[r.IntN(32)] ^= 1
 	if len(a.Votes) > 0 {
 		f.Votes = slices.Clone(a.Votes)
-		message := f.Message(l.p.w.ids.subnetID(), block.Hash{})
+		message := l.message(&f)
 		for i := range f.Votes {
 			f.Votes[i].Signature = l.keys.Vote(message)
 		}
@@ -210,4 +245,25 @@ func (l *liar) split(a, b []byte) {
 			l.p.w.wire.post(l.p, i, data)
 		}
 	}
+}
+
+// forgeCUP makes another package of one: of another state, or height.
+func (l *liar) forgeCUP(response []byte) []byte {
+	_, k := binary.Uvarint(response)
+	if k <= 0 {
+		return nil
+	}
+	a, err := block.Decode(response[k:])
+	if err != nil || a.Kind != block.CUP || !l.does(FalseCUPs) {
+		return nil
+	}
+	if l.p.w.rng.IntN(2) == 0 {
+		a.Other[3] ^= 1
+	} else {
+		b := *a.Block
+		b.Height += 100
+		a.Block = &b
+	}
+	raw := a.Encode()
+	return append(binary.AppendUvarint(nil, uint64(len(raw))), raw...)
 }

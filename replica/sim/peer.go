@@ -3,7 +3,6 @@ package sim
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"ashlar/replica/consensus"
@@ -20,6 +19,7 @@ const (
 	stepLow, stepHigh = 20 * time.Microsecond, 300 * time.Microsecond
 	execLow, execHigh = 50 * time.Microsecond, 2 * time.Millisecond
 	saveLow, saveHigh = time.Millisecond, 50 * time.Millisecond
+	workLow, workHigh = time.Millisecond, 40 * time.Millisecond
 )
 
 // maxInbox is how many messages a node may have before its peers wait: it drops
@@ -39,10 +39,17 @@ type peer struct {
 	node    *node.Node // nil: down
 	refused error      // why it stopped, or does not start
 
-	stepping, executing, saving bool          // planned
-	free                        time.Duration // when the present step ends
-	wake                        time.Duration
-	inbox                       int // messages since the last step
+	version string // of the replica on it
+	knows   uint64 // of the registry
+	idle    bool   // not started: it is no member yet
+	halted  bool   // the registry halted the subnet
+	left    bool   // its last interval has ended
+	cup     *block.Artifact
+
+	stepping, executing, saving, working bool          // planned
+	free                                 time.Duration // when the present step ends
+	wake                                 time.Duration
+	inbox                                int // messages since the last step
 
 	shown ic.Height // the latest certified height that readers saw
 	view  *node.View
@@ -51,7 +58,7 @@ type peer struct {
 }
 
 func newPeer(w *world, index int) *peer {
-	p := &peer{w: w, index: index, disk: newDisk(w), skew: w.Skew[index], slow: max(w.Slow[index], 1), said: newSayings()}
+	p := &peer{w: w, index: index, disk: newDisk(w), skew: w.Skew[index], slow: max(w.Slow[index], 1), said: newSayings(), version: firstVersion, knows: 1}
 	if lies := w.Lies[index]; len(lies) > 0 {
 		p.liar = newLiar(p, lies)
 	}
@@ -81,7 +88,7 @@ func (p *peer) Gossip(call []byte) { p.w.wire.gossip(p, call) }
 
 // Blame is noted: what is refused belongs to the trace.
 func (p *peer) Blame(who ic.NodeID, _ string, _ error) {
-	p.w.note('b', p.index, slices.IndexFunc(p.w.ids.public, func(m consensus.Member) bool { return m.Node == who }), 0)
+	p.w.note('b', p.index, p.w.ids.index(who), 0)
 }
 
 // Ask a peer; a question or answer may get lost, which the asker notices.
@@ -94,7 +101,7 @@ func (p *peer) start() {
 	}
 	p.life++
 	p.refused, p.inbox, p.free, p.wake = nil, 0, p.w.now, 0
-	p.stepping, p.executing, p.saving = false, false, false
+	p.stepping, p.executing, p.saving, p.working, p.halted = false, false, false, false, false
 	if err := p.open(); err != nil {
 		p.refused = err
 		p.w.log("node %d does not start: %v", p.index, err)
@@ -119,12 +126,9 @@ func (p *peer) open() (err error) {
 
 func (p *peer) config() node.Config {
 	ids := p.w.ids
-	subnet := state.Subnet{ID: ids.subnetID(), Type: "application", PublicKey: ids.group.Key.DER(), RootKey: ids.group.Key.DER(),
+	subnet := state.Subnet{ID: ids.subnetID(), Type: "application", PublicKey: ids.der, RootKey: ids.der,
 		Ranges: []ic.CanisterRange{{First: ic.CanisterIDFromUint64(0), Last: ic.CanisterIDFromUint64(1 << 20)}}}
-	for i, m := range ids.public {
-		subnet.Nodes = append(subnet.Nodes, state.Node{ID: m.Node, PublicKey: ids.der[i]})
-	}
-	cfg := node.Config{Subnet: subnet, Members: ids.public, Group: ids.group, Registry: 1, Genesis: genesis,
+	cfg := node.Config{Subnet: subnet, Start: p.w.net.start, Version: p.version, Registry: follower{p}, Sync: p,
 		Keys: ids.keys[p.index], Scheme: ids.scheme, Machine: p.w.truth.machine(p), Store: &guarded{Store: p.store, p: p}, Net: p, Clock: p,
 		Pace: consensus.DefaultPace, Limits: ingress.Limits{Messages: 200, Bytes: 1 << 20, SenderMessages: 100, SenderBytes: 1 << 20}, Parse: p.w.users.parse, Check: p.w.users.check}
 	p.w.Bug.plant(p, &cfg)
@@ -139,6 +143,7 @@ func (p *peer) plan() {
 	p.planStep(max(p.w.now, p.free))
 	p.planExec()
 	p.planSave()
+	p.planWork()
 }
 
 func (p *peer) planStep(t time.Duration) {
@@ -166,6 +171,25 @@ func (p *peer) planExec() {
 		p.executing = false
 		if p.node.Execute() {
 			p.w.note('x', p.index, 0, 0)
+			p.plan()
+		}
+	})
+}
+
+// planWork plans what keys are made of.
+func (p *peer) planWork() {
+	if p.working || p.node.Metrics().Chores == 0 {
+		return
+	}
+	p.working = true
+	life := p.life
+	p.w.after(p.takes(workLow, workHigh), func() {
+		if p.life != life || p.node == nil {
+			return
+		}
+		p.working = false
+		if p.node.Labor() {
+			p.w.note('w', p.index, 0, 0)
 			p.plan()
 		}
 	})
@@ -209,10 +233,11 @@ func (p *peer) step() {
 		p.stop(err)
 		return
 	}
-	p.said.stepped(p.w.ids)
+	p.said.stepped(p)
 	p.look()
 	p.planExec()
 	p.planSave()
+	p.planWork()
 	p.planWake()
 }
 
@@ -238,6 +263,12 @@ func (p *peer) planWake() {
 
 // look at what readers see.
 func (p *peer) look() {
+	if cup, _ := p.node.Package(); cup != nil && (p.cup == nil || cup.Height > p.cup.Height) {
+		p.cup = cup
+		if !p.byzantine() {
+			p.w.fail(p.w.truth.packaged(p, cup))
+		}
+	}
 	v := p.node.View()
 	if v == nil || v == p.view {
 		return
@@ -251,11 +282,14 @@ func (p *peer) look() {
 
 // stop is the end of a node by itself; its database may not be fit to be closed.
 func (p *peer) stop(err error) {
-	p.refused = err
 	p.w.log("node %d stops: %v", p.index, err)
 	after := p.disk.clone()
 	p.down()
 	p.disk.mem = after
+	if p.ended(err) {
+		return
+	}
+	p.refused = err
 	p.w.fail(p.excuse(err))
 }
 
@@ -307,6 +341,20 @@ func (p *peer) status() string {
 	}
 	m := p.node.Metrics()
 	return fmt.Sprintf("certified %d, saved %d, %d batches wait, %d calls in the pool, %d artifacts refused; %s", p.shown, m.Saved, m.Batches, m.Pool, m.Invalid, p.node.Describe())
+}
+
+// members of the committee at a height, as the node knows it.
+func (p *peer) members(h ic.Height) []block.Member {
+	if p.node == nil || p.node.Core() == nil {
+		return nil
+	}
+	return p.node.Core().Members(h)
+}
+
+// own tells whether a committee's index is the node's.
+func (p *peer) own(a *block.Artifact) bool {
+	m := p.members(a.Height)
+	return a.Signer < uint64(len(m)) && m[a.Signer].Node == p.w.ids.public[p.index].Node
 }
 
 // errPower ends a step in its middle.

@@ -19,6 +19,8 @@ type Plan struct {
 	Seed      uint64 // of all that the plan leaves open
 	Real      bool   // signatures: Ed25519 and BLS, not hashes
 	Canisters bool   // state machine: the real one, not the ledger
+	Interval  uint64 // heights between summaries; 0: as on real networks
+	Members   []int  // that the subnet begins with; empty: all nodes
 
 	Delay, Jitter time.Duration // of a message: Delay and up to Jitter more
 	Lost, Twice   int           // percent of messages that are lost once, that come twice
@@ -45,6 +47,7 @@ type Act struct {
 	To     []int         // of a cut between two groups; empty: all others
 	By     time.Duration // of a clock; of a disk: how long
 	N      int           // percent, or how many times slower
+	Text   string        // a version
 }
 
 // Verb of an Act.
@@ -66,6 +69,12 @@ const (
 	FreeDisk Verb = "free the disk of"
 	Damage   Verb = "damage the disk of"
 	Wipe     Verb = "wipe the disk of"
+	Add      Verb = "add"        // NODES to the registry
+	Remove   Verb = "remove"     // NODES from it
+	Upgrade  Verb = "upgrade to" // a version, in the registry
+	Halt     Verb = "halt the subnet"
+	Resume   Verb = "resume the subnet"
+	Recover  Verb = "recover the subnet" // by a catch-up package in the registry
 )
 
 // Lie is what a Byzantine node does.
@@ -83,18 +92,29 @@ const (
 	Replay       Lie = "repeats old messages"
 	FalseAnswers Lie = "signs falsely" // aggregates without a quorum behind them
 	Relabel      Lie = "gives certificates other heights"
+	BadDealings  Lie = "makes bad dealings"
+	NoDealings   Lie = "withholds dealings"
+	FalseCUPs    Lie = "signs false packages" // of another state, and answers with forged ones
 )
 
 // Lies are all of them.
-var Lies = []Lie{Equivocate, VoteAll, Withhold, BadShares, BadPayload, WrongState, Garbage, Replay, FalseAnswers, Relabel}
+var Lies = []Lie{Equivocate, VoteAll, Withhold, BadShares, BadPayload, WrongState, Garbage, Replay, FalseAnswers, Relabel, BadDealings, NoDealings, FalseCUPs}
 
-// played are the lies that seeds tell. The others are known to do harm: each has
-// a story in testdata that is skipped, and says why.
-var played = []Lie{VoteAll, Withhold, BadShares, BadPayload, WrongState, Garbage, Replay, FalseAnswers}
+// founders are the members that the subnet begins with.
+func (p *Plan) founders() []int {
+	if len(p.Members) > 0 {
+		return p.Members
+	}
+	all := make([]int, p.Nodes)
+	for i := range all {
+		all[i] = i
+	}
+	return all
+}
 
 // Expect is something that has to be true at the end.
 type Expect struct {
-	What   string // stuck, height, stopped, violation
+	What   string // stuck, height, package, version, members, stopped, violation
 	Height ic.Height
 	Node   int
 	Text   string // part of the violation, or of why the node stopped
@@ -107,6 +127,7 @@ func FromSeed(seed uint64, nodes int) *Plan {
 		Run: between(r, 2*time.Second, 8*time.Second), Calls: float64(2 + r.IntN(40)),
 		Delay: between(r, 0, 20*time.Millisecond), Jitter: between(r, time.Millisecond, 60*time.Millisecond),
 		Skew: map[int]time.Duration{}, Slow: map[int]int{}, Lies: map[int][]Lie{}}
+	p.Interval = uint64(10 + r.IntN(20))
 	if r.IntN(3) == 0 {
 		p.Lost, p.Twice = r.IntN(20), r.IntN(20)
 	}
@@ -121,7 +142,7 @@ func FromSeed(seed uint64, nodes int) *Plan {
 	if r.IntN(2) == 0 {
 		for _, i := range r.Perm(nodes)[:r.IntN((nodes-1)/3+1)] {
 			for range 1 + r.IntN(3) {
-				if l := played[r.IntN(len(played))]; !slices.Contains(p.Lies[i], l) {
+				if l := Lies[r.IntN(len(Lies))]; !slices.Contains(p.Lies[i], l) {
 					p.Lies[i] = append(p.Lies[i], l)
 				}
 			}
@@ -130,8 +151,33 @@ func FromSeed(seed uint64, nodes int) *Plan {
 	for range r.IntN(8) {
 		p.fault(r)
 	}
+	if r.IntN(2) == 0 {
+		p.change(r)
+	}
 	slices.SortStableFunc(p.Acts, func(a, b Act) int { return int(a.At - b.At) })
 	return p
+}
+
+// change adds what the registry brings: nodes that join and leave, versions, halts.
+func (p *Plan) change(r *rand.Rand) {
+	at := func() time.Duration { return between(r, 0, p.Run).Round(time.Millisecond) }
+	switch k := r.IntN(10); {
+	case k < 6 && p.Nodes >= 4:
+		members, spare := p.Nodes, 1+r.IntN(2)
+		p.Members = p.founders()
+		p.Nodes = min(p.Nodes+spare, MaxNodes)
+		for i := members; i < p.Nodes; i++ {
+			p.Acts = append(p.Acts, Act{At: at(), Do: Add, Nodes: []int{i}})
+		}
+		if r.IntN(2) == 0 && (members-2)/3 >= len(p.Lies) { // with the liars that stay
+			p.Acts = append(p.Acts, Act{At: at(), Do: Remove, Nodes: []int{r.IntN(members)}})
+		}
+	case k < 8:
+		p.Acts = append(p.Acts, Act{At: at(), Do: Upgrade, Text: "2"})
+	default:
+		begin := at()
+		p.Acts = append(p.Acts, Act{At: begin, Do: Halt}, Act{At: begin + between(r, time.Second, 5*time.Second).Round(time.Millisecond), Do: []Verb{Resume, Recover}[r.IntN(2)]})
+	}
 }
 
 // fault adds one thing that goes wrong and, mostly, when it is right again.

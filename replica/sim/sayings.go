@@ -17,6 +17,7 @@ type sayings struct {
 	blocks    map[maker]block.Hash // the first of each maker and height
 	two       map[maker]bool       // those of which the node knows two
 	told      []*block.Artifact    // since the last step
+	era       block.Hash           // what was said in another one counts no more
 }
 
 type maker struct {
@@ -35,7 +36,12 @@ func (s *sayings) check(p *peer, data []byte) error {
 	if err != nil {
 		return violated("node %d sends what nobody can read: %v", p.index, err)
 	}
-	if a.Signer != uint64(p.index) || a.Kind != block.Proposal && !a.Kind.IsShare() {
+	if era := p.node.Core().Era(); era != s.era {
+		told := s.told
+		*s = *newSayings()
+		s.era, s.told = era, told
+	}
+	if a.Kind != block.Proposal && !a.Kind.IsShare() || !p.own(a) {
 		return nil
 	}
 	h := a.Height
@@ -83,10 +89,11 @@ func (s *sayings) hear(data []byte) (further bool) {
 }
 
 // stepped: the node knows now what it was told.
-func (s *sayings) stepped(ids *identities) {
+func (s *sayings) stepped(p *peer) {
+	ids := p.w.ids
 	for _, a := range s.told {
-		m := maker{a.Height, a.Signer}
-		if a.Signer >= uint64(len(ids.public)) || ids.scheme.Vote(ids.public[a.Signer].Key, a.Message(ids.subnetID(), block.Hash{}), a.Signature) != nil {
+		m, members := maker{a.Height, a.Signer}, p.members(a.Height)
+		if a.Signer >= uint64(len(members)) || ids.scheme.Vote(members[a.Signer].Key, a.Message(ids.subnetID(), p.node.Core().Era()), a.Signature) != nil {
 			continue
 		}
 		s.makers[a.Hash] = a.Signer

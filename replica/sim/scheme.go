@@ -6,111 +6,38 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
-	"math/rand/v2"
+	"fmt"
+	"io"
 	"slices"
-	"sync"
 
 	"ashlar/replica/consensus"
 	"ashlar/replica/crypto/bls"
+	"ashlar/replica/crypto/dkg"
 	"ashlar/replica/crypto/keystore"
 	"ashlar/replica/ic"
-	"ashlar/replica/node"
+	"ashlar/replica/wire/block"
+	"ashlar/replica/wire/cbor"
 )
-
-// identities are the keys of a subnet's nodes, and what checks them.
-type identities struct {
-	group  *bls.Group
-	keys   []node.Keys
-	public []consensus.Member
-	der    [][]byte
-	scheme consensus.Scheme
-}
-
-// signatures have the sizes of the real ones, so that traffic has too.
-const voteBytes, groupBytes = ed25519.SignatureSize, bls.SignatureBytes
-
-// dealt are the keys of subnets of each size: to make them takes longer than to
-// play a seed, and a seed does not depend on them.
-var dealt struct {
-	sync.Mutex
-	subnets map[[2]int]*identities
-}
-
-// deal gives n nodes their keys. Where crypto is not real, signatures are hashes
-// with a secret that the scheme knows too.
-func deal(n, threshold int, seed uint64, realCrypto bool) (*identities, error) {
-	ids, err := dealReal(n, threshold)
-	if err != nil || realCrypto {
-		return ids, err
-	}
-	c := &cheap{seed: seed, votes: map[string]uint64{}, holders: map[string]uint64{}}
-	out := &identities{group: ids.group, public: ids.public, der: ids.der, scheme: c}
-	if n == 1 {
-		c.alone = ids.group.Key
-	}
-	for i := range n {
-		c.votes[string(ids.public[i].Key)] = uint64(i)
-		c.holders[string(ids.group.Holders[i].Bytes())] = uint64(i)
-		out.keys = append(out.keys, &cheapKeys{Keys: ids.keys[i].(*keystore.Keys), scheme: c, secret: uint64(i)})
-	}
-	return out, nil
-}
-
-func dealReal(n, threshold int) (*identities, error) {
-	dealt.Lock()
-	defer dealt.Unlock()
-	at := [2]int{n, threshold}
-	if ids := dealt.subnets[at]; ids != nil {
-		return ids, nil
-	}
-	group, shares, err := bls.Deal(rand.NewChaCha8([32]byte{byte(n), byte(threshold)}), threshold, n)
-	if err != nil {
-		return nil, err
-	}
-	ids := &identities{scheme: consensus.Real{}, group: &bls.Group{Key: group.Key, Threshold: threshold, Holders: make([]*bls.PublicKey, n)}}
-	// Members are in order of their ids, wherever they come from.
-	all := make([]*keystore.Keys, n)
-	for i := range all {
-		all[i] = keystore.FromSeeds([32]byte{byte(i + 1), 's'}, shares[i])
-	}
-	order := make([]int, n)
-	for i := range order {
-		order[i] = i
-	}
-	slices.SortFunc(order, func(a, b int) int { return bytes.Compare(all[a].NodeID().Bytes(), all[b].NodeID().Bytes()) })
-	for place, i := range order {
-		k := keystore.FromSeeds([32]byte{byte(i + 1), 's'}, shares[place])
-		ids.keys = append(ids.keys, k)
-		ids.group.Holders[place] = group.Holders[place]
-		ids.public = append(ids.public, consensus.Member{Node: k.NodeID(), Key: k.NodeKey()})
-		ids.der = append(ids.der, k.NodeDER())
-	}
-	if dealt.subnets == nil {
-		dealt.subnets = map[[2]int]*identities{}
-	}
-	dealt.subnets[at] = ids
-	return ids, nil
-}
 
 // cheap is a scheme of hashes. It is as honest as the real one to those who have
 // only Keys and Scheme: a signature needs the signer's Keys, a group's signature
-// as many good shares as its threshold.
+// as many good shares as its threshold, a key as many good dealings.
 type cheap struct {
-	seed    uint64
-	alone   *bls.PublicKey    // of a group of one, whose share is the whole signature
-	votes   map[string]uint64 // secret by public key
-	holders map[string]uint64
+	seed  uint64
+	votes map[string]uint64 // secret by public key
+	nodes map[ic.NodeID]uint64
+	few   bool // a bug: keys need too few shares
 }
 
 var errCheap = errors.New("the signature does not match")
 
-func (c *cheap) tag(what byte, secret uint64, message []byte, size int) []byte {
+func (c *cheap) tag(what byte, secret uint64, of []byte, message []byte, size int) []byte {
 	var head [17]byte
 	head[0] = what
 	binary.LittleEndian.PutUint64(head[1:], c.seed)
 	binary.LittleEndian.PutUint64(head[9:], secret)
-	var room [256]byte
-	h := sha256.Sum256(append(append(room[:0], head[:]...), message...))
+	var room [384]byte
+	h := sha256.Sum256(append(append(append(room[:0], head[:]...), of...), message...))
 	out := make([]byte, size)
 	copy(out, h[:])
 	return out
@@ -119,49 +46,152 @@ func (c *cheap) tag(what byte, secret uint64, message []byte, size int) []byte {
 // Vote checks what cheapKeys.Vote made.
 func (c *cheap) Vote(key ed25519.PublicKey, message, sig []byte) error {
 	secret, ok := c.votes[string(key)]
-	if !ok || !bytes.Equal(sig, c.tag('v', secret, message, voteBytes)) {
+	if !ok || !bytes.Equal(sig, c.tag('v', secret, nil, message, voteBytes)) {
 		return errCheap
 	}
 	return nil
+}
+
+// cheapKey is a transcript: who holds it.
+type cheapKey struct {
+	scheme *cheap
+	raw    []byte
+	hash   [32]byte
+	cheapContent
+}
+
+type cheapContent struct {
+	High    bool        `cbor:"1,keyasint"`
+	Session []byte      `cbor:"2,keyasint"`
+	Nodes   []ic.NodeID `cbor:"3,keyasint"`
+	Dealers []uint64    `cbor:"4,keyasint"`
+}
+
+// Key reads a transcript.
+func (c *cheap) Key(transcript []byte) (consensus.Key, error) {
+	k := &cheapKey{scheme: c, raw: transcript, hash: sha256.Sum256(transcript)}
+	return k, cbor.Unmarshal(transcript, &k.cheapContent)
+}
+
+func (k *cheapKey) Bytes() []byte  { return k.raw }
+func (k *cheapKey) Hash() [32]byte { return k.hash }
+func (k *cheapKey) Holders() int   { return len(k.Nodes) }
+
+// Threshold is that of the real keys.
+func (k *cheapKey) Threshold() int {
+	n := len(k.Nodes)
+	switch {
+	case k.scheme.few:
+		return max(consensus.Faults(n), 1)
+	case k.High:
+		return consensus.Quorum(n)
+	}
+	return consensus.Faults(n) + 1
+}
+
+// group is the whole signature: of the subnet's key, which stays, or of a fresh one.
+func (k *cheapKey) group(message []byte) []byte {
+	if k.High {
+		return k.scheme.tag('g', 0, nil, message, groupBytes)
+	}
+	return k.scheme.tag('g', 1, k.hash[:], message, groupBytes)
+}
+
+func (k *cheapKey) share(secret uint64, message []byte) []byte {
+	if len(k.Nodes) == 1 {
+		return k.group(message)
+	}
+	return k.scheme.tag('s', secret, k.hash[:], message, groupBytes)
 }
 
 // Verify checks what Combine made.
-func (c *cheap) Verify(key *bls.PublicKey, message, sig []byte) error {
-	if !bytes.Equal(sig, c.group(key, message)) {
+func (k *cheapKey) Verify(message, sig []byte) error {
+	if !bytes.Equal(sig, k.group(message)) {
 		return errCheap
 	}
 	return nil
 }
 
-func (c *cheap) group(key *bls.PublicKey, message []byte) []byte {
-	return c.tag('g', 0, append(key.Bytes(), message...), groupBytes)
-}
-
-func (c *cheap) share(secret uint64, message []byte) []byte {
-	if c.alone != nil {
-		return c.group(c.alone, message)
-	}
-	return c.tag('s', secret, message, groupBytes)
-}
-
 // Combine needs enough shares that match.
-func (c *cheap) Combine(g *bls.Group, message []byte, shares []bls.Share) (sig []byte, bad []int, err error) {
+func (k *cheapKey) Combine(message []byte, shares []bls.Share) (sig []byte, bad []int, err error) {
 	good := 0
 	for _, s := range shares {
-		if s.Index < 0 || s.Index >= len(g.Holders) {
+		if s.Index < 0 || s.Index >= len(k.Nodes) {
 			return nil, nil, errors.New("a share of nobody")
 		}
-		secret, ok := c.holders[string(g.Holders[s.Index].Bytes())]
-		if ok && bytes.Equal(s.Signature, c.share(secret, message)) {
+		if bytes.Equal(s.Signature, k.share(k.scheme.nodes[k.Nodes[s.Index]], message)) {
 			good++
 		} else {
 			bad = append(bad, s.Index)
 		}
 	}
-	if good < g.Threshold {
+	if good < k.Threshold() {
 		return nil, bad, errors.New("not enough good shares")
 	}
-	return c.group(g.Key, message), bad, nil
+	return k.group(message), bad, nil
+}
+
+// Load is not how cheapKeys come to a share.
+func (k *cheapKey) Load(io.Reader, ic.NodeID, ...*dkg.DecryptionKey) (*bls.SecretKey, error) {
+	return nil, dkg.ErrNoKey
+}
+
+// cheapSession makes dealings that are hashes of what they are for.
+type cheapSession struct {
+	scheme *cheap
+	deal   consensus.Deal
+	digest [32]byte
+}
+
+// Session of a key generation.
+func (c *cheap) Session(d *consensus.Deal) (consensus.Session, error) {
+	h := sha256.New()
+	fmt.Fprint(h, d.Subnet, d.Target, d.Start, d.High, d.Registry, d.Dealers, d.Receivers)
+	if p, ok := d.Previous.(*cheapKey); ok {
+		h.Write(p.hash[:])
+		if !slices.Equal(p.Nodes, d.Dealers) {
+			return nil, errors.New("the dealers do not hold what is reshared")
+		}
+	}
+	return &cheapSession{c, *d, [32]byte(h.Sum(nil))}, nil
+}
+
+// Needed is as for real keys.
+func (s *cheapSession) Needed() int {
+	if s.deal.Previous != nil {
+		return s.deal.Previous.Threshold()
+	}
+	return consensus.Faults(len(s.deal.Dealers)) + 1
+}
+
+// Deal has no secrets in it: who signs the dealing is what counts here.
+func (s *cheapSession) Deal(_ io.Reader, dealer int, _ *bls.SecretKey) ([]byte, error) {
+	return s.scheme.tag('d', s.scheme.nodes[s.deal.Dealers[dealer]], s.digest[:], nil, 64+32*len(s.deal.Receivers)), nil
+}
+
+// Verify takes what Deal made.
+func (s *cheapSession) Verify(dealer int, raw []byte) (consensus.Dealing, error) {
+	if want, _ := s.Deal(nil, dealer, nil); !bytes.Equal(want, raw) {
+		return nil, fmt.Errorf("the dealing of dealer %d is bad", dealer)
+	}
+	return dealer, nil
+}
+
+// Combine needs enough dealings.
+func (s *cheapSession) Combine(dealings []consensus.Dealing) (consensus.Key, error) {
+	if len(dealings) < s.Needed() {
+		return nil, fmt.Errorf("%d dealings, %d are needed", len(dealings), s.Needed())
+	}
+	k := cheapContent{High: s.deal.High, Session: s.digest[:]}
+	for _, r := range s.deal.Receivers {
+		k.Nodes = append(k.Nodes, r.Node)
+	}
+	for _, d := range dealings {
+		k.Dealers = append(k.Dealers, uint64(d.(int)))
+	}
+	slices.Sort(k.Dealers)
+	k.Dealers = k.Dealers[:s.Needed()]
+	return s.scheme.Key(cbor.Marshal(k))
 }
 
 // cheapKeys sign for one node.
@@ -169,22 +199,50 @@ type cheapKeys struct {
 	*keystore.Keys
 	scheme *cheap
 	secret uint64
+	held   map[[32]byte]*cheapKey
 }
 
 // Vote is the node's own signature.
 func (k *cheapKeys) Vote(message []byte) []byte {
-	return k.scheme.tag('v', k.secret, message, voteBytes)
+	return k.scheme.tag('v', k.secret, nil, message, voteBytes)
 }
 
-// RandomShare is a share of beacon or tape.
-func (k *cheapKeys) RandomShare(message []byte) []byte {
-	return k.scheme.share(k.secret, message)
+// Share of a key that is kept.
+func (k *cheapKeys) Share(key [32]byte, message []byte) []byte {
+	if held := k.held[key]; held != nil {
+		return held.share(k.secret, message)
+	}
+	return nil
 }
 
-// StateShare is a share of a certificate.
-func (k *cheapKeys) StateShare(message []byte) []byte { return k.RandomShare(message) }
+// Deal needs the share that is dealt.
+func (k *cheapKeys) Deal(s consensus.Session, dealer int, previous [32]byte) ([]byte, error) {
+	if previous != [32]byte{} && k.held[previous] == nil {
+		return nil, keystore.ErrNoShare
+	}
+	return s.Deal(nil, dealer, nil)
+}
 
-// subnetID of the nodes.
-func (ids *identities) subnetID() ic.SubnetID {
-	return ic.SubnetID{Principal: ic.SelfAuthenticating(ids.group.Key.DER())}
+// Keep is durable: the keys of a node outlive its crashes.
+func (k *cheapKeys) Keep(keys []consensus.Key) (lost, err error) {
+	k.held = map[[32]byte]*cheapKey{}
+	for _, key := range keys {
+		mine, ok := key.(*cheapKey)
+		if !ok {
+			mine = key.(trustingKey).cheapKey
+		}
+		if slices.Contains(mine.Nodes, k.NodeID()) {
+			k.held[mine.hash] = mine
+		}
+	}
+	return nil, nil
+}
+
+// receiver is a node as the registry names it.
+func receiver(k *keystore.Keys, random io.Reader) (block.Receiver, error) {
+	e, err := k.EncryptionKey(random)
+	if err != nil {
+		return block.Receiver{}, err
+	}
+	return block.Receiver{Member: block.Member{Node: k.NodeID(), Key: k.NodeKey()}, Encryption: e.Bytes()}, nil
 }

@@ -82,10 +82,11 @@ func unless(no bool, q *Plan, do func()) *Plan {
 func (p *Plan) only(n int) {
 	p.Nodes = n
 	gone := func(i int) bool { return i >= n }
+	p.Members = slices.DeleteFunc(slices.Clone(p.Members), gone)
 	maps.DeleteFunc(p.Skew, func(i int, _ time.Duration) bool { return gone(i) })
 	maps.DeleteFunc(p.Slow, func(i, _ int) bool { return gone(i) })
 	maps.DeleteFunc(p.Lies, func(i int, _ []Lie) bool { return gone(i) })
-	for len(p.Lies) > (n-1)/3 {
+	for len(p.Lies) > (len(p.founders())-1)/3 {
 		delete(p.Lies, slices.Max(slices.Collect(maps.Keys(p.Lies))))
 	}
 	acts := p.Acts[:0]
@@ -124,4 +125,4 @@ func (p *Plan) honest(node int, lie Lie) *Plan {
 }
 
 // Fits tells whether a plan keeps what the protocol needs: liars are at most f.
-func (p *Plan) Fits() bool { return len(p.Lies) <= (p.Nodes-1)/3 }
+func (p *Plan) Fits() bool { return len(p.Lies) <= (len(p.founders())-1)/3 }

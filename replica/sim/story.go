@@ -17,6 +17,8 @@ import (
 //	4 nodes, seed 7
 //	signatures are real
 //	canisters
+//	intervals of 12 heights
+//	members 0 1 2
 //	messages take 5ms to 25ms
 //	2 % of messages are lost, 1 % come twice
 //	20 calls a second
@@ -27,8 +29,14 @@ import (
 //	at 2s: cut 3
 //	at height 20: power cut at 1 2
 //	at 4s: heal
+//	at 5s: add 3
+//	at 5s: upgrade to 2
+//	at 6s: halt the subnet
 //	run 10s, recover within 30s
 //	expect height 50
+//	expect package 24
+//	expect members 0 1 2 3
+//	expect version 2
 //	expect node 3 stopped: damaged
 //	expect stuck
 //	expect violation: two blocks
@@ -49,6 +57,12 @@ func (p *Plan) Story() string {
 	}
 	if p.Canisters {
 		line("canisters")
+	}
+	if p.Interval != 0 {
+		line("intervals of %d heights", p.Interval)
+	}
+	if len(p.Members) > 0 {
+		line("members %s", numbers(p.Members))
 	}
 	line("messages take %v to %v", p.Delay, p.Delay+p.Jitter)
 	if p.Lost+p.Twice > 0 {
@@ -105,8 +119,10 @@ func (a Act) text() string {
 		return "cut " + nodes
 	case Silence:
 		return fmt.Sprintf("silence %s to %s", nodes, numbers(a.To))
-	case Heal:
-		return "heal"
+	case Heal, Halt, Resume, Recover:
+		return string(a.Do)
+	case Upgrade:
+		return "upgrade to " + a.Text
 	case Lose:
 		return fmt.Sprintf("lose %d %%", a.N)
 	case SlowDown:
@@ -121,6 +137,10 @@ func (e Expect) text() string {
 	switch e.What {
 	case "height":
 		return fmt.Sprintf("expect height %d", e.Height)
+	case "package":
+		return fmt.Sprintf("expect package %d", e.Height)
+	case "version", "members":
+		return fmt.Sprintf("expect %s %s", e.What, e.Text)
 	case "stopped":
 		return fmt.Sprintf("expect node %d stopped: %s", e.Node, e.Text)
 	case "violation":
@@ -168,6 +188,7 @@ func (p *Plan) check() error {
 	for _, a := range p.Acts {
 		named = append(append(named, a.Nodes...), a.To...)
 	}
+	named = append(named, p.Members...)
 	named = slices.AppendSeq(named, maps.Keys(p.Skew))
 	named = slices.AppendSeq(named, maps.Keys(p.Slow))
 	named = slices.AppendSeq(named, maps.Keys(p.Lies))
@@ -225,6 +246,13 @@ func init() {
 		{"_ nodes", func(p *Plan, g []string) error { return read(g, &p.Nodes) }},
 		{"signatures are real", func(p *Plan, _ []string) error { p.Real = true; return nil }},
 		{"canisters", func(p *Plan, _ []string) error { p.Canisters = true; return nil }},
+		{"intervals of _ heights", func(p *Plan, g []string) error { return read(g, &p.Interval) }},
+		{"members *", func(p *Plan, g []string) error {
+			var a Act
+			err := a.nodes(g[0])
+			p.Members = a.Nodes
+			return err
+		}},
 		{"messages take _ to _", func(p *Plan, g []string) error {
 			err := read(g, &p.Delay, &p.Jitter)
 			p.Jitter -= p.Delay
@@ -263,6 +291,20 @@ func init() {
 			err := read(g, &e.Height)
 			p.Expects = append(p.Expects, e)
 			return err
+		}},
+		{"expect package _", func(p *Plan, g []string) error {
+			e := Expect{What: "package"}
+			err := read(g, &e.Height)
+			p.Expects = append(p.Expects, e)
+			return err
+		}},
+		{"expect version _", func(p *Plan, g []string) error {
+			p.Expects = append(p.Expects, Expect{What: "version", Text: g[0]})
+			return nil
+		}},
+		{"expect members *", func(p *Plan, g []string) error {
+			p.Expects = append(p.Expects, Expect{What: "members", Text: g[0]})
+			return nil
 		}},
 		{"expect stuck", func(p *Plan, _ []string) error { p.Expects = append(p.Expects, Expect{What: "stuck"}); return nil }},
 		{"expect violation: *", func(p *Plan, g []string) error {
@@ -315,7 +357,13 @@ func (p *Plan) does(a Act, what string) error {
 }
 
 func (a *Act) read(what string) error {
-	if a.Do = Heal; what == string(Heal) {
+	for _, a.Do = range []Verb{Heal, Halt, Resume, Recover} {
+		if what == string(a.Do) {
+			return nil
+		}
+	}
+	if version, ok := strings.CutPrefix(what, string(Upgrade)+" "); ok {
+		a.Do, a.Text = Upgrade, version
 		return nil
 	}
 	for _, f := range []struct {
@@ -348,7 +396,7 @@ func (a *Act) read(what string) error {
 			return f.take(got)
 		}
 	}
-	for _, v := range []Verb{MidStep, PowerCut, Kill, Start, FillDisk, FreeDisk, Damage, Wipe} {
+	for _, v := range []Verb{MidStep, PowerCut, Kill, Start, FillDisk, FreeDisk, Damage, Wipe, Add, Remove} {
 		if nodes, ok := strings.CutPrefix(what, string(v)+" "); ok {
 			a.Do = v
 			return a.nodes(nodes)

@@ -3,11 +3,15 @@ package sim
 import (
 	"crypto/sha256"
 	"fmt"
+	"maps"
+	"slices"
 
+	"ashlar/replica/consensus"
 	"ashlar/replica/ic"
 	"ashlar/replica/messaging"
 	"ashlar/replica/node"
 	"ashlar/replica/state"
+	"ashlar/replica/wire/block"
 	"ashlar/replica/wire/cert"
 )
 
@@ -17,17 +21,22 @@ type truth struct {
 	w       *world
 	batches map[ic.Height][32]byte
 	states  map[ic.Height][32]byte
+	roots   map[ic.Height]block.Hash
 	certs   map[ic.Height]string // signatures that were checked
 	times   map[ic.Height]ic.Time
 	done    map[ic.RequestID]ic.Height
 	answers map[ic.RequestID]string
-	best    ic.Height // certified
+	best    ic.Height    // certified
+	nodes   []state.Node // as the best state shows them
+	cups    map[ic.Height]block.Hash
+	upgrade map[string]ic.Height
 	last    []ic.RequestID
 }
 
 func newTruth(w *world) *truth {
-	return &truth{w: w, batches: map[ic.Height][32]byte{}, states: map[ic.Height][32]byte{}, certs: map[ic.Height]string{}, times: map[ic.Height]ic.Time{},
-		done: map[ic.RequestID]ic.Height{}, answers: map[ic.RequestID]string{}}
+	return &truth{w: w, batches: map[ic.Height][32]byte{}, states: map[ic.Height][32]byte{}, roots: map[ic.Height]block.Hash{}, certs: map[ic.Height]string{}, times: map[ic.Height]ic.Time{},
+		done: map[ic.RequestID]ic.Height{}, answers: map[ic.RequestID]string{},
+		cups: map[ic.Height]block.Hash{}, upgrade: map[string]ic.Height{}}
 }
 
 // witness is a node's state machine, watched.
@@ -54,11 +63,14 @@ func (t *truth) before(p *peer, s *state.State, b *messaging.Batch) error {
 	if b.Height != s.Height()+1 {
 		return violated("node %d executes batch %d after height %d", p.index, b.Height, s.Height())
 	}
+	if t.outdated(p.version, b.Height) {
+		return violated("node %d executes batch %d with version %s, which has ended", p.index, b.Height, p.version)
+	}
 	if b.Time <= s.Time() {
 		return violated("node %d: batch %d has time %d, the state before it %d", p.index, b.Height, b.Time, s.Time())
 	}
 	h := sha256.New()
-	fmt.Fprint(h, b.Time, b.Randomness, b.RegistryVersion, b.Maker)
+	fmt.Fprint(h, b.Time, b.Randomness, b.RegistryVersion, b.Maker, b.Members)
 	for i := range b.Ingress {
 		msg := &b.Ingress[i]
 		fmt.Fprint(h, msg.ID, msg.Sender, msg.Canister, msg.Effective, msg.Arg, msg.Expiry)
@@ -86,6 +98,7 @@ func (t *truth) after(p *peer, old, next *state.State) error {
 	if err := t.w.users.conserved(old, next, cycles); err != nil {
 		return err
 	}
+	t.roots[next.Height()] = block.Hash(root)
 	return t.agree(t.states, next.Height(), [32]byte(sum.Sum(nil)), p, "state")
 }
 
@@ -96,6 +109,72 @@ func (t *truth) agree(m map[ic.Height][32]byte, h ic.Height, now [32]byte, p *pe
 	}
 	m[h] = now
 	return nil
+}
+
+// packaged: all have the same catch-up packages, with a state that they all have.
+func (t *truth) packaged(p *peer, cup *block.Artifact) error {
+	if old, ok := t.cups[cup.Height]; ok && old != cup.Hash && len(cup.Signature) > 0 {
+		return violated("node %d has another catch-up package of height %d", p.index, cup.Height)
+	}
+	if len(cup.Signature) == 0 {
+		return nil // of the registry
+	}
+	if err := consensus.CheckCUP(t.w.ids.high, t.w.ids.subnetID(), cup); err != nil {
+		return violated("node %d: %v", p.index, err)
+	}
+	if root, ok := t.roots[cup.Height]; ok && root != cup.Other {
+		return violated("node %d has a catch-up package of another state of height %d", p.index, cup.Height)
+	}
+	if _, ok := t.cups[cup.Height]; !ok {
+		t.w.log("catch-up package %d", cup.Height)
+	}
+	t.cups[cup.Height] = cup.Hash
+	return nil
+}
+
+// upgraded: all nodes change the version at one height. Who comes late finds a newer
+// package.
+func (t *truth) upgraded(p *peer, e *node.Upgrade) error {
+	old, ok := t.upgrade[e.Version]
+	if ok && e.Height < old {
+		return violated("node %d changes to version %s after height %d, others after height %d", p.index, e.Version, e.Height, old)
+	}
+	if !ok {
+		t.upgrade[e.Version] = e.Height
+	}
+	return nil
+}
+
+// outdated tells whether a version goes on above the height where it should have ended.
+func (t *truth) outdated(version string, h ic.Height) bool {
+	for v, end := range t.upgrade {
+		if v > version && h > end {
+			return true
+		}
+	}
+	return false
+}
+
+// forget the heights above one: a recovery plays them again.
+func (t *truth) forget(above ic.Height) {
+	gone := func(h ic.Height) bool { return h > above }
+	maps.DeleteFunc(t.batches, func(h ic.Height, _ [32]byte) bool { return gone(h) })
+	maps.DeleteFunc(t.states, func(h ic.Height, _ [32]byte) bool { return gone(h) })
+	maps.DeleteFunc(t.roots, func(h ic.Height, _ block.Hash) bool { return gone(h) })
+	maps.DeleteFunc(t.certs, func(h ic.Height, _ string) bool { return gone(h) })
+	maps.DeleteFunc(t.times, func(h ic.Height, _ ic.Time) bool { return gone(h) })
+	maps.DeleteFunc(t.cups, func(h ic.Height, _ block.Hash) bool { return gone(h) })
+	for id, h := range t.done {
+		if gone(h) {
+			delete(t.done, id)
+			delete(t.answers, id)
+		}
+	}
+	t.last = slices.DeleteFunc(t.last, func(id ic.RequestID) bool { return t.answers[id] == "" })
+	t.best = min(t.best, above)
+	for _, p := range t.w.peers {
+		p.shown = min(p.shown, above)
+	}
 }
 
 // see what readers of a node see.
@@ -112,7 +191,7 @@ func (t *truth) see(p *peer, v *node.View) error {
 	}
 	t.times[v.Height] = v.Time
 	if v.Height > t.best {
-		t.best = v.Height
+		t.best, t.nodes = v.Height, v.State.Subnet().Nodes
 		t.w.log("height %d is certified", v.Height)
 		t.w.reached()
 	}
@@ -127,7 +206,7 @@ func (t *truth) certificate(p *peer, v *node.View, digest [32]byte) error {
 		}
 		return nil
 	}
-	if err := t.w.ids.scheme.Verify(t.w.ids.group.Key, cert.StateRoot(digest), v.Signature); err != nil {
+	if err := t.w.ids.high.Verify(cert.StateRoot(digest), v.Signature); err != nil {
 		return violated("node %d: the certificate of height %d: %v", p.index, v.Height, err)
 	}
 	t.certs[v.Height] = key

@@ -4,7 +4,6 @@ import (
 	"slices"
 	"time"
 
-	"ashlar/replica/consensus"
 	"ashlar/replica/ic"
 	"ashlar/replica/wire/block"
 )
@@ -132,7 +131,7 @@ func (n *wire) gossip(from *peer, call []byte) {
 
 // ask a peer; the asker is told when nothing comes back.
 func (n *wire) ask(from *peer, name ic.NodeID, id uint64, request []byte) {
-	to := n.w.peers[slices.IndexFunc(n.w.ids.public, func(m consensus.Member) bool { return m.Node == name })]
+	to := n.w.peers[n.w.ids.index(name)]
 	life := from.life
 	told := func(data []byte) func() {
 		return func() {
@@ -155,6 +154,9 @@ func (n *wire) ask(from *peer, name ic.NodeID, id uint64, request []byte) {
 func (p *peer) serve(request []byte) ([]byte, error) {
 	response, err := p.node.Serve(request)
 	if p.byzantine() && len(response) > 0 {
+		if forged := p.liar.forgeCUP(response); forged != nil {
+			return forged, err
+		}
 		response = response[:p.w.rng.IntN(len(response))]
 	}
 	return response, err

@@ -8,6 +8,7 @@ import (
 	"hash"
 	"math/rand/v2"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"time"
 
@@ -17,6 +18,9 @@ import (
 
 // genesis is the time at which all simulations begin.
 const genesis ic.Time = 1_700_000_000_000_000_000
+
+// firstVersion of the replica, that all simulations begin with.
+const firstVersion = "1"
 
 // maxTurns ends a run in which things happen without end at one moment.
 const maxTurns = 20_000_000
@@ -30,6 +34,7 @@ type world struct {
 	turns int
 
 	ids   *identities
+	net   *network
 	peers []*peer
 	wire  *wire
 	truth *truth
@@ -83,18 +88,18 @@ func (w *world) after(d time.Duration, do func()) { w.at(w.now+d, do) }
 
 func newWorld(p *Plan, tell bool) (*world, error) {
 	w := &world{Plan: p, rng: rand.New(rand.NewPCG(p.Seed, 1)), lost: p.Lost, trace: sha256.New(), tell: tell}
+	rec := &consensus.Record{Interval: p.Interval, Version: firstVersion}
 	var err error
-	threshold := consensus.Quorum(p.Nodes)
-	if p.Bug == WrongThreshold {
-		threshold = consensus.Faults(p.Nodes)
-	}
-	if w.ids, err = deal(p.Nodes, max(threshold, 1), p.Seed, p.Real); err != nil {
+	if w.ids, err = found(p, rec); err != nil {
 		return nil, err
 	}
+	w.net = &network{w: w, records: []*consensus.Record{rec}, start: w.ids.start}
 	w.truth, w.wire = newTruth(w), newWire(w)
 	w.users = newUsers(w)
+	founders := p.founders()
 	for i := range p.Nodes {
 		w.peers = append(w.peers, newPeer(w, i))
+		w.peers[i].idle = !slices.Contains(founders, i)
 	}
 	return w, nil
 }
@@ -107,7 +112,9 @@ func (w *world) play() {
 		}
 	}()
 	for _, p := range w.peers {
-		p.start()
+		if !p.idle {
+			p.start()
+		}
 	}
 	for _, a := range w.Acts {
 		if a.Height != 0 {
@@ -155,10 +162,10 @@ func (w *world) end() {
 	for _, p := range w.peers {
 		p.slow, p.disk.cutIn = 1, 0
 		p.disk.full.Store(false)
-		if p.refused != nil && !p.disk.damaged {
+		if p.refused != nil && !p.disk.damaged && !p.left {
 			p.refused = nil // its disk was full
 		}
-		if p.node == nil && p.refused == nil {
+		if p.node == nil && p.refused == nil && !p.idle {
 			p.start()
 		}
 	}
@@ -185,7 +192,7 @@ func (w *world) end() {
 // level tells whether all honest nodes that can run show a height.
 func (w *world) level(h ic.Height) bool {
 	for _, p := range w.peers {
-		if !p.byzantine() && p.refused == nil && p.shown < h {
+		if !p.byzantine() && p.refused == nil && !p.idle && p.shown < h {
 			return false
 		}
 	}
@@ -216,6 +223,22 @@ func (w *world) expect(e Expect) error {
 		if w.truth.best < e.Height {
 			return violated("the subnet came to height %d, not to %d", w.truth.best, e.Height)
 		}
+	case "version":
+		for _, p := range w.peers {
+			if p.node != nil && p.version != e.Text {
+				return violated("node %d runs version %s", p.index, p.version)
+			}
+		}
+	case "package":
+		for _, p := range w.peers {
+			if p.node != nil && !p.byzantine() && (p.cup == nil || p.cup.Height < e.Height) {
+				return violated("node %d has no catch-up package of height %d", p.index, e.Height)
+			}
+		}
+	case "members":
+		if got := w.members(); got != e.Text {
+			return violated("the members are %s", got)
+		}
 	case "stopped":
 		p := w.peers[e.Node]
 		if p.refused == nil || !contains(p.refused.Error(), e.Text) {
@@ -223,6 +246,16 @@ func (w *world) expect(e Expect) error {
 		}
 	}
 	return nil
+}
+
+// members of the committee that certified last.
+func (w *world) members() string {
+	var out []int
+	for _, m := range w.truth.nodes {
+		out = append(out, w.ids.index(m.ID))
+	}
+	slices.Sort(out)
+	return numbers(out)
 }
 
 func (w *world) fail(err error) {

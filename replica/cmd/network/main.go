@@ -10,7 +10,6 @@ package main
 
 import (
 	"bytes"
-	"crypto/ed25519"
 	"crypto/rand"
 	"errors"
 	"flag"
@@ -25,10 +24,10 @@ import (
 	"time"
 
 	"ashlar/replica/consensus"
-	"ashlar/replica/crypto/bls"
 	"ashlar/replica/crypto/keystore"
 	"ashlar/replica/ic"
 	"ashlar/replica/registry"
+	"ashlar/replica/wire/block"
 )
 
 // Version is set by the build.
@@ -107,7 +106,16 @@ func (f flags) make() (rootKey []byte, err error) {
 		return nil, fmt.Errorf("%s holds a network already\n  remove it, or choose another --dir", f.dir)
 	}
 	n := len(f.at)
-	group, keys, err := deal(n)
+	keys, err := draw(n)
+	if err != nil {
+		return nil, err
+	}
+	now := ic.Time(time.Now().UnixNano())
+	rec, err := record(keys)
+	if err != nil {
+		return nil, err
+	}
+	cup, key, err := consensus.Found(consensus.Founding{Random: rand.Reader, Record: rec, Registry: 1, Time: now})
 	if err != nil {
 		return nil, err
 	}
@@ -118,11 +126,12 @@ func (f flags) make() (rootKey []byte, err error) {
 		if err := errors.Join(os.MkdirAll(dir, 0o700), k.Save(dir)); err != nil {
 			return nil, err
 		}
-		nodes = append(nodes, registry.Node{PublicKey: k.NodeKey(), P2P: netip.AddrPortFrom(f.at[i], f.p2p).String(), HTTP: netip.AddrPortFrom(f.at[i], f.http).String()})
+		nodes = append(nodes, registry.Node{PublicKey: k.NodeKey(), P2P: netip.AddrPortFrom(f.at[i], f.p2p).String(), HTTP: netip.AddrPortFrom(f.at[i], f.http).String(), Encryption: rec.Members[i].Encryption})
 		ids = append(ids, k.NodeID())
 		k.Erase()
 	}
-	reg, _, err := registry.Genesis(group, nodes, ids, Version, ic.Time(time.Now().UnixNano()))
+	group := consensus.GroupOf(key)
+	reg, _, err := registry.Genesis(cup.Encode(), group, nodes, ids, Version, now)
 	if err != nil {
 		return nil, err
 	}
@@ -136,32 +145,28 @@ func (f flags) make() (rootKey []byte, err error) {
 
 func (f flags) nodeDir(i int) string { return filepath.Join(f.dir, strconv.Itoa(i+1)) }
 
-// deal makes the nodes' keys in order of their names, as the registry lists them.
-func deal(n int) (*bls.Group, []*keystore.Keys, error) {
-	group, shares, err := bls.Deal(nil, consensus.Quorum(n), n)
-	if err != nil {
-		return nil, nil, err
-	}
-	var names []ed25519.PrivateKey
+// draw the nodes' keys in order of their names, as the registry lists them.
+func draw(n int) (keys []*keystore.Keys, err error) {
 	for range n {
-		_, k, err := ed25519.GenerateKey(rand.Reader)
+		k, err := keystore.Generate(nil)
 		if err != nil {
-			return nil, nil, err
-		}
-		names = append(names, k)
-	}
-	slices.SortFunc(names, func(a, b ed25519.PrivateKey) int { return bytes.Compare(id(a), id(b)) })
-	var keys []*keystore.Keys
-	for i, name := range names {
-		k, err := keystore.New(name, shares[i])
-		if err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 		keys = append(keys, k)
 	}
-	return group, keys, nil
+	slices.SortFunc(keys, func(a, b *keystore.Keys) int { return bytes.Compare(a.NodeID().Bytes(), b.NodeID().Bytes()) })
+	return keys, nil
 }
 
-func id(k ed25519.PrivateKey) []byte {
-	return ic.SelfAuthenticating(keystore.NodeDER(k.Public().(ed25519.PublicKey))).Bytes()
+// record of the subnet that these nodes are.
+func record(keys []*keystore.Keys) (*consensus.Record, error) {
+	rec := &consensus.Record{Version: Version}
+	for _, k := range keys {
+		e, err := k.EncryptionKey(rand.Reader)
+		if err != nil {
+			return nil, err
+		}
+		rec.Members = append(rec.Members, block.Receiver{Member: block.Member{Node: k.NodeID(), Key: k.NodeKey()}, Encryption: e.Bytes()})
+	}
+	return rec, nil
 }

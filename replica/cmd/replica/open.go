@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -12,7 +13,6 @@ import (
 
 	"ashlar/replica/api"
 	"ashlar/replica/consensus"
-	"ashlar/replica/crypto/bls"
 	"ashlar/replica/crypto/keystore"
 	"ashlar/replica/engine"
 	"ashlar/replica/execution/sysapi"
@@ -92,10 +92,17 @@ func (r *replica) join(f flags, log func(string, ...any)) error {
 	if r.peers, err = r.listenPeers(f, view, log); err != nil {
 		return err
 	}
+	start, err := startOf(view)
+	if err != nil {
+		return err
+	}
 	cfg := node.Config{
-		Subnet: subnet, Members: members(view), Group: view.Group, Registry: view.Version, Genesis: view.Genesis,
-		Keys: r.keys, Machine: machine, Store: r.store, Clock: node.WallClock{}, Pace: consensus.DefaultPace,
+		Subnet: subnet, Start: start, Version: Version, Registry: records{reg, view.ID},
+		Keys: node.FileKeys{Keys: r.keys, Dir: f.state, Random: rand.Reader}, Machine: machine, Store: r.store, Clock: node.WallClock{}, Pace: consensus.DefaultPace,
 		Limits: ingress.Default, Log: func(line string) { log("%s", line) }, Parse: parseEnvelope, Check: api.Forwarded(subnet.RootKey),
+	}
+	if f.dev {
+		cfg.Version = "" // a developer's network runs what the developer starts
 	}
 	if r.peers == nil {
 		r.node, err = node.New(cfg)
@@ -131,8 +138,12 @@ func (r *replica) network(f flags, log func(string, ...any)) (*registry.Store, e
 	if err := r.keys.Save(f.state); err != nil {
 		return nil, err
 	}
-	group := &bls.Group{Key: r.keys.Share(), Holders: []*bls.PublicKey{r.keys.Share()}, Threshold: 1}
-	reg, subnet, err := registry.Genesis(group, []registry.Node{{PublicKey: r.keys.NodeKey()}}, []ic.NodeID{r.keys.NodeID()}, Version, node.WallClock{}.Now())
+	now := node.WallClock{}.Now()
+	cup, key, me, err := found(r.keys, now)
+	if err != nil {
+		return nil, err
+	}
+	reg, subnet, err := registry.Genesis(cup.Encode(), consensus.GroupOf(key), []registry.Node{me}, []ic.NodeID{r.keys.NodeID()}, Version, now)
 	if err != nil {
 		return nil, err
 	}
@@ -146,13 +157,6 @@ func subnetOf(v *registry.View) state.Subnet {
 		s.Nodes = append(s.Nodes, state.Node{ID: id, PublicKey: keystore.NodeDER(v.Nodes[i].PublicKey)})
 	}
 	return s
-}
-
-func members(v *registry.View) (out []consensus.Member) {
-	for i, id := range v.Subnet.Members {
-		out = append(out, consensus.Member{Node: id, Key: v.Nodes[i].PublicKey})
-	}
-	return out
 }
 
 func parseEnvelope(raw []byte) (*ic.Ingress, error) {

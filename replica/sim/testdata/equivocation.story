@@ -4,4 +4,3 @@ messages take 15ms to 43ms
 9 calls a second
 node 3 is Byzantine: equivocates
 run 4s, recover within 30s
-not yet: nobody asks peers for a final block that it lacks

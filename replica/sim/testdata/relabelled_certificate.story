@@ -3,4 +3,3 @@
 10 calls a second
 node 1 is Byzantine: gives certificates other heights
 run 4s, recover within 30s
-not yet: the signature of a certificate covers the root alone: with a wrong height it stops honest nodes, which take it for the proof that they diverged

@@ -1,0 +1,177 @@
+package sim
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"ashlar/replica/consensus"
+	"ashlar/replica/ic"
+	"ashlar/replica/node"
+	"ashlar/replica/wire/block"
+)
+
+// network is the registry: all versions, of which each node learns at its own time.
+type network struct {
+	w       *world
+	records []*consensus.Record
+	start   *block.Artifact // the package that it names
+}
+
+// maxNews is how late a node may learn of a version.
+const maxNews = 800 * time.Millisecond
+
+// follower is the registry as one node knows it.
+type follower struct{ p *peer }
+
+// Latest version that the node knows.
+func (f follower) Latest() uint64 { return f.p.knows }
+
+// At a version.
+func (f follower) At(version uint64) (*consensus.Record, error) {
+	if version == 0 || version > f.p.knows {
+		return nil, fmt.Errorf("version %d is not known", version)
+	}
+	return f.p.w.net.records[version-1], nil
+}
+
+// change makes a version.
+func (n *network) change(edit func(r *consensus.Record)) {
+	next := *n.records[len(n.records)-1]
+	next.Members = slices.Clone(next.Members)
+	edit(&next)
+	slices.SortFunc(next.Members, func(a, b block.Receiver) int { return n.w.ids.index(a.Node) - n.w.ids.index(b.Node) })
+	n.records = append(n.records, &next)
+	version := uint64(len(n.records))
+	for _, p := range n.w.peers {
+		n.w.after(n.w.span(0, maxNews), func() {
+			p.knows = max(p.knows, version)
+			p.planStep(n.w.now)
+		})
+	}
+}
+
+func (n *network) has(id ic.NodeID) bool {
+	return slices.ContainsFunc(n.records[len(n.records)-1].Members, func(r block.Receiver) bool { return r.Node == id })
+}
+
+// add nodes to the registry and start them.
+func (n *network) add(nodes []int) {
+	n.change(func(r *consensus.Record) {
+		for _, i := range nodes {
+			if !n.has(n.w.ids.public[i].Node) {
+				r.Members = append(r.Members, n.w.ids.public[i])
+			}
+		}
+	})
+	for _, i := range nodes {
+		p := n.w.peers[i]
+		n.w.after(maxNews, func() { // once it knows that it is wanted
+			if p.idle || p.left {
+				p.idle, p.left, p.refused = false, false, nil
+				p.start()
+			}
+		})
+	}
+}
+
+// remove nodes from the registry; they go on until their last interval has ended.
+func (n *network) remove(nodes []int) {
+	n.change(func(r *consensus.Record) {
+		r.Members = slices.DeleteFunc(r.Members, func(m block.Receiver) bool { return slices.Contains(nodes, n.w.ids.index(m.Node)) })
+	})
+}
+
+// resume what was halted: its nodes start again.
+func (n *network) resume() {
+	n.change(func(r *consensus.Record) { r.Halt = false })
+	n.w.after(2*maxNews, func() {
+		for _, p := range n.w.peers {
+			if p.halted {
+				p.start()
+			}
+		}
+	})
+}
+
+// recover from the last package of a node, in a new era.
+func (n *network) recover() {
+	var last *block.Artifact
+	for _, p := range n.w.peers {
+		if p.cup != nil && !p.byzantine() && (last == nil || p.cup.Height > last.Height) {
+			last = p.cup
+		}
+	}
+	if last == nil {
+		n.w.fail(violated("there is no catch-up package to recover from"))
+		return
+	}
+	n.change(func(r *consensus.Record) { r.Halt = false })
+	cup, err := consensus.Recover(consensus.Recovery{Last: last, Height: last.Height, Root: last.Other, Time: last.Block.Time + 1, Registry: uint64(len(n.records))})
+	if err != nil {
+		n.w.fail(err)
+		return
+	}
+	n.w.log("the registry says to go on from height %d", cup.Height)
+	n.start = cup
+	n.w.truth.forget(cup.Height)
+	n.w.after(2*maxNews, func() {
+		for _, p := range n.w.peers {
+			p.crash(false)
+			if !p.idle && !p.left {
+				p.start()
+			}
+		}
+	})
+}
+
+// ended is the end of a node in good order.
+func (p *peer) ended(err error) bool {
+	switch e := err.(type) {
+	case *node.Upgrade:
+		p.w.fail(p.w.truth.upgraded(p, e))
+		p.version = e.Version
+		p.w.after(p.w.span(0, time.Second), p.start)
+	case *node.Halt:
+		p.halted = true
+	case *node.Left:
+		if p.w.net.has(p.w.ids.public[p.index].Node) { // and came back since
+			p.w.after(p.w.span(0, time.Second), p.start)
+			return true
+		}
+		p.left = true
+		p.refused = err
+	default:
+		return false
+	}
+	return true
+}
+
+// Want fetches a state from whoever has it: replica/state/sync does it piece by piece.
+func (p *peer) Want(cup *block.Artifact) {
+	life := p.life
+	p.w.after(p.w.Delay+p.w.span(0, 20*time.Millisecond), func() { p.fetch(cup, life, 0) })
+}
+
+// maxFetches ends a search for a state that nobody has any more: a newer one is wanted by then.
+const maxFetches = 100
+
+func (p *peer) fetch(cup *block.Artifact, life, tries int) {
+	if p.life != life || p.node == nil || tries == maxFetches {
+		return
+	}
+	for _, i := range p.w.rng.Perm(len(p.w.peers)) {
+		q := p.w.peers[i]
+		if q == p || q.node == nil || q.byzantine() || p.w.wire.cut[i][p.index] > 0 {
+			continue
+		}
+		if have, s := q.node.Package(); s != nil && have.Height == cup.Height && have.Other == cup.Other {
+			p.w.log("node %d gets the state of height %d from node %d", p.index, cup.Height, i)
+			p.w.note('S', p.index, i, uint64(cup.Height))
+			p.node.Adopt(s) // refused if it is not wanted any more
+			p.planStep(p.w.now)
+			return
+		}
+	}
+	p.w.after(again+p.w.span(0, again), func() { p.fetch(cup, life, tries+1) })
+}
