@@ -17,15 +17,15 @@ import (
 // stateIDs are the questions of fetch, among those of pull.
 const stateIDs uint64 = 1 << 63
 
-// joins makes what fetches states, where there is a place for them.
-func (n *Node) joins() {
+// makeFetch makes what fetches states, where there is a place for them.
+func (n *Node) makeFetch() {
 	if n.Stage == nil || n.Net == nil {
 		return
 	}
 	n.fetch = join.New(join.Config{
 		Self: n.NodeID(), Stage: n.Stage, Now: n.Clock.Now, Log: n.Log, Adopt: n.Adopt, Saved: n.savedHeight,
 		Ask: func(peer ic.NodeID, id uint64, request []byte) {
-			n.Net.Ask(peer, id|stateIDs, append([]byte{askState}, request...))
+			n.Net.Ask(peer, id|stateIDs, append([]byte{AskState}, request...))
 		},
 		Older: func() *state.State {
 			n.saving.Lock()
@@ -53,6 +53,28 @@ func (n *Node) FetchAt() ic.Time {
 		return 0
 	}
 	return n.fetch.WakeAt()
+}
+
+// FetchKick tells that there is something for Fetch; nil: never.
+func (n *Node) FetchKick() <-chan struct{} {
+	if n.fetch == nil {
+		return nil
+	}
+	return n.fetch.Kick()
+}
+
+// serveState answers a peer. Where the disk has not what it should, this node ends,
+// and the peer is not to blame.
+func (n *Node) serveState(request []byte) (answer []byte, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			if n.Store.Err() == nil {
+				panic(p)
+			}
+			answer, err = nil, nil
+		}
+	}()
+	return n.source.Serve(request)
 }
 
 func (n *Node) fetches(ctx context.Context) error {

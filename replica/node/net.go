@@ -34,7 +34,8 @@ type Net interface {
 const (
 	askArtifacts = 1 // <height, 8 bytes>: what became final from there on
 	askCUP       = 2 // <height, 8 bytes>: the newest catch-up package, if it is above that
-	askState     = 3 // a request to a join.Source
+
+	AskState = 3 // a request to a join.Source
 )
 
 // Limits between peers.
@@ -125,8 +126,8 @@ func (n *Node) Serve(request []byte) ([]byte, error) {
 	if len(request) == 0 {
 		return nil, errors.New("an empty request")
 	}
-	if request[0] == askState {
-		return n.source.Serve(request[1:])
+	if request[0] == AskState {
+		return n.serveState(request[1:])
 	}
 	return nil, fmt.Errorf("a request of kind %d with %d bytes", request[0], len(request))
 }

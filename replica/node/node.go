@@ -68,6 +68,8 @@ type Store interface {
 	// Begin, Persist and CUP of the package to begin with: replica/store says what they mean.
 	Begin(cup *block.Artifact, all bool) error
 	CUP() (cup *block.Artifact, waits bool, err error)
+	// Forgot is when the node lost what it had signed before, 0: never.
+	Forgot() (ic.Time, error)
 	Failed() <-chan struct{}
 	Err() error
 }
@@ -167,7 +169,7 @@ func New(cfg Config) (*Node, error) {
 	if n.Log == nil {
 		n.Log = func(string) {}
 	}
-	n.joins()
+	n.makeFetch()
 	if n.Scheme == nil {
 		n.Scheme = consensus.Real{}
 	}
@@ -220,9 +222,13 @@ func (n *Node) start(cup *block.Artifact, s *state.State) error {
 	if err != nil {
 		return err
 	}
+	forgot, err := n.Store.Forgot()
+	if err != nil {
+		return err
+	}
 	n.core, err = consensus.New(consensus.Config{
 		Subnet: n.Config.Subnet.ID, Node: n.NodeID(), Start: cup, Version: n.Version, Registry: n.Registry,
-		Keys: n.Keys, Scheme: n.Scheme, Payload: (*payload)(n), Pace: n.Pace, Saved: s.Height(), Restored: artifacts,
+		Keys: n.Keys, Scheme: n.Scheme, Payload: (*payload)(n), Pace: n.Pace, Saved: s.Height(), Restored: artifacts, Forgot: forgot,
 	})
 	if err != nil {
 		return err
