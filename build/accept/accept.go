@@ -55,6 +55,7 @@ var suites = []suite{
 	{"motoko", []string{"motoko.mjs"}},
 	{"azle", []string{"azle.mjs"}},
 	{"icp", []string{"icp.mjs"}},
+	{"browser", []string{"browser.mjs"}},
 	{"neighbour", []string{"neighbour.mjs"}},
 }
 

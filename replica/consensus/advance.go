@@ -187,6 +187,7 @@ func (c *Core) makeBlock(iv *interval, r *round, rank int) bool {
 		if list := c.pick(iv, b.Height, b.Parent); len(list) > 0 {
 			b.Sections = []block.Section{{Kind: block.DealingsSection, Data: block.EncodeDealings(list)}}
 		}
+		b.Sections = append(b.Sections, c.Payload.Sections(c.ancestors(b.Height, b.Parent))...)
 	}
 	c.sign(iv, &block.Artifact{Kind: block.Proposal, Height: b.Height, Hash: b.Hash(), Block: b})
 	r.proposed = true

@@ -76,6 +76,8 @@ type Keys interface {
 type Payload interface {
 	Waiting() bool
 	Build(at ic.Time, ancestors func(yield func(*block.Block) bool)) [][]byte
+	// Sections of a block that this node makes, besides its calls.
+	Sections(ancestors func(yield func(*block.Block) bool)) []block.Section
 	// Validate returns ErrNotYet for what may become valid.
 	Validate(b *block.Block, ancestors func(yield func(*block.Block) bool)) error
 }

@@ -145,6 +145,7 @@ func (n *labNode) Build(_ ic.Time, _ func(func(*block.Block) bool)) [][]byte {
 	n.want--
 	return [][]byte{fmt.Appendf(nil, "message %d of %d", n.want, n.index)}
 }
+func (n *labNode) Sections(func(func(*block.Block) bool)) []block.Section { return nil }
 func (n *labNode) Validate(b *block.Block, _ func(func(*block.Block) bool)) error {
 	if len(b.Ingress) > 1 {
 		return fmt.Errorf("a test block has one message")

@@ -36,18 +36,31 @@ func Found(f Founding) (cup *block.Artifact, key Key, err error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("found a subnet: %w", err)
 	}
-	return Genesis(f.Record, f.Registry, low, key, f.Time), key, nil
+	return Begin(Beginning{Record: f.Record, Registry: f.Registry, Low: low, High: key, Time: f.Time}), key, nil
 }
 
-// Genesis is the catch-up package of height 0, of keys that were made for the members.
-func Genesis(rec *Record, registry uint64, low, high Key, at ic.Time) *block.Artifact {
-	c := &block.Committee{Registry: registry, Low: low.Bytes(), High: high.Bytes()}
-	for _, m := range rec.Members {
+// Beginning is what the registry says of where a subnet begins, or was recovered.
+type Beginning struct {
+	Record    *Record // at the version Registry
+	Registry  uint64
+	Low, High Key        // of the record's members
+	Height    ic.Height  // 0: genesis
+	Root      block.Hash // of the state at that height
+	Time      ic.Time
+}
+
+// Begin makes the catch-up package of a beginning. Each has an era of its own:
+// nothing counts that was signed before a recovery.
+func Begin(b Beginning) *block.Artifact {
+	c := &block.Committee{Registry: b.Registry, Low: b.Low.Bytes(), High: b.High.Bytes()}
+	for _, m := range b.Record.Members {
 		c.Members = append(c.Members, m.Member)
 	}
-	s := &block.Summary{Length: rec.interval(), NextLength: rec.interval(), Version: rec.Version,
-		Era: eraOf(high.Hash(), rec.Version, 0), Current: c, Configs: configs(rec, registry)}
-	return unsigned(&block.Block{Time: at, Registry: registry}, s, block.Hash{})
+	low, high := b.Low.Hash(), b.High.Hash()
+	era := sha256.Sum256(append(append(append(low[:], high[:]...), b.Root[:]...), fmt.Sprint("ashlar beginning ", b.Height, b.Registry, b.Time)...))
+	s := &block.Summary{Length: b.Record.interval(), NextLength: b.Record.interval(), Version: b.Record.Version,
+		Era: era, Current: c, Configs: configs(b.Record, b.Registry)}
+	return unsigned(&block.Block{Height: b.Height, Time: b.Time, Registry: b.Registry}, s, b.Root)
 }
 
 func (f *Founding) deal(high bool) (Key, error) {

@@ -3,6 +3,7 @@ package consensus
 import (
 	"bytes"
 	"fmt"
+	"slices"
 
 	"ashlar/replica/wire/block"
 )
@@ -89,7 +90,8 @@ func (c *Core) checkSections(iv *interval, b *block.Block) error {
 		if raw != nil {
 			return fmt.Errorf("block %d brings a summary, the next one is due at height %d", b.Height, iv.end)
 		}
-		if len(b.Ingress) > 0 && !c.accepts(iv) {
+		payload := len(b.Ingress) > 0 || slices.ContainsFunc(b.Sections, func(s block.Section) bool { return s.Kind > block.DealingsSection })
+		if payload && !c.accepts(iv) {
 			return ErrNotYet
 		}
 		return c.checkDealings(iv, b)

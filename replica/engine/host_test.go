@@ -156,7 +156,7 @@ func run(t testing.TB, in machine.Instance, export string, arg []byte) (reply []
 	env := &fakeEnv{arg: arg}
 	out := in.Run(machine.Entry{Export: export}, env, wide)
 	if out.Trap != nil {
-		t.Fatalf("%s: trap %d in %q: %v %s", export, out.Trap.Kind, out.Trap.Func, out.Trap.Err, strings.Join(env.printed, "\n"))
+		t.Fatalf("%s: trap %d in %q: %v %s", export, out.Trap.Kind, out.Trap.In(), out.Trap.Err, strings.Join(env.printed, "\n"))
 	}
 	return env.reply, out.Used
 }

@@ -3,6 +3,7 @@ package engine
 import (
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -77,8 +78,8 @@ func TestTraps(t *testing.T) {
 				if out.Trap == nil || out.Trap.Kind != c.kind {
 					t.Fatalf("interpreter %v: trap %+v, want kind %d", interpreter, out.Trap, c.kind)
 				}
-				if out.Trap.Func != "boom" && c.kind != machine.TrapStackOverflow {
-					t.Errorf("interpreter %v: trap in function %q", interpreter, out.Trap.Func)
+				if out.Trap.In() != "boom" && c.kind != machine.TrapStackOverflow {
+					t.Errorf("interpreter %v: trap in function %q", interpreter, out.Trap.In())
 				}
 				want := c.used + 1 + 5 // the caller's block
 				if c.kind == machine.TrapInstructionLimit {
@@ -427,5 +428,40 @@ func TestParallel(t *testing.T) {
 	all.Wait()
 	if len(e.modules) != 3 {
 		t.Errorf("%d modules were compiled", len(e.modules))
+	}
+}
+
+// A trap tells which functions led to it, the innermost first, and nothing of the
+// helpers that the pass adds; a deep stack only its top.
+func TestBacktrace(t *testing.T) {
+	code := text(t, `(module (import "ic0" "trap" (func $trap (param i32 i32))) (memory 1) (table 2 funcref) (elem (i32.const 0) $callback)
+		(func $deep (param $n i32) (if (local.get $n) (then (call $deep (i32.sub (local.get $n) (i32.const 1)))) (else (call $trap (i32.const 0) (i32.const 1)))))
+		(func $_ZN3foo5outer17h0123456789abcdefE (call $deep (i32.const 1)))
+		(func $callback (param i32) (call $_ZN3foo5outer17h0123456789abcdefE))
+		(func (export "canister_update grow") (drop (memory.grow (i32.const 1))) (memory.fill (i32.const 0) (i32.const 0) (i32.const 1000000000)))
+		(func (export "canister_update far") (call $deep (i32.const 1000))))`)
+	for _, interpreter := range []bool{false, true} {
+		in := install(t, testEngine(t, Config{Interpreter: interpreter}), code)
+		for _, c := range []struct {
+			entry machine.Entry
+			want  string
+		}{
+			{machine.Entry{Func: 0}, "deep deep foo::outer callback"},
+			{machine.Entry{Export: "canister_update grow"}, "#4"},
+			{machine.Entry{Export: "canister_update far"}, strings.TrimSpace(strings.Repeat("deep ", 29))}, // the engine's trace has 30, the first is the host's
+		} {
+			out := in.Run(c.entry, &fakeEnv{}, wide)
+			in.Rollback()
+			var names []string
+			for _, f := range out.Trap.Frames {
+				if f.Name == "" {
+					f.Name = fmt.Sprintf("#%d", f.Index)
+				}
+				names = append(names, f.Name)
+			}
+			if got := strings.Join(names, " "); got != c.want {
+				t.Errorf("interpreter %v, %+v: %s, want %s", interpreter, c.entry, got, c.want)
+			}
+		}
 	}
 }

@@ -39,7 +39,7 @@ var trapKinds = map[string]machine.TrapKind{
 // trap makes the outcome of a run that wazero ended with err. An error that no
 // canister can cause is a failure of the host.
 func (in *Instance) trap(err error) *machine.Trap {
-	t := &machine.Trap{Func: in.trapFunc(err.Error())}
+	t := &machine.Trap{Frames: in.frames(err.Error())}
 	if errors.As(err, new(stop)) {
 		var limit *limitError
 		if errors.As(in.hostErr, &limit) {
@@ -71,16 +71,16 @@ func (in *Instance) trap(err error) *machine.Trap {
 	return t
 }
 
-// trapFunc reads the innermost function of the canister from wazero's trace, where
-// the pass named each function by its index in the original module.
-func (in *Instance) trapFunc(trace string) string {
+// frames reads the canister's functions from wazero's trace, where the pass named each
+// by its index in the original module; helpers have other names.
+func (in *Instance) frames(trace string) (out []machine.Frame) {
 	_, trace, _ = strings.Cut(trace, "wasm stack trace:\n")
 	for line := range strings.Lines(trace) {
 		name, _, _ := strings.Cut(strings.TrimSpace(line), "(")
 		name = name[strings.LastIndexByte(name, '.')+1:]
 		if i, err := strconv.ParseUint(name, 10, 32); err == nil {
-			return in.module.prep.FuncName(uint32(i))
+			out = append(out, machine.Frame{Index: uint32(i), Name: in.module.prep.FuncName(uint32(i))})
 		}
 	}
-	return ""
+	return out
 }

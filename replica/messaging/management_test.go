@@ -397,3 +397,39 @@ func TestSnapshotTransfer(t *testing.T) {
 	w.rejected(w.call(alice, aaaaa, "upload_canister_snapshot_data", candid.Marshal(data{other, made.ID, kind{Heap: &piece{Offset: meta.Heap}}, []byte("x")})), ic.InvalidManagementPayload, "Invalid subslice")
 	w.rejected(w.call(bob, aaaaa, "read_canister_snapshot_data", candid.Marshal(read{id, s.ID, kind{Heap: &piece{0, 1}}})), ic.CanisterInvalidController, "")
 }
+
+// Where a subnet has admins, they make canisters on it, for nothing, and look after
+// all of them; nobody else can.
+func TestSubnetAdmins(t *testing.T) {
+	w := newWorld(t)
+	w.m.cfg.Admins = []ic.Principal{bob}
+	type none struct{}
+	inspect := func(from ic.Principal) *ic.UserError {
+		return w.m.Inspect(w.s, &ic.Ingress{Sender: from, Canister: aaaaa, Method: "create_canister", Arg: candid.Marshal(none{}), Bytes: 100}, w.time)
+	}
+	if err := inspect(bob); err != nil {
+		t.Errorf("an admin: %v", err)
+	}
+	if err := inspect(alice); err == nil || err.Code != ic.CanisterRejectedMessage {
+		t.Errorf("somebody else: %v", err)
+	}
+	w.rejected(w.call(alice, aaaaa, "create_canister", candid.Marshal(none{})), ic.CanisterRejectedMessage, "Only canisters can call ic00 method create_canister")
+	var made struct {
+		ID ic.CanisterID `candid:"canister_id"`
+	}
+	if err := candid.Unmarshal(w.must(w.call(bob, aaaaa, "create_canister", candid.Marshal(none{}))), &made); err != nil {
+		t.Fatal(err)
+	}
+	if c := w.s.Canister(made.ID); c == nil || !c.Settings.Controls(bob) || !c.Cycles.IsZero() || !c.Consumed.Creation.IsZero() {
+		t.Errorf("%+v", c)
+	}
+	other := w.universal(alice)
+	for _, method := range []string{"canister_status", "stop_canister", "start_canister", "uninstall_code", "stop_canister", "delete_canister"} {
+		w.must(w.call(bob, aaaaa, method, idArg(other)))
+	}
+	w.rejected(w.call(bob, aaaaa, "canister_status", idArg(other)), ic.CanisterNotFound, "")
+	w.m.cfg.Admins = nil
+	if err := inspect(bob); err == nil {
+		t.Error("nobody is admin, and may")
+	}
+}

@@ -37,6 +37,8 @@ type Batch struct {
 	// Maker made the block, and Missed should have before it; for node metrics.
 	Maker  ic.NodeID
 	Missed []ic.NodeID
+	// Uses is what the maker says that it answered queries with.
+	Uses []canister.Use
 }
 
 // Config is the same on all nodes of the subnet.
@@ -121,6 +123,7 @@ func (m *Machine) Apply(s *state.State, b *Batch) *state.State {
 		room.Capacity = subnetCapacity
 	}
 	d.Forget(room.Now)
+	countQueries(d, b)
 	for i := range b.Ingress {
 		induct(room, &b.Ingress[i])
 	}
@@ -199,6 +202,17 @@ func countBlocks(h *state.Head, b *Batch) {
 		old = old[len(old)-maxMetricDays+1:]
 	}
 	h.Metrics = append(append([]state.DayMetrics(nil), old...), next)
+}
+
+// countQueries takes over what the block's maker says of queries.
+func countQueries(d *state.Draft, b *Batch) {
+	for _, u := range b.Uses {
+		if old := d.Canister(u.Canister); old != nil {
+			c := *old
+			c.Count(b.Maker, u.Stats, state.QueryEpoch(d.Head.Time), d.Head.Nodes)
+			d.Put(&c)
+		}
+	}
 }
 
 // Query answers a user's query on a state at rest. certificate makes the data

@@ -149,6 +149,7 @@ type Node struct {
 	watchers *watchers
 	inspects chan struct{}
 	queries  *turns
+	queried  queried
 	inbox    chan parcel
 	kick     chan struct{} // something for Step
 	work     chan struct{} // something for Execute

@@ -107,6 +107,9 @@ const maxExpiry = (5*60 + 30) * 1e9
 // Validate judges a peer's block. What is in the pool was checked before; all
 // else is checked here, on all processors.
 func (p *payload) Validate(b *block.Block, ancestors func(yield func(*block.Block) bool)) error {
+	if _, err := queriesOf(b); err != nil {
+		return fmt.Errorf("block %d: %w", b.Height, err)
+	}
 	seen, err := p.inBlock(ancestors)
 	if err != nil {
 		return err

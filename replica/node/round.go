@@ -201,6 +201,14 @@ func (n *Node) Execute() bool {
 func (n *Node) batch(d consensus.Deliver) (*messaging.Batch, []ic.RequestID) {
 	b := &messaging.Batch{Height: d.Block.Height, Time: d.Block.Time, Randomness: d.Randomness,
 		RegistryVersion: d.Block.Registry, Nodes: len(d.Members), Members: nodesOf(d.Members), Maker: d.Block.Maker}
+	list, err := queriesOf(d.Block)
+	if err != nil {
+		panic(fmt.Sprintf("node: final block %d: %v", d.Block.Height, err))
+	}
+	b.Uses = usesOf(list)
+	if d.Block.Maker == n.Keys.NodeID() {
+		n.queried.told(list)
+	}
 	var ids []ic.RequestID
 	for _, data := range d.Block.Ingress {
 		msg, err := n.open(data)

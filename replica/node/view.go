@@ -65,6 +65,7 @@ func (n *Node) Query(ctx context.Context, q *ic.Query) (ic.Reply, error) {
 	}
 	if a := n.Machine.Recall(v.State, q, v.Time); a != nil {
 		n.metrics.recalled.Add(1)
+		n.queried.count(a.Uses)
 		return a.Reply, nil
 	}
 	if err := n.queries.enter(ctx, q.Canister); err != nil {
@@ -81,7 +82,9 @@ func (n *Node) Query(ctx context.Context, q *ic.Query) (ic.Reply, error) {
 	began := n.Clock.Now()
 	late := func() bool { return ctx.Err() != nil || n.Clock.Now() > began+maxQueryTime }
 	certificate := func() []byte { return v.DataCertificate(q.Canister) }
-	return n.Machine.Query(v.State, q, v.Time, certificate, late).Reply, nil
+	a := n.Machine.Query(v.State, q, v.Time, certificate, late)
+	n.queried.count(a.Uses)
+	return a.Reply, nil
 }
 
 // maxQueryTime ends a composite query that calls and calls (resource-limits.md).

@@ -1,13 +1,16 @@
 package registry
 
 import (
-	"bytes"
+	"crypto/ed25519"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
 	"fmt"
-	"slices"
+	"io"
 
-	"ashlar/replica/crypto/bls"
+	"ashlar/replica/crypto/dkg"
 	"ashlar/replica/ic"
-	"ashlar/replica/wire/cbor"
+	"ashlar/replica/wire/records"
 )
 
 // The canister ids of a new network's root subnet, two ranges. The ids that
@@ -21,110 +24,133 @@ const (
 	LastNew   = 1<<63 + 1<<32 - 1
 )
 
-// Genesis is the first version of a network: one subnet, its own root, that
-// hosts all canister ids of both ranges. It begins with a catch-up package.
-func Genesis(cup []byte, group *bls.Group, nodes []Node, ids []ic.NodeID, version string, now ic.Time) (*Store, ic.SubnetID, error) {
-	subnet := ic.SubnetID{Principal: ic.SelfAuthenticating(group.Key.DER())}
-	threshold := Threshold{Threshold: group.Threshold, Key: group.Key.Bytes()}
-	for _, h := range group.Holders {
-		threshold.Holders = append(threshold.Holders, h.Bytes())
-	}
-	if !slices.IsSortedFunc(ids, func(a, b ic.NodeID) int { return bytes.Compare(a.Bytes(), b.Bytes()) }) || len(ids) != len(nodes) {
-		return nil, subnet, fmt.Errorf("registry: genesis of %d nodes whose ids are not in order", len(nodes))
-	}
-	first := []Change{
-		{KeySubnetList, cbor.Marshal([]ic.SubnetID{subnet})},
-		{KeyRootSubnet, cbor.Marshal(subnet)},
-		{KeySubnet(subnet), cbor.Marshal(Subnet{Type: "application", Members: ids, Version: version})},
-		{KeyThreshold(subnet), cbor.Marshal(threshold)},
-		{KeyCUP(subnet), cbor.Marshal(CUP{Time: now, Raw: cup})},
-		{KeyRoutingTable, cbor.Marshal([]Route{
-			{Range: ic.CanisterRange{First: ic.CanisterIDFromUint64(0), Last: ic.CanisterIDFromUint64(LastNamed)}, Subnet: subnet},
-			{Range: ic.CanisterRange{First: ic.CanisterIDFromUint64(FirstNew), Last: ic.CanisterIDFromUint64(LastNew)}, Subnet: subnet},
-		})},
-	}
-	for i, n := range nodes {
-		first = append(first, Change{KeyNode(ids[i]), cbor.Marshal(n)})
-	}
-	s := New()
-	return s, subnet, s.Apply(first)
+// Genesis says what a new network is to be.
+type Genesis struct {
+	Nodes     [][]records.Mutation // what each node hands in: its record and keys
+	Version   string               // of the replica
+	Interval  uint64
+	Time      ic.Time
+	Authority []ed25519.PublicKey
+	Threshold int // of the authority; zero: one
 }
 
-// View is what one version says of one subnet, decoded and checked.
-type View struct {
-	Version uint64
-	ID      ic.SubnetID
-	Root    ic.SubnetID
-	Subnet  Subnet
-	Nodes   []Node // in order of Subnet.Members
-	Group   *bls.Group
-	Ranges  []ic.CanisterRange
-	Genesis ic.Time
-	CUP     []byte // the package to begin with
+// Make is the first version of a network: one subnet, its own root, that hosts all
+// canister ids of both ranges. The dealings of the subnet's keys are drawn here, in
+// the names of the nodes: whoever runs this could know the keys, if it kept them.
+func (g *Genesis) Make(random io.Reader) (*records.Mutations, ic.SubnetID, error) {
+	m := &records.Mutations{Time: uint64(g.Time)}
+	keys, err := g.receivers(m)
+	if err != nil {
+		return nil, ic.SubnetID{}, err
+	}
+	low, err := deal(random, keys, dkg.Low, g.Time)
+	if err != nil {
+		return nil, ic.SubnetID{}, err
+	}
+	high, err := deal(random, keys, dkg.High, g.Time)
+	if err != nil {
+		return nil, ic.SubnetID{}, err
+	}
+	key := high.Group().Key
+	subnet := ic.SubnetID{Principal: ic.SelfAuthenticating(key.DER())}
+	a := &records.Authority{Threshold: uint32(max(g.Threshold, 1))}
+	for _, k := range g.Authority {
+		a.Keys = append(a.Keys, k)
+	}
+	record := &records.Subnet{Type: records.Application, Members: high.Receivers(), Version: g.Version, Interval: g.Interval, DealingsPerBlock: 1, StartAsNNS: true}
+	insert := func(key string, r records.Message) {
+		m.Mutations = append(m.Mutations, records.Mutation{Key: []byte(key), Value: records.Encode(r)})
+	}
+	insert(records.KeyAuthority, a)
+	insert(records.KeyVersion(g.Version), &records.Version{})
+	insert(records.KeySubnetList, &records.SubnetList{Subnets: []ic.SubnetID{subnet}})
+	insert(records.KeyRootSubnet, &records.SubnetID{ID: subnet})
+	insert(records.KeySubnet(subnet), record)
+	insert(records.KeyThreshold(subnet), &records.PublicKey{Algorithm: records.ThresholdBLS, Key: key.Bytes()})
+	insert(records.KeyCUP(subnet), &records.CUP{Low: Wrap(low), High: Wrap(high), Time: uint64(g.Time), Genesis: &records.Genesis{}})
+	route := func(first, last uint64) records.Route {
+		return records.Route{Subnet: subnet, Range: &records.Range{CanisterRange: ic.CanisterRange{First: ic.CanisterIDFromUint64(first), Last: ic.CanisterIDFromUint64(last)}}}
+	}
+	insert(records.KeyRanges(ic.CanisterIDFromUint64(0)), &records.RoutingTable{Entries: []records.Route{route(0, LastNamed), route(FirstNew, LastNew)}})
+	return m, subnet, nil
 }
 
-// View reads a subnet at a version; a zero id is the root subnet.
-func (s *Store) View(version uint64, id ic.SubnetID) (*View, error) {
-	v := &View{Version: version, ID: id}
-	if err := s.Get(KeyRootSubnet, version, &v.Root); err != nil {
-		return nil, err
+// receivers takes the nodes' records, and their dealing keys in order of their names.
+func (g *Genesis) receivers(m *records.Mutations) (keys []*dkg.EncryptionKey, err error) {
+	now := snapshot{}
+	for _, n := range g.Nodes {
+		m.Mutations = append(m.Mutations, n...)
+		for _, one := range n {
+			now[string(one.Key)] = one.Value
+		}
 	}
-	if id.Principal == "" {
-		v.ID = v.Root
-	}
-	if err := s.Get(KeySubnet(v.ID), version, &v.Subnet); err != nil {
-		return nil, err
-	}
-	var cup CUP
-	if err := s.Get(KeyCUP(v.ID), version, &cup); err != nil {
-		return nil, err
-	}
-	v.Genesis, v.CUP = cup.Time, cup.Raw
-	var err error
-	if v.Group, err = s.group(v.ID, version); err != nil {
-		return nil, err
-	}
-	if len(v.Group.Holders) != len(v.Subnet.Members) {
-		return nil, fmt.Errorf("registry: subnet %s has %d members and %d holders of its key", v.ID, len(v.Subnet.Members), len(v.Group.Holders))
-	}
-	for _, m := range v.Subnet.Members {
-		var n Node
-		if err := s.Get(KeyNode(m), version, &n); err != nil {
+	var ids []ic.NodeID
+	for name := range now.with(records.PrefixNode) {
+		p, err := ic.ParsePrincipal(name)
+		if err != nil {
 			return nil, err
 		}
-		v.Nodes = append(v.Nodes, n)
+		ids = append(ids, ic.NodeID{Principal: p})
 	}
-	var routes []Route
-	if err := s.Get(KeyRoutingTable, version, &routes); err != nil {
-		return nil, err
+	if len(ids) == 0 || len(ids) != len(g.Nodes) {
+		return nil, fmt.Errorf("registry: a network of %d nodes that hand in %d records of nodes", len(g.Nodes), len(ids))
 	}
-	for _, r := range routes {
-		if r.Subnet == v.ID {
-			v.Ranges = append(v.Ranges, r.Range)
-		}
-	}
-	return v, nil
+	return now.dealingKeys(sorted(ids))
 }
 
-func (s *Store) group(id ic.SubnetID, version uint64) (*bls.Group, error) {
-	var t Threshold
-	if err := s.Get(KeyThreshold(id), version, &t); err != nil {
-		return nil, err
-	}
-	key, err := bls.ParsePublicKey(t.Key)
-	if err != nil {
-		return nil, fmt.Errorf("registry: key of subnet %s: %w", id, err)
-	}
-	g := &bls.Group{Key: key, Threshold: t.Threshold}
-	for _, raw := range t.Holders {
-		h, err := bls.ParsePublicKey(raw)
+// dealingKeys of nodes, in their order.
+func (s snapshot) dealingKeys(ids []ic.NodeID) (keys []*dkg.EncryptionKey, err error) {
+	for _, id := range ids {
+		var k records.PublicKey
+		if ok, err := s.get(records.KeyCrypto(id, records.DealingEncryption), &k); !ok || err != nil {
+			return nil, errors.Join(err, fmt.Errorf("registry: node %s has no dealing key", id))
+		}
+		e, err := EncryptionKey(id, &k)
 		if err != nil {
-			return nil, fmt.Errorf("registry: key share of subnet %s: %w", id, err)
+			return nil, err
 		}
-		g.Holders = append(g.Holders, h)
+		keys = append(keys, e)
 	}
-	return g, nil
+	return keys, nil
 }
 
-// Index of a node among the members, -1 if it is none.
-func (v *View) Index(n ic.NodeID) int { return slices.Index(v.Subnet.Members, n) }
+// ceremony is the generation of a new network's key, among its nodes.
+func ceremony(keys []*dkg.EncryptionKey, tag dkg.Tag, now ic.Time) (*dkg.Session, error) {
+	h := sha256.New()
+	h.Write([]byte(domain + " genesis"))
+	h.Write(binary.BigEndian.AppendUint64(nil, uint64(now)))
+	c := &dkg.Config{Tag: tag, Registry: 1, Receivers: keys}
+	for _, k := range keys {
+		c.Dealers = append(c.Dealers, k.Node)
+		h.Write(k.Bytes())
+	}
+	c.Target = [32]byte(h.Sum(nil))
+	return dkg.NewSession(c)
+}
+
+// deal makes a new network's key, with dealings in the names of its nodes.
+func deal(random io.Reader, keys []*dkg.EncryptionKey, tag dkg.Tag, now ic.Time) (*dkg.Transcript, error) {
+	s, err := ceremony(keys, tag, now)
+	if err != nil {
+		return nil, err
+	}
+	var dealings []*dkg.Dealing
+	for i := range s.Needed() {
+		raw, err := s.Deal(random, i, nil)
+		if err != nil {
+			return nil, err
+		}
+		d, err := s.Verify(i, raw)
+		if err != nil {
+			return nil, err
+		}
+		dealings = append(dealings, d)
+	}
+	return s.Combine(dealings)
+}
+
+// Wrap is a transcript as the registry holds it.
+func Wrap(t *dkg.Transcript) *records.Transcript {
+	return &records.Transcript{ID: &records.TranscriptID{Start: uint64(t.Start()), Dealer: t.Subnet().Principal, Tag: records.Tag(t.Tag())},
+		Threshold: uint32(t.Threshold()), Committee: t.Receivers(), Registry: t.Registry(), Internal: t.Bytes()}
+}

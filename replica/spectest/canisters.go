@@ -98,11 +98,6 @@ func (n *net) byCanisters() {
 		}
 	}
 	n.metadataOf(id)
-	for _, method := range []string{"sign_with_ecdsa", "ecdsa_public_key", "sign_with_schnorr", "vetkd_derive_key", "http_request", "flexible_http_request", "bitcoin_get_balance", "list_canisters", "nothing", "setup_initial_dkg"} {
-		if got, err := n.do(id, managed(method, idArg{id}, 0)); err != nil || strings.HasPrefix(string(got), "DIDL") {
-			n.Errorf("%s: %q, %v", method, got, err)
-		}
-	}
 }
 
 type metadataArg struct {

@@ -68,7 +68,7 @@ func (n *net) outcomes() {
 		{"no such canister", missing, "do", nil, ic.DestinationInvalid, "not found"},
 		{"no code", empty, "do", nil, ic.CanisterError, "contains no Wasm module"},
 		{"a stopped canister", stopped, "do", nil, ic.CanisterError, "is stopped"},
-		{"not for canisters", ic.CanisterID{Principal: ic.Management}, "nothing", nil, ic.CanisterError, "has no method 'nothing'"},
+		{"not for canisters", ic.CanisterID{Principal: ic.Management}, "nothing", nil, ic.DestinationInvalid, "MethodNotFound"},
 	} {
 		got, err := n.do(id, program().Forwarded(script.Outgoing{To: c.to.Bytes(), Method: c.method, Arg: c.arg}))
 		switch {

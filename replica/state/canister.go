@@ -95,6 +95,9 @@ type Record struct {
 	HeapDebit    uint64    `cbor:"28,keyasint,omitempty"`
 	InstallDebit uint64    `cbor:"29,keyasint,omitempty"`
 	DebitAt      ic.Height `cbor:"30,keyasint,omitempty"`
+	// Reports are what nodes said of queries in the epoch, see queried.go.
+	Reports     []Report `cbor:"31,keyasint,omitempty"`
+	ReportEpoch uint64   `cbor:"32,keyasint,omitempty"`
 }
 
 // HookState of canister_on_low_wasm_memory.

@@ -67,6 +67,7 @@ func (c *Canister) Merge(start, end *Canister) *Canister {
 	if c.Long.Kind == LongMessage {
 		m.Take(c.Long.Key)
 	}
+	m.Stats, m.Reports, m.ReportEpoch = c.Stats, c.Reports, c.ReportEpoch
 	m.Callbacks = c.Callbacks
 	end.Callbacks.Diff(start.Callbacks, func(ch trie.Change[*Callback]) bool {
 		if ch.HasNew {

@@ -12,7 +12,7 @@ import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync,
 
 const require = createRequire(import.meta.url);
 const target = process.argv[2];
-const libraries = ['Child.mo']; // compiled as part of what imports them
+const libraries = ['Child.mo', 'Sha256.mo', 'HashTree.mo', 'Certified.mo']; // compiled as part of what imports them
 const here = new URL('.', import.meta.url);
 const lock = readFileSync(new URL('package-lock.json', here));
 mkdirSync(target, { recursive: true });

@@ -1,49 +1,85 @@
-// Command network makes a network of several nodes: keys for each, and a registry
-// that names them.
+// Command network makes networks of several nodes and changes what they are.
 //
-//	network new --dir DIR --at 127.0.0.1,127.0.0.2,127.0.0.3,127.0.0.4
-//	DIR/1 DIR/2 DIR/3 DIR/4 ── keys, registry ──> replica --state DIR/1, ...
+//	network new --dir DIR --nodes 4                          one machine: 127.0.0.1, 127.0.0.2, ...
+//	network new --dir DIR --at 10.0.0.1,10.0.0.2,10.0.0.3    keys made here, in DIR/1, DIR/2, ...
+//	network new --dir DIR --from a.record,b.record           keys made by the nodes (network key)
+//	network key --dir NODE --at 10.0.0.4                     a node's own keys; NODE/node.record is handed in
 //
-// The subnet's key is dealt by this program, which forgets it: good for networks
-// on one machine.
+// DIR holds the network's authority: its key, and its copy of the registry. With it:
+//
+//	network add RECORD --dir DIR        network remove NODE --dir DIR     network forget NODE --dir DIR
+//	network version V --dir DIR         network interval N --dir DIR      network halt|resume --dir DIR
+//	network give NODE-DIR --dir DIR     network send [URL ...] --dir DIR  network show --dir DIR
+//	network take URL --dir DIR          the registry of a node, for who has none
+//
+// Each change is signed, written to DIR/changes, and sent to the members. docs/network.md
+// tells more.
 package main
 
 import (
-	"bytes"
-	"crypto/rand"
+	"context"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"net/netip"
 	"os"
-	"path/filepath"
-	"slices"
+	"os/signal"
 	"strconv"
 	"strings"
-	"time"
+	"syscall"
 
-	"ashlar/replica/consensus"
-	"ashlar/replica/crypto/keystore"
 	"ashlar/replica/ic"
 	"ashlar/replica/registry"
-	"ashlar/replica/wire/block"
+	"ashlar/replica/registry/admin"
 )
 
 // Version is set by the build.
 var Version = "dev"
 
-// maxNodes: the largest subnets have 40.
-const maxNodes = 40
-
-type flags struct {
+// call is one command with its flags.
+type call struct {
+	ctx       context.Context
+	args      []string
+	out       io.Writer
 	dir       string
-	at        []netip.Addr
-	http, p2p uint16
+	at, from  string
+	nodes     int
+	http, p2p uint
+	interval  uint64
+	version   string
+	sha256    string
+	url       string
+	offline   bool
+}
+
+// commands in the order in which they are told.
+var commands = []struct {
+	name  string
+	args  int // how many it takes; -1: any
+	usage string
+	run   func(*call) error
+}{
+	{"new", 0, "--dir DIR (--nodes N | --at ADDRESS,... | --from RECORD,...)", (*call).found},
+	{"key", 0, "--dir NODE-DIR --at ADDRESS", (*call).key},
+	{"add", 1, "RECORD --dir DIR", (*call).add},
+	{"remove", 1, "NODE --dir DIR", (*call).remove},
+	{"forget", 1, "NODE --dir DIR", (*call).forget},
+	{"version", 1, "VERSION --dir DIR [--sha256 HEX --url URL]", (*call).run},
+	{"interval", 1, "ROUNDS --dir DIR", (*call).setInterval},
+	{"halt", 0, "--dir DIR", func(c *call) error { return c.change(func(n *admin.Network) error { return n.Halt(true) }) }},
+	{"resume", 0, "--dir DIR", func(c *call) error { return c.change(func(n *admin.Network) error { return n.Halt(false) }) }},
+	{"take", 1, "URL --dir DIR", func(c *call) error { return admin.Take(c.ctx, c.dir, c.args[0]) }},
+	{"give", 1, "NODE-DIR --dir DIR", (*call).give},
+	{"send", -1, "[URL ...] --dir DIR", (*call).send},
+	{"show", 0, "--dir DIR", (*call).show},
 }
 
 func main() {
-	if err := run(os.Args[1:], os.Stdout, os.Stderr); err != nil {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	stop()
+	if err != nil {
 		if !errors.Is(err, flag.ErrHelp) {
 			fmt.Fprintln(os.Stderr, "network:", err)
 		}
@@ -51,122 +87,92 @@ func main() {
 	}
 }
 
-func run(args []string, out, problems io.Writer) error {
-	if len(args) == 0 || args[0] != "new" {
-		return errors.New("want: network new --dir DIR --at ADDRESS,ADDRESS (and so on)")
+func run(ctx context.Context, args []string, out, problems io.Writer) error {
+	for _, k := range commands {
+		if len(args) == 0 || k.name != args[0] {
+			continue
+		}
+		c := &call{ctx: ctx, out: out}
+		if err := c.parse(k.name, args[1:], problems); err != nil {
+			return err
+		}
+		if c.dir == "" || k.args >= 0 && len(c.args) != k.args {
+			return fmt.Errorf("want: network %s %s", k.name, k.usage)
+		}
+		return k.run(c)
 	}
-	f, err := parse(args[1:], problems)
-	if err != nil {
-		return err
+	var all []string
+	for _, k := range commands {
+		all = append(all, "  network "+k.name+" "+k.usage)
 	}
-	root, err := f.make()
-	if err != nil {
-		return err
-	}
-	fmt.Fprintf(out, "root key %x\n", root)
-	return nil
+	return fmt.Errorf("say what to do:\n%s", strings.Join(all, "\n"))
 }
 
-func parse(args []string, problems io.Writer) (f flags, err error) {
-	set := flag.NewFlagSet("network new", flag.ContinueOnError)
+// parse takes flags before, between and after the arguments.
+func (c *call) parse(name string, args []string, problems io.Writer) error {
+	set := flag.NewFlagSet("network "+name, flag.ContinueOnError)
 	set.SetOutput(problems)
-	set.StringVar(&f.dir, "dir", "", "directory that gets one of each node: 1, 2, ...; it must not hold a network")
-	at := set.String("at", "", "the nodes' addresses, separated by commas")
-	http := set.Uint("http", 4943, "port where users reach each node")
-	p2p := set.Uint("p2p", 4100, "port where peers reach each node")
-	if err := set.Parse(args); err != nil {
-		return f, err
+	set.StringVar(&c.dir, "dir", "", "directory of the network, or of the node")
+	set.IntVar(&c.nodes, "nodes", 0, "how many nodes, on addresses of this machine")
+	set.StringVar(&c.at, "at", "", "the nodes' addresses, separated by commas")
+	set.StringVar(&c.from, "from", "", "records of nodes that made their keys themselves, separated by commas")
+	set.UintVar(&c.http, "http", 4943, "port where users reach each node")
+	set.UintVar(&c.p2p, "p2p", 4100, "port where peers reach each node")
+	set.Uint64Var(&c.interval, "interval", registry.DefaultInterval, "rounds from one summary to the next")
+	set.StringVar(&c.version, "version", Version, "of the replica that the network begins with")
+	set.StringVar(&c.sha256, "sha256", "", "hash of the version's package")
+	set.StringVar(&c.url, "url", "", "where the version's package is, separated by commas")
+	set.BoolVar(&c.offline, "offline", false, "sign the change, and send it to nobody")
+	for {
+		if err := set.Parse(args); err != nil {
+			return err
+		}
+		if args = set.Args(); len(args) == 0 {
+			return nil
+		}
+		c.args, args = append(c.args, args[0]), args[1:]
 	}
-	if f.dir == "" || *at == "" || set.NArg() > 0 {
-		return f, errors.New("want: network new --dir DIR --at ADDRESS,ADDRESS (and so on)")
+}
+
+// list splits at commas; nothing is no element.
+func list(text string) []string {
+	if text == "" {
+		return nil
 	}
-	for _, text := range strings.Split(*at, ",") {
+	return strings.Split(text, ",")
+}
+
+func (c *call) addresses() (out []netip.Addr, err error) {
+	for _, text := range list(c.at) {
 		a, err := netip.ParseAddr(text)
 		if err != nil {
-			return f, fmt.Errorf("--at: %w", err)
+			return nil, fmt.Errorf("--at: %w", err)
 		}
-		f.at = append(f.at, a)
+		out = append(out, a)
 	}
-	if len(f.at) > maxNodes {
-		return f, fmt.Errorf("a subnet has at most %d nodes, --at names %d", maxNodes, len(f.at))
+	for i := range c.nodes {
+		out = append(out, netip.AddrFrom4([4]byte{127, 0, byte((i + 1) >> 8), byte(i + 1)}))
 	}
-	for _, p := range []uint{*http, *p2p} {
+	for _, p := range []uint{c.http, c.p2p} {
 		if p < 1 || p > 65535 {
-			return f, fmt.Errorf("%d is not a port: they go from 1 to 65535", p)
+			return nil, fmt.Errorf("%d is not a port: they go from 1 to 65535", p)
 		}
 	}
-	f.http, f.p2p = uint16(*http), uint16(*p2p)
-	return f, nil
+	return out, nil
 }
 
-// make writes a directory for each node. The registries are last: where there is
-// one, all keys are there.
-func (f flags) make() (rootKey []byte, err error) {
-	if registry.Exists(filepath.Join(f.dir, "1")) {
-		return nil, fmt.Errorf("%s holds a network already\n  remove it, or choose another --dir", f.dir)
-	}
-	n := len(f.at)
-	keys, err := draw(n)
+func (c *call) node() (ic.NodeID, error) {
+	p, err := ic.ParsePrincipal(c.args[0])
 	if err != nil {
-		return nil, err
+		return ic.NodeID{}, fmt.Errorf("%w\n  their names: network show --dir %s", err, c.dir)
 	}
-	now := ic.Time(time.Now().UnixNano())
-	rec, err := record(keys)
-	if err != nil {
-		return nil, err
-	}
-	cup, key, err := consensus.Found(consensus.Founding{Random: rand.Reader, Record: rec, Registry: 1, Time: now})
-	if err != nil {
-		return nil, err
-	}
-	var nodes []registry.Node
-	var ids []ic.NodeID
-	for i, k := range keys {
-		dir := f.nodeDir(i)
-		if err := errors.Join(os.MkdirAll(dir, 0o700), k.Save(dir)); err != nil {
-			return nil, err
-		}
-		nodes = append(nodes, registry.Node{PublicKey: k.NodeKey(), P2P: netip.AddrPortFrom(f.at[i], f.p2p).String(), HTTP: netip.AddrPortFrom(f.at[i], f.http).String(), Encryption: rec.Members[i].Encryption})
-		ids = append(ids, k.NodeID())
-		k.Erase()
-	}
-	group := consensus.GroupOf(key)
-	reg, _, err := registry.Genesis(cup.Encode(), group, nodes, ids, Version, now)
-	if err != nil {
-		return nil, err
-	}
-	for i := n - 1; i >= 0; i-- {
-		if err := reg.Save(f.nodeDir(i)); err != nil {
-			return nil, err
-		}
-	}
-	return group.Key.DER(), nil
+	return ic.NodeID{Principal: p}, nil
 }
 
-func (f flags) nodeDir(i int) string { return filepath.Join(f.dir, strconv.Itoa(i+1)) }
-
-// draw the nodes' keys in order of their names, as the registry lists them.
-func draw(n int) (keys []*keystore.Keys, err error) {
-	for range n {
-		k, err := keystore.Generate(nil)
-		if err != nil {
-			return nil, err
-		}
-		keys = append(keys, k)
+func (c *call) rounds() (uint64, error) {
+	n, err := strconv.ParseUint(c.args[0], 10, 64)
+	if err != nil {
+		return 0, fmt.Errorf("%q is not a number of rounds", c.args[0])
 	}
-	slices.SortFunc(keys, func(a, b *keystore.Keys) int { return bytes.Compare(a.NodeID().Bytes(), b.NodeID().Bytes()) })
-	return keys, nil
-}
-
-// record of the subnet that these nodes are.
-func record(keys []*keystore.Keys) (*consensus.Record, error) {
-	rec := &consensus.Record{Version: Version}
-	for _, k := range keys {
-		e, err := k.EncryptionKey(rand.Reader)
-		if err != nil {
-			return nil, err
-		}
-		rec.Members = append(rec.Members, block.Receiver{Member: block.Member{Node: k.NodeID(), Key: k.NodeKey()}, Encryption: e.Bytes()})
-	}
-	return rec, nil
+	return n, nil
 }

@@ -1,60 +1,57 @@
 package main
 
 import (
-	"crypto/rand"
-	"errors"
+	"bytes"
 	"fmt"
 
 	"ashlar/replica/consensus"
-	"ashlar/replica/crypto/keystore"
 	"ashlar/replica/ic"
 	"ashlar/replica/registry"
 	"ashlar/replica/wire/block"
+	"ashlar/replica/wire/records"
 )
 
-// records is the registry as consensus reads it: what it says of one subnet.
-type records struct {
-	*registry.Store
-	subnet ic.SubnetID
-}
-
-// Latest version.
-func (r records) Latest() uint64 { return r.Version() }
+// subnetRecords is the registry as consensus reads it.
+type subnetRecords struct{ registry.Subnet }
 
 // At a version.
-func (r records) At(version uint64) (*consensus.Record, error) {
-	v, err := r.View(version, r.subnet)
+func (r subnetRecords) At(version uint64) (*consensus.Record, error) {
+	rec, err := r.Subnet.At(version)
+	return (*consensus.Record)(rec), err
+}
+
+// startOf is the catch-up package that the registry tells of: of the genesis, or of
+// the last recovery.
+func startOf(reg *registry.Store, v *registry.View) (*block.Artifact, error) {
+	since := v.Version // when the record was written
+	record := func(version uint64) ([]byte, error) { return reg.Value(records.KeyCUP(v.ID), version) }
+	now, err := record(since)
 	if err != nil {
 		return nil, err
 	}
-	out := &consensus.Record{Interval: v.Subnet.Interval, Version: v.Subnet.Version, Halt: v.Subnet.Halt}
-	for i, id := range v.Subnet.Members {
-		n := v.Nodes[i]
-		out.Members = append(out.Members, block.Receiver{Member: block.Member{Node: id, Key: n.PublicKey}, Encryption: n.Encryption})
+	for since > 1 {
+		before, err := record(since - 1)
+		if err != nil || !bytes.Equal(before, now) {
+			break
+		}
+		since--
 	}
-	return out, nil
-}
-
-// startOf is the catch-up package that the registry names.
-func startOf(v *registry.View) (*block.Artifact, error) {
-	if len(v.CUP) == 0 {
-		return nil, errors.New("the registry names no catch-up package: an older replica made this network\n  go on with that one, or begin with a new directory")
-	}
-	a, err := block.Decode(v.CUP)
+	rec, err := subnetRecords{registry.Subnet{Store: reg, ID: v.ID}}.At(since)
 	if err != nil {
-		return nil, fmt.Errorf("the catch-up package in the registry: %w", err)
+		return nil, err
 	}
-	return a, nil
-}
-
-// found the network of one node.
-func found(k *keystore.Keys, now ic.Time) (*block.Artifact, consensus.Key, registry.Node, error) {
-	e, err := k.EncryptionKey(rand.Reader)
+	b := consensus.Beginning{Record: rec, Registry: since, Height: ic.Height(v.CUP.Height), Time: ic.Time(v.CUP.Time)}
+	if b.Low, err = (consensus.Real{}).Key(v.Low.Bytes()); err == nil {
+		b.High, err = (consensus.Real{}).Key(v.High.Bytes())
+	}
 	if err != nil {
-		return nil, nil, registry.Node{}, err
+		return nil, err
 	}
-	me := registry.Node{PublicKey: k.NodeKey(), Encryption: e.Bytes()}
-	rec := &consensus.Record{Version: Version, Members: []block.Receiver{{Member: block.Member{Node: k.NodeID(), Key: me.PublicKey}, Encryption: me.Encryption}}}
-	cup, key, err := consensus.Found(consensus.Founding{Random: rand.Reader, Record: rec, Registry: 1, Time: now})
-	return cup, key, me, err
+	if r := v.CUP.Recovery; r != nil {
+		if len(r.StateHash) != len(b.Root) {
+			return nil, fmt.Errorf("the registry recovers the subnet from a state whose hash has %d bytes, it must have %d", len(r.StateHash), len(b.Root))
+		}
+		b.Height, b.Time, b.Root = ic.Height(r.Height), ic.Time(r.Time), block.Hash(r.StateHash)
+	}
+	return consensus.Begin(b), nil
 }

@@ -97,14 +97,15 @@ func run(ctx context.Context, f flags, out io.Writer) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	m := newMetrics(r.node, r.peers)
-	server := api.New(backend{r.node}, api.Config{Version: Version, Metrics: m, Observe: m.observe})
+	server := api.New(backend{r.node}, api.Config{Version: Version, Metrics: m, Observe: m.observe, More: r.registryHandlers()})
 	front, err := browsers(backend{r.node}, server, f.domains, log)
 	if err != nil {
 		return errors.Join(err, r.shut(log))
 	}
-	ends := make(chan error, 3)
-	running := 1
+	ends := make(chan error, 4)
+	running := 2
 	go func() { ends <- r.node.Run(ctx) }()
+	go func() { r.follow(ctx, f.state, log); ends <- nil }()
 	if err = r.announce(ctx, f, at, began, log); err == nil {
 		running += at.serve(ctx, f, server, front, ends)
 		select {

@@ -2,10 +2,12 @@ package main
 
 import (
 	"context"
+	"crypto/ed25519"
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -25,22 +27,24 @@ import (
 	"ashlar/replica/state"
 	"ashlar/replica/store"
 	"ashlar/replica/wire/envelope"
+	"ashlar/replica/wire/records"
 )
 
 // replica is a node with what it stands on.
 type replica struct {
-	node  *node.Node
-	store *store.Store
-	keys  *keystore.Keys
-	peers *p2p.Host // nil: a network of one node
+	node     *node.Node
+	store    *store.Store
+	keys     *keystore.Keys
+	registry *registry.Store
+	peers    *p2p.Host // nil: a network of one node
 }
 
 // shut ends the talk with peers, closes the store and erases the secrets; what made the store fail was
 // reported when it did.
 func (r *replica) shut(log func(string, ...any)) error {
 	defer r.keys.Erase()
-	if err := r.leave(); err != nil {
-		log("close the connections to peers: %v", err)
+	if err := errors.Join(r.leave(), r.closeRegistry()); err != nil {
+		log("%v", err)
 	}
 	if r.store.Err() != nil {
 		return nil
@@ -59,6 +63,13 @@ func (r *replica) leave() error {
 	return r.peers.Close()
 }
 
+func (r *replica) closeRegistry() error {
+	if r.registry == nil {
+		return nil
+	}
+	return r.registry.Close()
+}
+
 // open the state directory: the store first, since it locks the directory.
 func open(f flags, log func(string, ...any)) (*replica, error) {
 	s, err := store.Open(f.state, store.Options{Log: func(line string) { log("store: %s", line) }})
@@ -67,17 +78,20 @@ func open(f flags, log func(string, ...any)) (*replica, error) {
 	}
 	r := &replica{store: s}
 	if err := r.join(f, log); err != nil {
-		return nil, errors.Join(err, r.leave(), s.Close())
+		return nil, errors.Join(err, r.leave(), r.closeRegistry(), s.Close())
 	}
 	return r, nil
 }
 
 func (r *replica) join(f flags, log func(string, ...any)) error {
-	reg, err := r.network(f, log)
+	if err := r.network(f, log); err != nil {
+		return err
+	}
+	view, err := r.registry.View(r.registry.Latest(), ic.SubnetID{})
 	if err != nil {
 		return err
 	}
-	view, err := reg.View(reg.Version(), ic.SubnetID{})
+	start, err := startOf(r.registry, view)
 	if err != nil {
 		return err
 	}
@@ -92,12 +106,8 @@ func (r *replica) join(f flags, log func(string, ...any)) error {
 	if r.peers, err = r.listenPeers(f, view, log); err != nil {
 		return err
 	}
-	start, err := startOf(view)
-	if err != nil {
-		return err
-	}
 	cfg := node.Config{
-		Subnet: subnet, Start: start, Version: Version, Registry: records{reg, view.ID},
+		Subnet: subnet, Start: start, Version: Version, Registry: subnetRecords{registry.Subnet{Store: r.registry, ID: view.ID}},
 		Keys: node.FileKeys{Keys: r.keys, Dir: f.state, Random: rand.Reader}, Machine: machine, Store: r.store, Clock: node.WallClock{}, Pace: consensus.DefaultPace,
 		Limits: ingress.Default, Log: func(line string) { log("%s", line) }, Parse: parseEnvelope, Check: api.Forwarded(subnet.RootKey),
 	}
@@ -117,42 +127,56 @@ func (r *replica) join(f flags, log func(string, ...any)) error {
 }
 
 // network loads keys and registry, or makes a new network of one node.
-func (r *replica) network(f flags, log func(string, ...any)) (*registry.Store, error) {
-	var err error
+func (r *replica) network(f flags, log func(string, ...any)) (err error) {
 	if registry.Exists(f.state) {
 		if r.keys, err = keystore.Load(f.state); err != nil {
-			return nil, err
+			return err
 		}
-		return registry.Open(f.state)
+		if r.registry, err = registry.Open(f.state, log); err != nil {
+			return err
+		}
+		return r.registry.TakeDir(f.state, log)
 	}
 	if _, ok, err := r.store.SavedHeight(); ok || err != nil {
-		return nil, errors.Join(err, fmt.Errorf("%s holds a state and no registry\n  restore the directory from a backup", f.state))
+		return errors.Join(err, fmt.Errorf("%s holds a state and no registry\n  restore the directory from a backup", f.state))
 	}
 	if !f.dev {
-		return nil, fmt.Errorf("%s holds no network\n  to make a new one for development, start with --dev; a node of a larger one gets its keys and registry from who makes it", f.state)
+		return fmt.Errorf("%s holds no network\n  to make a new one for development, start with --dev\n  to make one of several nodes: network new", f.state)
 	}
+	return r.found(f.state, log)
+}
+
+// found makes a network of this node alone. Its authority is a key beside the
+// node's own: with it, `network` can change what it is.
+func (r *replica) found(dir string, log func(string, ...any)) (err error) {
 	if r.keys, err = keystore.Generate(nil); err != nil {
-		return nil, err
+		return err
+	}
+	authority, err := registry.MakeAuthority(dir)
+	if err != nil {
+		return err
+	}
+	me, err := registry.HandIn(rand.Reader, r.keys, netip.AddrPort{}, netip.AddrPort{})
+	if err != nil {
+		return err
+	}
+	g := registry.Genesis{Nodes: [][]records.Mutation{me}, Version: Version, Interval: registry.DefaultInterval, Time: node.WallClock{}.Now(),
+		Authority: []ed25519.PublicKey{authority.Public().(ed25519.PublicKey)}}
+	first, subnet, err := g.Make(rand.Reader)
+	if err != nil {
+		return err
 	}
 	// Keys first: a registry that names keys nobody has would be a network nobody can run.
-	if err := r.keys.Save(f.state); err != nil {
-		return nil, err
-	}
-	now := node.WallClock{}.Now()
-	cup, key, me, err := found(r.keys, now)
-	if err != nil {
-		return nil, err
-	}
-	reg, subnet, err := registry.Genesis(cup.Encode(), consensus.GroupOf(key), []registry.Node{me}, []ic.NodeID{r.keys.NodeID()}, Version, now)
-	if err != nil {
-		return nil, err
+	if err := r.keys.Save(dir); err != nil {
+		return err
 	}
 	log("made a new network of one node: subnet %s", subnet)
-	return reg, reg.Save(f.state)
+	r.registry, err = registry.Create(dir, registry.Sign(first, 1, [32]byte{}, authority))
+	return err
 }
 
 func subnetOf(v *registry.View) state.Subnet {
-	s := state.Subnet{ID: v.ID, Type: v.Subnet.Type, PublicKey: v.Group.Key.DER(), RootKey: v.Group.Key.DER(), Ranges: v.Ranges}
+	s := state.Subnet{ID: v.ID, Type: v.Subnet.Type.String(), PublicKey: v.Group.Key.DER(), RootKey: v.Group.Key.DER(), Ranges: v.Ranges}
 	for i, id := range v.Subnet.Members {
 		s.Nodes = append(s.Nodes, state.Node{ID: id, PublicKey: keystore.NodeDER(v.Nodes[i].PublicKey)})
 	}

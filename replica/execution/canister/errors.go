@@ -35,11 +35,11 @@ func trapError(c *state.Canister, t *machine.Trap, limit machine.Instructions) *
 	var failed *sysapi.Failed
 	switch {
 	case errors.As(t.Err, &called):
-		return canisterError(c.ID, ic.CanisterCalledTrap, "Canister called `ic0.trap` with message: '"+called.Message+"'", handleFailures, "trapped-explicitly")
+		return canisterError(c.ID, ic.CanisterCalledTrap, "Canister called `ic0.trap` with message: '"+called.Message+"'"+backtrace(t), handleFailures, "trapped-explicitly")
 	case errors.As(t.Err, &violated):
 		return canisterError(c.ID, ic.CanisterContractViolation, "Canister violated contract: "+violated.Text, violated.Help, "")
 	case errors.As(t.Err, &failed):
-		return canisterError(c.ID, ic.CanisterTrapped, "Canister trapped: "+failed.Text, handleFailures, "trapped")
+		return canisterError(c.ID, ic.CanisterTrapped, "Canister trapped: "+failed.Text+backtrace(t), handleFailures, "trapped")
 	case t.Kind == machine.TrapStableTouched:
 		return tooManyPages(c.ID, "accessed")
 	case t.Kind == machine.TrapStableWritten:
@@ -70,8 +70,21 @@ func trapText(t *machine.Trap) string {
 	if !ok {
 		text = "unknown"
 	}
-	if t.Func != "" {
-		text += "\nCanister Backtrace:\n" + t.Func + "\n"
+	return text + backtrace(t)
+}
+
+// backtrace names the functions that led to a trap, if one of them has a name.
+func backtrace(t *machine.Trap) string {
+	text, named := "\nCanister Backtrace:\n", false
+	for _, f := range t.Frames {
+		if named = named || f.Name != ""; f.Name != "" {
+			text += f.Name + "\n"
+		} else {
+			text += fmt.Sprintf("unknown function at index %d\n", f.Index)
+		}
+	}
+	if !named {
+		return ""
 	}
 	return text
 }

@@ -157,13 +157,16 @@ func (g *graph) done(c *state.Canister, a *asked, answer *ic.Reply, err *ic.User
 	u := g.used(c.ID)
 	u.Calls++
 	u.RequestBytes += uint64(len(a.arg))
-	switch {
-	case err != nil:
-		return failed(err)
-	case answer == nil:
-		return failed(didNotReply(c.ID))
+	if err == nil && answer == nil {
+		err = didNotReply(c.ID)
 	}
-	if answer.Reject == nil {
+	if err != nil {
+		reply := failed(err)
+		answer = &reply
+	}
+	if answer.Reject != nil {
+		u.ResponseBytes += uint64(len(answer.Reject.Message))
+	} else {
 		u.ResponseBytes += uint64(len(answer.Data))
 	}
 	return *answer

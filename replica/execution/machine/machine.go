@@ -138,9 +138,24 @@ const (
 
 // Trap is the end of a run by a fault; memory is to be rolled back.
 type Trap struct {
-	Kind TrapKind
-	Func string // where known, the function that trapped, from the name section
-	Err  error  // of the host function, for TrapHost
+	Kind   TrapKind
+	Frames []Frame // the functions that were being called, the innermost first; not all of a deep stack
+	Err    error   // of the host function, for TrapHost
+}
+
+// Frame is a function of the canister, by its index in the module, and its name where
+// the module has a name section.
+type Frame struct {
+	Index uint32
+	Name  string
+}
+
+// In is the name of the function that trapped, "" where it is not known.
+func (t *Trap) In() string {
+	if len(t.Frames) == 0 {
+		return ""
+	}
+	return t.Frames[0].Name
 }
 
 // HostFunc is one import that canisters may name, in module "ic0".

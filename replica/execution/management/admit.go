@@ -6,7 +6,7 @@ import (
 )
 
 // free are the methods that a user may call without a canister paying for it.
-var free = map[string]bool{"provisional_create_canister_with_cycles": true, "provisional_top_up_canister": true}
+var free = map[string]bool{"provisional_create_canister_with_cycles": true, "provisional_top_up_canister": true, "create_canister": true}
 
 // Payer is the canister that pays for a user's call to the management canister;
 // ok is false where nobody does.
@@ -76,6 +76,12 @@ func adminToo(cfg *Config, c *state.Canister, p ic.Principal) bool {
 // Admit checks whether a user's call to the management canister is worth putting
 // into a block: the method takes users' calls, and the sender may call it.
 func (cfg *Config) Admit(s *state.State, msg *ic.Ingress) *ic.UserError {
+	if msg.Method == "create_canister" {
+		if !cfg.admin(msg.Sender) {
+			return rejectMethod(msg.Method)
+		}
+		return nil
+	}
 	if free[msg.Method] {
 		if !cfg.Provisional {
 			return ic.Errorf(ic.CanisterRejectedMessage, "Caller %s is not allowed to call ic00 method %s", msg.Sender, msg.Method)

@@ -11,8 +11,6 @@
 package management
 
 import (
-	"strings"
-
 	"ashlar/replica/execution/canister"
 	"ashlar/replica/execution/machine"
 	"ashlar/replica/ic"
@@ -72,7 +70,7 @@ func init() {
 	const both = byCanister | byUser
 	const all = both | byQuery | byComposite
 	methods = map[string]method{
-		"create_canister":                         {byCanister, createCanister},
+		"create_canister":                         {both, createCanister}, // of users only the subnet's admins
 		"provisional_create_canister_with_cycles": {both, provisionalCreate},
 		"provisional_top_up_canister":             {both, provisionalTopUp},
 		"update_settings":                         {both, updateSettings},
@@ -105,40 +103,6 @@ func init() {
 		"subnet_metrics":                          {byCanister, subnetMetrics},
 		"list_canisters":                          {byQuery | byComposite, listCanisters},
 	}
-}
-
-// refused are the methods of features that this subnet does not have.
-var refused = map[string]func(x *call) *ic.UserError{
-	"ecdsa_public_key": unknownKey, "sign_with_ecdsa": unknownKey, "schnorr_public_key": unknownKey, "sign_with_schnorr": unknownKey,
-	"vetkd_public_key": unknownKey, "vetkd_derive_key": unknownKey,
-	"http_request": noOutcalls, "flexible_http_request": noOutcalls,
-	"bitcoin_get_balance": noBitcoin, "bitcoin_get_utxos": noBitcoin, "bitcoin_get_block_headers": noBitcoin,
-	"bitcoin_get_current_fee_percentiles": noBitcoin, "bitcoin_send_transaction": noBitcoin,
-}
-
-func noOutcalls(*call) *ic.UserError {
-	return ic.Errorf(ic.CanisterContractViolation, "This API is not enabled on this subnet")
-}
-
-func noBitcoin(*call) *ic.UserError {
-	return ic.Errorf(ic.CanisterRejectedMessage, "No bitcoin integration on this subnet")
-}
-
-// unknownKey names the key that was asked for; there is none on this network.
-func unknownKey(x *call) *ic.UserError {
-	var in struct {
-		Key struct {
-			Name string `candid:"name"`
-		} `candid:"key_id"`
-	}
-	if err := decode(x.msg.Arg, &in); err != nil {
-		return err
-	}
-	scheme, _, _ := strings.Cut(strings.TrimPrefix(x.msg.Method, "sign_with_"), "_")
-	if strings.HasSuffix(x.msg.Method, "public_key") {
-		return ic.Errorf(ic.CanisterRejectedMessage, "Requested unknown threshold key: %s:%s, existing keys: []", scheme, clip(in.Key.Name))
-	}
-	return ic.Errorf(ic.CanisterRejectedMessage, "Requested unknown or disabled threshold key: %s:%s, existing enabled keys: []", scheme, clip(in.Key.Name))
 }
 
 // Installs tells whether a method runs code of the canister it is about: it may
@@ -178,9 +142,9 @@ func (x *call) dispatch() ([]byte, *ic.UserError) {
 	}
 	f, ok := methods[name]
 	if !ok {
-		return nil, ic.Errorf(ic.CanisterMethodNotFound, "Management canister has no method '%s'", name)
+		return nil, notRouted(name, "MethodNotFound", name)
 	}
-	if f.by&way == 0 {
+	if f.by&way == 0 || name == "create_canister" && way == byUser && !x.admin(x.caller) {
 		return nil, notThisWay(name, way)
 	}
 	return f.handle(x)

@@ -29,7 +29,7 @@ func canisterStatus(x *call) ([]byte, *ic.UserError) {
 	if err != nil {
 		return nil, err
 	}
-	return candid.Marshal(statusOf(c, x.Subnet.Costs)), nil
+	return candid.Marshal(statusOf(c, x.Subnet.Costs, x.Now)), nil
 }
 
 func (cfg *Config) maySeeStatus(c *state.Canister, p ic.Principal) *ic.UserError {
@@ -46,7 +46,7 @@ func (cfg *Config) maySeeMetrics(c *state.Canister, p ic.Principal) *ic.UserErro
 	return notController(c, p)
 }
 
-func statusOf(c *state.Canister, costs cycles.Schedule) statusResult {
+func statusOf(c *state.Canister, costs cycles.Schedule, now ic.Time) statusResult {
 	var run runStatus
 	switch c.Run {
 	case state.Running:
@@ -61,6 +61,7 @@ func statusOf(c *state.Canister, costs cycles.Schedule) statusResult {
 	if c.Module != nil {
 		code, sections = c.Module.Bytes, c.Module.SectionBytes()
 	}
+	queried := c.Queried(state.QueryEpoch(now), costs.Nodes)
 	return statusResult{
 		Status: run, Migration: c.Run == state.Stopped && c.Queue.Len() == 0 && c.Callbacks.Len() == 0, Version: c.Version,
 		Settings: definite(&c.Settings), Hash: moduleHash(c), Memory: n(c.MemoryUsage()),
@@ -71,7 +72,7 @@ func statusOf(c *state.Canister, costs cycles.Schedule) statusResult {
 		Cycles: candid.NatOfCycles(c.Cycles), Reserved: candid.NatOfCycles(c.Reserved),
 		Idle: candid.NatOfCycles(costs.IdlePerDay(canister.Idle(c))),
 		Stats: queryStats{
-			Calls: n(c.Stats.Calls), Instructions: n(c.Stats.Instructions), Request: n(c.Stats.RequestBytes), Response: n(c.Stats.ResponseBytes),
+			Calls: n(queried.Calls), Instructions: n(queried.Instructions), Request: n(queried.RequestBytes), Response: n(queried.ResponseBytes),
 		},
 	}
 }

@@ -73,7 +73,7 @@ type Segment struct {
 // FuncName is the name of function i of the original module, from its name
 // section, cut to a sane length; "" where it has none.
 func (p *Prepared) FuncName(i uint32) string {
-	n := p.names[i]
+	n := Demangle(p.names[i])
 	if len(n) > maxTraceName {
 		n = n[:maxTraceName]
 	}

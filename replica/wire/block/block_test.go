@@ -179,15 +179,39 @@ func TestDealings(t *testing.T) {
 	}
 }
 
+func TestQueries(t *testing.T) {
+	id := ic.CanisterIDFromUint64
+	good := []Queried{{id(1), 1, 2, 3, 4}, {id(2), 1 << 63, 1<<64 - 1, 0, 0}}
+	if back, err := DecodeQueries(EncodeQueries(good)); err != nil || !reflect.DeepEqual(back, good) {
+		t.Errorf("%v, %v", back, err)
+	}
+	full := make([]Queried, MaxQueried)
+	for i := range full {
+		full[i] = Queried{id(uint64(i)), 1<<64 - 1, 1<<64 - 1, 1<<64 - 1, 1<<64 - 1}
+	}
+	if n := len(EncodeQueries(full)); n > MaxQueriesBytes {
+		t.Errorf("a full section has %d bytes", n)
+	}
+	for name, bad := range map[string][]Queried{"none": nil, "out of order": {good[1], good[0]}, "one twice": {good[0], good[0]}, "too many": append(full, Queried{Canister: id(1000)})} {
+		if _, err := DecodeQueries(EncodeQueries(bad)); err == nil {
+			t.Errorf("%s: accepted", name)
+		}
+	}
+}
+
 func FuzzSummary(f *testing.F) {
 	f.Add(exampleSummary().Encode())
 	f.Add(EncodeDealings([]Dealt{{0, 1, []byte("x")}}))
+	f.Add(EncodeQueries([]Queried{{ic.CanisterIDFromUint64(1), 1, 2, 3, 4}}))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		if s, err := DecodeSummary(data); err == nil && !bytes.Equal(s.Encode(), data) {
 			t.Errorf("two encodings of %+v", s)
 		}
 		if d, err := DecodeDealings(data); err == nil && !bytes.Equal(EncodeDealings(d), data) {
 			t.Errorf("two encodings of %+v", d)
+		}
+		if q, err := DecodeQueries(data); err == nil && !bytes.Equal(EncodeQueries(q), data) {
+			t.Errorf("two encodings of %+v", q)
 		}
 	})
 }

@@ -10,6 +10,7 @@ type SectionKind uint8
 const (
 	SummarySection  SectionKind = iota + 1 // opens an interval; alone in its block
 	DealingsSection                        // of the keys of the next interval but one
+	QueriesSection                         // what the maker answered queries with
 	sectionKinds
 )
 
@@ -17,10 +18,11 @@ const (
 const (
 	MaxSummaryBytes  = 6 << 20   // four transcripts of 40 nodes have 3.3 MB
 	MaxDealingsBytes = 512 << 10 // two of the largest: key generation has a whole interval
-	MaxSectionsBytes = MaxSummaryBytes + MaxDealingsBytes
+	MaxQueriesBytes  = 8 << 10   // MaxQueried canisters of 70 bytes
+	MaxSectionsBytes = MaxSummaryBytes + MaxDealingsBytes + MaxQueriesBytes
 )
 
-var sectionLimits = [sectionKinds]int{SummarySection: MaxSummaryBytes, DealingsSection: MaxDealingsBytes}
+var sectionLimits = [sectionKinds]int{SummarySection: MaxSummaryBytes, DealingsSection: MaxDealingsBytes, QueriesSection: MaxQueriesBytes}
 
 // Section is a part of a block's payload besides the users' messages.
 type Section struct {
