@@ -29,6 +29,7 @@ import (
 
 const (
 	startLimit = 30 * time.Second // a replica is up within a second, on a loaded machine within some
+	buildLimit = 20 * time.Minute // a dozen programs, 5 to 20 s each alone, of which none may be there yet
 	suiteLimit = 5 * time.Minute  // the longest takes 20 s alone
 	stopLimit  = 30 * time.Second // the replica's own limit
 
@@ -68,7 +69,7 @@ func Run(ctx context.Context, o Options, names ...string) error {
 		return err
 	}
 	wasm := filepath.Join(o.Dir, "wasm")
-	if err := o.Print.Step("acceptance: canisters", func() (string, error) { return o.node(ctx, compilerStack, "build.mjs", wasm) }); err != nil {
+	if err := o.Print.Step("acceptance: canisters", func() (string, error) { return o.node(ctx, buildLimit, compilerStack, "build.mjs", wasm) }); err != nil {
 		return err
 	}
 	r, err := start(ctx, o)
@@ -88,7 +89,7 @@ func Run(ctx context.Context, o Options, names ...string) error {
 			return err
 		}
 		args := append(slices.Clone(s.args), "--url", r.url, "--wasm", wasm, "--work", work, "--replica", o.Replica)
-		if err := o.Print.Step("acceptance: "+s.name, func() (string, error) { return o.node(ctx, args...) }); err != nil {
+		if err := o.Print.Step("acceptance: "+s.name, func() (string, error) { return o.node(ctx, suiteLimit, args...) }); err != nil {
 			return fmt.Errorf("%w\nthe replica's log: %s", err, r.log)
 		}
 	}
@@ -115,8 +116,8 @@ func choose(names []string) ([]suite, error) {
 }
 
 // node runs one program; its last line is the result, its failures the error.
-func (o Options) node(ctx context.Context, args ...string) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, suiteLimit)
+func (o Options) node(ctx context.Context, limit time.Duration, args ...string) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "node", args...)
 	cmd.Dir = filepath.Join(o.Root, setup.Acceptance)
