@@ -204,13 +204,16 @@ func (n *Net) Add() (*Node, error) {
 			d.Name = f[1]
 		}
 	}
-	if _, err := n.network("add", filepath.Join(d.Dir, "node.record"), "--dir", n.Dir); err != nil {
+	if _, err := n.network("add", filepath.Join(d.Dir, "node.record"), "--dir", n.Dir, "--offline"); err != nil {
 		return nil, err
 	}
 	if _, err := n.network("give", d.Dir, "--dir", n.Dir); err != nil {
 		return nil, err
 	}
 	if err := n.note(d); err != nil {
+		return nil, err
+	}
+	if err := n.send(); err != nil {
 		return nil, err
 	}
 	n.Nodes = append(n.Nodes, d)
@@ -230,11 +233,23 @@ func (n *Net) note(d *Node) error {
 // Remove nodes from the members. They go on until the others go on without them.
 func (n *Net) Remove(nodes ...*Node) error {
 	for _, d := range nodes {
-		if _, err := n.network("remove", d.Name, "--dir", n.Dir); err != nil {
+		if _, err := n.network("remove", d.Name, "--dir", n.Dir, "--offline"); err != nil {
 			return err
 		}
 	}
-	return nil
+	return n.send()
+}
+
+// send changes to all nodes that run; others take them from these when they are back.
+func (n *Net) send() error {
+	args := []string{"send", "--dir", n.Dir}
+	for _, d := range n.Nodes {
+		if d.PID() != 0 {
+			args = append(args, d.URL)
+		}
+	}
+	_, err := n.network(args...)
+	return err
 }
 
 // network runs the program that makes and changes networks.
