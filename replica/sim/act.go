@@ -45,6 +45,13 @@ func (w *world) act(a Act) {
 		case Wipe:
 			p.crash(false)
 			p.disk.wipe()
+			p.beginsAnew()
+		case Resync:
+			p.crash(false)
+			p.beginsAnew()
+			p.start()
+		case MidFetch:
+			p.cutFetch = 1 + w.rng.IntN(8)
 		}
 	}
 	switch a.Do {

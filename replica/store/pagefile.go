@@ -144,7 +144,7 @@ func (f *file) intact(p pages.Page) (ok bool) {
 }
 
 func damagedPages(name, what string) error {
-	return fmt.Errorf("the state is damaged: %s: %s\n  restore the state directory from a backup, or start with a new one (--state): a subnet's node then fetches the state from its peers; nothing was changed", name, what)
+	return fmt.Errorf("the state is damaged: %s: %s%s", name, what, wayBack)
 }
 
 // where a page is now that f was merged into others.

@@ -125,7 +125,11 @@ func Open(dir string, o Options) (*Store, error) {
 	if err != nil {
 		return nil, explain(dir, err)
 	}
-	if err := s.look(); err != nil {
+	err = s.takeForgot(filepath.Join(dir, forgotFile))
+	if err == nil {
+		err = s.look()
+	}
+	if err != nil {
 		s.db.Close()
 		return nil, err
 	}
@@ -202,8 +206,12 @@ func explain(dir string, err error) error {
 }
 
 func damaged(file string, err error) error {
-	return fmt.Errorf("the database is damaged: %s: %w\n  restore the state directory from a backup, or start with a new one (--state) and lose what was in it; it was not changed", file, err)
+	return fmt.Errorf("the database is damaged: %s: %w%s", file, err, wayBack)
 }
+
+// wayBack is what errors about damage end with.
+const wayBack = "\n  nothing was changed. A node with peers: start it with --resync, which sets the damage aside and fetches the state from them" +
+	"\n  a network of one node: restore the state directory from a backup"
 
 func (s *Store) checkFormat() error {
 	value, closer, err := s.db.Get([]byte{prefixVersion})
@@ -271,6 +279,16 @@ func (s *Store) Purge(below ic.Height) error {
 		return err
 	}
 	return s.commit(b, false)
+}
+
+// Flush makes durable all that was written before.
+func (s *Store) Flush() error {
+	b := s.db.NewBatch()
+	defer b.Close()
+	if err := b.LogData(nil, nil); err != nil {
+		return err
+	}
+	return s.commit(b, true)
 }
 
 func (s *Store) commit(b *pebble.Batch, sync bool) error {
