@@ -251,39 +251,6 @@ func agreed(t *testing.T, n *Net, number int, id ic.CanisterID, want uint32) {
 	}
 }
 
-// A node is added to a network at work: two intervals later its vote is one of the
-// four of five that are needed.
-func TestAdd(t *testing.T) {
-	const rounds = 12
-	n := start(t, open(t, 4, rounds))
-	ctx, end := context.WithTimeout(t.Context(), 4*time.Minute)
-	defer end()
-	d, err := n.Add()
-	if err == nil {
-		err = d.Await(ctx)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	now, err := heights(ctx, n.Nodes)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := reach(ctx, n.Nodes, slices.Max(now)+3*rounds); err != nil {
-		t.Fatal(err)
-	}
-	if err := n.Nodes[0].Kill(); err != nil {
-		t.Fatal(err)
-	}
-	now, err = heights(ctx, n.Nodes[1:])
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := reach(ctx, n.Nodes[1:], slices.Max(now)+5); err != nil {
-		t.Error(err)
-	}
-}
-
 // Commands do what they say, and a network goes on where it was.
 func TestCommands(t *testing.T) {
 	n := running(t, 4)
