@@ -35,6 +35,7 @@ const (
 	askArtifacts = 1 // <height, 8 bytes>: what became final from there on
 	askCUP       = 2 // <height, 8 bytes>: the newest catch-up package, if it is above that
 	askCalls     = 3 // <hash of a block> <indexes>...: calls of the block
+	AskState     = 4 // a request to a join.Source
 )
 
 // Limits between peers.
@@ -128,6 +129,9 @@ func (n *Node) Serve(request []byte) ([]byte, error) {
 	if len(request) == 0 {
 		return nil, errors.New("an empty request")
 	}
+	if request[0] == AskState {
+		return n.serveState(request[1:])
+	}
 	return nil, fmt.Errorf("a request of kind %d with %d bytes", request[0], len(request))
 }
 
@@ -211,6 +215,10 @@ type answer struct {
 
 // Answered brings the answer to a question of Net.Ask, nil if there is none.
 func (n *Node) Answered(from ic.NodeID, id uint64, response []byte) {
+	if id&stateIDs != 0 {
+		n.fetch.Answered(from, id&^stateIDs, response)
+		return
+	}
 	n.mu.Lock()
 	if a := (answer{from, id, response}); id&draftAsk != 0 { // no more than were asked
 		n.callAnswers = append(n.callAnswers, a)

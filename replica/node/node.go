@@ -28,6 +28,7 @@ import (
 	"ashlar/replica/ic"
 	"ashlar/replica/ingress"
 	"ashlar/replica/messaging"
+	"ashlar/replica/node/join"
 	"ashlar/replica/state"
 	"ashlar/replica/wire/block"
 )
@@ -69,6 +70,8 @@ type Store interface {
 	// Begin, Persist and CUP of the package to begin with: replica/store says what they mean.
 	Begin(cup *block.Artifact, all bool) error
 	CUP() (cup *block.Artifact, waits bool, err error)
+	// Forgot is when the node lost what it had signed before, 0: never.
+	Forgot() (ic.Time, error)
 	Failed() <-chan struct{}
 	Err() error
 }
@@ -96,8 +99,8 @@ type Config struct {
 	Scheme   consensus.Scheme // nil: the real one
 	Machine  Machine
 	Store    Store
-	Net      Net  // nil: a one-node network
-	Sync     Sync // nil: a node that lags too far can not come back
+	Net      Net        // nil: a one-node network
+	Stage    join.Stage // of the store, for states of peers; nil: a node that lags too far can not come back
 	Clock    Clock
 	Pace     consensus.Pace
 	Limits   ingress.Limits
@@ -149,6 +152,7 @@ type Node struct {
 	latest   atomic.Pointer[state.State] // tip, for others
 	disk     *state.State                // used by Save alone: what the store has
 	onDisk   atomic.Uint64               // its height
+	since    atomic.Uint64               // see Since
 	loose    atomic.Bool                 // artifacts are written and not durable
 	view     atomic.Pointer[View]
 	floor    ic.Height // no view below: readers may have seen it before a crash
@@ -163,6 +167,8 @@ type Node struct {
 	work     chan struct{} // something for Execute
 	dirty    chan struct{} // something for Save
 	toil     chan struct{} // something for Labor
+	source   *join.Source  // of states for peers
+	fetch    *join.Fetch   // of their states; nil: none
 	metrics  counters
 }
 
@@ -172,13 +178,14 @@ func New(cfg Config) (*Node, error) {
 		wanted: map[ic.Height]*block.Artifact{}, packed: map[ic.Height]*state.State{},
 		inspects: make(chan struct{}, maxInspects*runtime.GOMAXPROCS(0)), queries: newTurns(maxQueries*runtime.GOMAXPROCS(0), maxQueries*runtime.GOMAXPROCS(0)/2, maxWaiting, maxWaiting/2),
 		inbox: make(chan parcel, inboxBacklog), kick: make(chan struct{}, 1), work: make(chan struct{}, 1), dirty: make(chan struct{}, 1), toil: make(chan struct{}, 1)}
-	n.pull, n.read = newPull(), newReader()
+	n.pull, n.read, n.source = newPull(), newReader(), join.NewSource()
 	if n.Whole == 0 {
 		n.Whole = wholeBytes
 	}
 	if n.Log == nil {
 		n.Log = func(string) {}
 	}
+	n.makeFetch()
 	if n.Scheme == nil {
 		n.Scheme = consensus.Real{}
 	}
@@ -201,6 +208,7 @@ func New(cfg Config) (*Node, error) {
 		return nil, err
 	}
 	n.cup = cup
+	n.since.Store(summary.Current.Registry)
 	for _, m := range summary.Current.Members {
 		n.pull.known = append(n.pull.known, m.Node)
 	}
@@ -231,9 +239,13 @@ func (n *Node) start(cup *block.Artifact, s *state.State) error {
 	if err != nil {
 		return err
 	}
+	forgot, err := n.Store.Forgot()
+	if err != nil {
+		return err
+	}
 	n.core, err = consensus.New(consensus.Config{
 		Subnet: n.Config.Subnet.ID, Node: n.NodeID(), Start: cup, Version: n.Version, Registry: n.Registry,
-		Keys: n.Keys, Scheme: n.Scheme, Payload: (*payload)(n), Pace: n.Pace, Saved: s.Height(), Restored: artifacts,
+		Keys: n.Keys, Scheme: n.Scheme, Payload: (*payload)(n), Pace: n.Pace, Saved: s.Height(), Restored: artifacts, Forgot: forgot,
 	})
 	if err != nil {
 		return err
@@ -250,6 +262,7 @@ func (n *Node) start(cup *block.Artifact, s *state.State) error {
 	clear(n.packed)
 	if s.Height() == cup.Height {
 		n.packed[s.Height()] = s
+		n.source.Keep(s)
 	}
 	// The saved state gets its certificate back first: the store has it, or it is made again.
 	n.states = map[ic.Height]*state.State{s.Height(): s}

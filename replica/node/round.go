@@ -37,6 +37,9 @@ func (n *Node) step() error {
 			return err
 		}
 	}
+	if !n.lost() {
+		n.since.Store(n.core.Since())
+	}
 	n.helped()
 	n.ask()
 	if at := n.draftWake(); at != 0 && (n.wake == 0 || at < n.wake) {
@@ -46,6 +49,10 @@ func (n *Node) step() error {
 	defer n.mu.Unlock()
 	return n.failed
 }
+
+// Since is the version of the registry from which on versions say who takes part in
+// consensus, here or at peers that lag.
+func (n *Node) Since() uint64 { return n.since.Load() }
 
 // WakeAt is when the node wants a Step by itself; 0 for not.
 func (n *Node) WakeAt() ic.Time {

@@ -9,13 +9,13 @@ import (
 	"ashlar/replica/ic"
 )
 
-// Run gives rounds, execution, saving and labor a goroutine each, until ctx ends or
+// Run gives rounds, execution, saving, labor and fetching a goroutine each, until ctx ends or
 // the node has to stop. It returns why it stopped by itself, nil for an end by ctx;
 // then the latest certified state is saved. Upgrade, Halt and Left are ends in good order.
 func (n *Node) Run(ctx context.Context) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	loops := []func(context.Context) error{n.rounds, n.executions, n.saves, n.labors}
+	loops := []func(context.Context) error{n.rounds, n.executions, n.saves, n.labors, n.fetches}
 	ends := make(chan error, len(loops))
 	for _, loop := range loops {
 		go func() { ends <- n.guard(ctx, loop) }()
@@ -110,7 +110,7 @@ type WallClock struct{}
 func (WallClock) Now() ic.Time { return ic.Time(time.Now().UnixNano()) }
 
 type counters struct {
-	rounds, messages, queries, recalled, submitted, refused, busy, expired, dropped, invalid, fetched atomic.Uint64
+	rounds, messages, queries, recalled, submitted, refused, busy, expired, dropped, invalid, fetched, falseParts atomic.Uint64
 }
 
 // Metrics are what an operator watches.
@@ -119,6 +119,7 @@ type Metrics struct {
 	Rounds, Messages, Queries, Recalled, Submitted, Refused, Busy, Expired, Dropped, Invalid, Fetched uint64
 	Pool, PoolBytes, Watchers, Waiting, Batches, Chores                                               int
 	CUP                                                                                               ic.Height // of the newest catch-up package
+	FetchedBytes, FalseParts                                                                          uint64    // of a state that is fetched from peers
 }
 
 // Metrics at this moment.
@@ -136,6 +137,10 @@ func (n *Node) Metrics() Metrics {
 		m.CUP = n.newest.Height
 	}
 	n.mu.Unlock()
+	if n.fetch != nil {
+		m.FetchedBytes = n.fetch.Progress().Fetched
+	}
+	m.FalseParts = c.falseParts.Load()
 	n.watchers.mu.Lock()
 	m.Watchers = n.watchers.n
 	n.watchers.mu.Unlock()

@@ -125,7 +125,7 @@ func (u *users) served() bool {
 	return true
 }
 
-func (u *users) machine(*peer) node.Machine { return ledger{} }
+func (u *users) machine(*peer) node.Machine { return ledger{pages: u.w.Pages} }
 
 func (u *users) parse(raw []byte) (*ic.Ingress, error) { return parseTransfer(raw) }
 

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"ashlar/replica/ic"
+	"ashlar/replica/node"
 )
 
 // Spans of the network.
@@ -136,6 +137,11 @@ func (n *wire) ask(from *peer, name ic.NodeID, id uint64, request []byte) {
 		return func() {
 			if from.life == life && from.node != nil {
 				from.node.Answered(name, id, data)
+				if request[0] == node.AskState {
+					from.planFetch()
+					from.fetched(len(data))
+					return
+				}
 				from.planStep(n.w.now)
 			}
 		}
@@ -152,6 +158,9 @@ func (n *wire) ask(from *peer, name ic.NodeID, id uint64, request []byte) {
 // serve what a peer asks for; a liar makes something up.
 func (p *peer) serve(request []byte) ([]byte, error) {
 	response, err := p.node.Serve(request)
+	if p.byzantine() && request[0] == node.AskState {
+		return p.liar.falseState(response), err
+	}
 	if p.byzantine() && len(response) > 0 {
 		if forged := p.liar.forgeCUP(response); forged != nil {
 			return forged, err
