@@ -166,6 +166,7 @@ func TestHosts(t *testing.T) {
 		{"http://" + id + ".raw.localhost:4943/a", "", true, true},
 		{"http://" + id + ".example.org/a", "", true, false},
 		{"http://" + id + ".raw.example.org:1/a", "", true, true},
+		{"http://" + id + ".app.example.org/a", "", true, false},
 		{"http://127.0.0.1:4943/a?canisterId=" + id, "", true, false},
 		{"http://localhost:4943/a?b=c&canisterId=" + id, "", true, false},
 		{"http://localhost:4943/a.css", "http://localhost:4943/?canisterId=" + id, true, false},
@@ -182,7 +183,7 @@ func TestHosts(t *testing.T) {
 		r := httptest.NewRequest("GET", c.url, nil)
 		r.Header.Set("Referer", c.referer)
 		w := httptest.NewRecorder()
-		n.gateway("localhost", "example.org").ServeHTTP(w, r)
+		n.gateway("localhost", "example.org", "App.example.org").ServeHTTP(w, r)
 		found := len(n.to) == 1 && n.to[0] == canister
 		if found != c.found || c.raw != (w.Code == 200) || !c.found && w.Code != http.StatusBadRequest {
 			t.Errorf("%s: asked %v, status %d: %s", c.url, n.to, w.Code, w.Body)
