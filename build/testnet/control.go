@@ -28,13 +28,15 @@ var commands = map[string]struct {
 	"restart":   {"stop and start", true, restart},
 	"wipe":      {"kill, and forget all but the keys and the registry", true, wipe},
 	"partition": {"keep these from the others; users reach them still", true, partition},
+	"add":       {"make a node that becomes a member, and start it", false, add},
+	"remove":    {"these are no members any more; stop them once their peers go on without", true, remove},
 	"heal":      {"end all partitions", false, func(_ context.Context, n *Net, _ []*Node, _ io.Writer) error { return n.Heal() }},
 }
 
 // Commands lists them for people.
 func Commands() string {
 	var b strings.Builder
-	for _, name := range []string{"status", "kill", "stop", "start", "restart", "wipe", "partition", "heal"} {
+	for _, name := range []string{"status", "kill", "stop", "start", "restart", "wipe", "partition", "heal", "add", "remove"} {
 		word := name
 		if commands[name].nodes {
 			word += " N..."
@@ -74,6 +76,16 @@ func partition(_ context.Context, n *Net, nodes []*Node, _ io.Writer) error {
 	}
 	return n.Partition(numbers...)
 }
+
+func add(_ context.Context, n *Net, _ []*Node, out io.Writer) error {
+	d, err := n.Add()
+	if err == nil {
+		fmt.Fprintf(out, "node %d at %s starts; it is a member once two intervals have begun\n", d.Number, d.URL)
+	}
+	return err
+}
+
+func remove(_ context.Context, n *Net, nodes []*Node, _ io.Writer) error { return n.Remove(nodes...) }
 
 func status(ctx context.Context, n *Net, _ []*Node, out io.Writer) error {
 	t := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)

@@ -102,13 +102,11 @@ func (n *Net) create() ([]byte, error) {
 	for a := n.First; len(at) < count; a = a.Next() {
 		at = append(at, a.String())
 	}
-	cmd := exec.Command(filepath.Join(n.Bin, "network"), "new", "--dir", n.Dir, "--at", strings.Join(at, ","), "--http", strconv.Itoa(n.Port), "--p2p", strconv.Itoa(n.Port+1))
-	var out, problems bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &problems
-	if err := cmd.Run(); err != nil {
-		return nil, fmt.Errorf("make a network in %s: %w\n%s", n.Dir, err, problems.String())
+	made, err := n.network("new", "--dir", n.Dir, "--at", strings.Join(at, ","), "--http", strconv.Itoa(n.Port), "--p2p", strconv.Itoa(n.Port+1))
+	if err != nil {
+		return nil, err
 	}
-	return out.Bytes(), os.WriteFile(n.file(), out.Bytes(), 0o644)
+	return []byte(made), os.WriteFile(n.file(), []byte(made), 0o644)
 }
 
 // read what network new printed: "root key HEX", and of each node "node N NAME ADDRESS:PORT".
@@ -175,6 +173,74 @@ func (n *Net) Start(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// Add a node: it makes its keys, the network's authority signs that it is to be a
+// member, and it starts.
+func (n *Net) Add() (*Node, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.links != nil {
+		return nil, errors.New("nodes behind links of their own are as many as at the start: no node can be added with NETEM")
+	}
+	last := n.Nodes[len(n.Nodes)-1]
+	i := last.Number + 1
+	if i > maxNodes {
+		return nil, fmt.Errorf("one machine runs at most %d nodes", maxNodes)
+	}
+	at := netip.AddrPortFrom(last.at.Addr().Next(), last.at.Port())
+	d := &Node{net: n, Number: i, URL: "http://" + at.String(), at: at, Dir: filepath.Join(n.Dir, strconv.Itoa(i)), Log: filepath.Join(n.Dir, fmt.Sprintf("%d.log", i))}
+	said, err := n.network("key", "--dir", d.Dir, "--at", at.Addr().String(), "--http", strconv.Itoa(n.Port), "--p2p", strconv.Itoa(n.Port+1))
+	if err != nil {
+		return nil, err
+	}
+	for line := range strings.Lines(said) {
+		if f := strings.Fields(line); len(f) == 2 && f[0] == "node" {
+			d.Name = f[1]
+		}
+	}
+	if _, err := n.network("add", filepath.Join(d.Dir, "node.record"), "--dir", n.Dir); err != nil {
+		return nil, err
+	}
+	if _, err := n.network("give", d.Dir, "--dir", n.Dir); err != nil {
+		return nil, err
+	}
+	if err := n.note(d); err != nil {
+		return nil, err
+	}
+	n.Nodes = append(n.Nodes, d)
+	return d, d.Start()
+}
+
+// note a node for the next time that the network is opened.
+func (n *Net) note(d *Node) error {
+	f, err := os.OpenFile(n.file(), os.O_WRONLY|os.O_APPEND, 0)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(f, "node %d %s %s\n", d.Number, d.Name, d.at)
+	return errors.Join(err, f.Close())
+}
+
+// Remove nodes from the members. They go on until the others go on without them.
+func (n *Net) Remove(nodes ...*Node) error {
+	for _, d := range nodes {
+		if _, err := n.network("remove", d.Name, "--dir", n.Dir); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// network runs the program that makes and changes networks.
+func (n *Net) network(args ...string) (string, error) {
+	cmd := exec.Command(filepath.Join(n.Bin, "network"), args...)
+	var out, problems bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &problems
+	if err := cmd.Run(); err != nil {
+		return "", fmt.Errorf("network %s: %w\n%s", args[0], err, problems.String())
+	}
+	return out.String(), nil
 }
 
 // Node by its number, from 1.

@@ -30,6 +30,7 @@ const (
 const (
 	draftGrace ic.Time = 10 * 1e6  // until missing calls are asked for: they are on their way, or being checked
 	draftAgain ic.Time = 500 * 1e6 // until another peer is asked as well
+	draftByte  ic.Time = 100       // the same for each byte of calls, which take their time on the line: 10 MB/s
 )
 
 // draftAsk marks the questions of drafts among all that Net carries.
@@ -99,7 +100,7 @@ func (n *Node) draft(from ic.NodeID, data []byte) error {
 	}
 	n.pull.heard(from, o.Height())
 	ds := &n.drafts
-	d := &draft{Outline: o, hash: o.Hash(), from: from, calls: make([][]byte, len(o.Calls)), missing: len(o.Calls), next: n.Clock.Now() + draftGrace}
+	d := &draft{Outline: o, hash: o.Hash(), from: from, calls: make([][]byte, len(o.Calls)), missing: len(o.Calls), next: n.Clock.Now() + draftGrace + draftByte*ic.Time(o.Bytes)}
 	of, first := 0, -1
 	for i, other := range ds.list {
 		if other.hash == d.hash {
@@ -153,7 +154,7 @@ func (n *Node) drafted() (out []consensus.Event) {
 
 // askCalls of who sent the draft, then of one peer after the other.
 func (n *Node) askCalls(d *draft, now ic.Time) {
-	d.next = now + draftAgain
+	d.next = now + draftAgain + draftByte*ic.Time(d.Bytes)
 	peer := d.from
 	if d.asks > 0 {
 		others := n.pull.ahead(0)

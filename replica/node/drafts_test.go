@@ -94,11 +94,11 @@ func TestDraftAsks(t *testing.T) {
 	if err := n.draft(name(1), block.OutlineOf(a).Encode()); err != nil {
 		t.Fatal(err)
 	}
-	if n.drafted() != nil || len(net.asked) > 0 || n.draftWake() != clock.Time+draftGrace {
+	if n.drafted() != nil || len(net.asked) > 0 || n.draftWake() != clock.Time+draftGrace+15*draftByte {
 		t.Fatalf("asked at once, or wakes at %d", n.draftWake())
 	}
 	n.pooled(t, "three") // it was on its way
-	clock.Time += draftGrace
+	clock.Time = n.draftWake()
 	if n.drafted() != nil || len(net.asked) != 1 || net.asked[0] != name(1) {
 		t.Fatalf("asked %v", net.asked)
 	}
@@ -129,7 +129,7 @@ func TestDraftThatNobodyKnows(t *testing.T) {
 	if err := n.draft(name(2), block.OutlineOf(proposal(1, "lost")).Encode()); err != nil {
 		t.Fatal(err)
 	}
-	clock.Time += draftGrace
+	clock.Time = n.draftWake()
 	for range 100 {
 		n.drafted()
 		for k, id := range net.ids {

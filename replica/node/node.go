@@ -56,7 +56,9 @@ type Machine interface {
 
 // Store keeps blocks and state: replica/store.
 type Store interface {
+	// Persist writes; with sync, that and all before it is durable when it returns.
 	Persist(artifacts []*block.Artifact, sync bool) error
+	Flush() error // makes durable all that was written before
 	Purge(below ic.Height) error
 	// EachArtifact yields what was persisted of a span of heights, by height and kind.
 	EachArtifact(from, to ic.Height, yield func(*block.Artifact) bool) error
@@ -119,6 +121,7 @@ type Node struct {
 	high consensus.Key   // the subnet's
 	wake ic.Time         // when Step wants a Tick; 0: not by itself
 	pull pull            // used by Step alone
+	read *reader
 
 	drafts drafts // used by Step alone
 
@@ -146,6 +149,8 @@ type Node struct {
 	latest   atomic.Pointer[state.State] // tip, for others
 	disk     *state.State                // used by Save alone: what the store has
 	onDisk   atomic.Uint64               // its height
+	since    atomic.Uint64               // see Since
+	loose    atomic.Bool                 // artifacts are written and not durable
 	view     atomic.Pointer[View]
 	floor    ic.Height // no view below: readers may have seen it before a crash
 
@@ -168,7 +173,7 @@ func New(cfg Config) (*Node, error) {
 		wanted: map[ic.Height]*block.Artifact{}, packed: map[ic.Height]*state.State{},
 		inspects: make(chan struct{}, maxInspects*runtime.GOMAXPROCS(0)), queries: newTurns(maxQueries*runtime.GOMAXPROCS(0), maxQueries*runtime.GOMAXPROCS(0)/2, maxWaiting, maxWaiting/2),
 		inbox: make(chan parcel, inboxBacklog), kick: make(chan struct{}, 1), work: make(chan struct{}, 1), dirty: make(chan struct{}, 1), toil: make(chan struct{}, 1)}
-	n.pull = newPull()
+	n.pull, n.read = newPull(), newReader()
 	if n.Whole == 0 {
 		n.Whole = wholeBytes
 	}
@@ -197,6 +202,7 @@ func New(cfg Config) (*Node, error) {
 		return nil, err
 	}
 	n.cup = cup
+	n.since.Store(summary.Current.Registry)
 	for _, m := range summary.Current.Members {
 		n.pull.known = append(n.pull.known, m.Node)
 	}
@@ -367,6 +373,7 @@ func (n *Node) Submit(ctx context.Context, raw []byte, msg *ic.Ingress) error {
 		return err
 	}
 	call := envelope(msg.Effective, raw)
+	n.read.remember(call, msg)
 	n.mu.Lock()
 	err := n.pool.Add(ingress.Message{ID: msg.ID, Sender: msg.Sender, Expiry: msg.Expiry, Raw: call}, n.Clock.Now())
 	n.mu.Unlock()

@@ -2,6 +2,7 @@
 //
 //	Broadcast ──> log of what is not purged ──┬─ cursor of peer 1 ── stream ──> peer 1: Hear
 //	                 (one for all peers)      └─ cursor of peer 2 ── stream ──> peer 2: Hear
+//	              large artifacts: their names only; fetched on streams of their own (large.go)
 //	Gossip ──> short queue of each peer, drops when full ── stream ──> Offered
 //	Ask ──> a stream of its own ──> Serve ──> Answered
 //
@@ -13,7 +14,7 @@
 //
 // Transport is libp2p's TCP with Noise and yamux; peers are who the registry says
 // (an Ed25519 key and an address), and nobody else gets past the handshake. Of
-// libp2p only the swarm is used: its three streams per peer need no negotiation,
+// libp2p only the swarm is used: its streams, a byte of which says what they are for, need no negotiation,
 // discovery or relays. See docs/decisions/0012.
 package p2p
 
@@ -106,6 +107,7 @@ type Host struct {
 	swarm   *swarm.Swarm
 	handler Handler
 	log     *log
+	shelf   shelf
 	started chan struct{} // handler is set
 
 	mu     sync.Mutex

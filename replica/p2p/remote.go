@@ -31,8 +31,11 @@ type remote struct {
 	artifacts, calls, serves *rate.Limiter // what it may send or have sent
 	serving                  chan struct{}
 	asking                   chan struct{}
+	giving                   chan struct{}
 
 	mu        sync.Mutex
+	wants     []wanted // large artifacts to be fetched
+	fetchers  int
 	queue     [][]byte // calls to be offered
 	queued    int      // bytes of them
 	filled    chan struct{}
@@ -49,7 +52,7 @@ type remote struct {
 func newRemote(h *Host, m Peer, id peer.ID) *remote {
 	r := &remote{Peer: m, h: h, id: id, came: make(chan struct{}, 1), filled: make(chan struct{}, 1), refused: map[string]uint64{}, reading: map[byte]context.CancelFunc{},
 		artifacts: rate.NewLimiter(artifactBytes, maxArtifact), calls: rate.NewLimiter(callBytes, maxCall), serves: rate.NewLimiter(serveBytes, maxResponse),
-		serving: make(chan struct{}, serving), asking: make(chan struct{}, serving)}
+		serving: make(chan struct{}, serving), asking: make(chan struct{}, serving), giving: make(chan struct{}, fetching)}
 	r.ctx, r.stop = context.WithCancel(h.ctx)
 	return r
 }
@@ -68,15 +71,19 @@ func (r *remote) run() {
 			backoff = min(2*backoff, lastBackoff)
 			continue
 		}
-		backoff = firstBackoff
 		complained = time.Time{}
+		began := time.Now()
 		r.connects.Add(1)
 		r.h.cfg.Log(fmt.Sprintf("peer %s is connected", r.Peer.ID))
 		err := r.speak()
 		if r.ctx.Err() == nil {
 			r.h.cfg.Log(fmt.Sprintf("peer %s is lost: %v", r.Peer.ID, err))
 			r.h.swarm.ClosePeer(r.id)
-			r.wait(firstBackoff)
+			if time.Since(began) > lastBackoff { // else it may be that we are not welcome
+				backoff = firstBackoff
+			}
+			r.wait(backoff)
+			backoff = min(2*backoff, lastBackoff)
 		}
 	}
 }
@@ -183,10 +190,14 @@ func (r *remote) open(ctx context.Context, kind byte) (network.Stream, error) {
 // earlier connection may not have arrived.
 func (r *remote) sayArtifacts(ctx context.Context, out *frames) error {
 	for cursor := uint64(0); ; {
-		data, after, more := r.h.log.next(cursor)
+		e, after, more := r.h.log.next(cursor)
 		cursor = after
-		if data != nil {
-			if err := out.write(data); err != nil {
+		if e.data != nil {
+			frame := [][]byte{{frameWhole}, e.data}
+			if len(e.data) > largeBytes {
+				frame = [][]byte{{frameLarge}, announcement(e.name, len(e.data))}
+			}
+			if err := out.write(frame...); err != nil {
 				return err
 			}
 			r.sentArtifacts.Add(1)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"ashlar/replica/crypto/bls"
@@ -157,9 +158,6 @@ func (n *network) checkThreshold(id ic.SubnetID, keyName, cupName string) error 
 }
 
 func checkCUP(n *network, id ic.SubnetID, cup *records.CUP, existed bool) error {
-	if _, err := packageOf(cup); err != nil {
-		return err
-	}
 	low, err := transcript(cup.Low, dkg.Low)
 	if err != nil {
 		return err
@@ -174,12 +172,15 @@ func checkCUP(n *network, id ic.SubnetID, cup *records.CUP, existed bool) error 
 			return errors.New("its two keys must have the same holders, in order of their names")
 		}
 	}
+	if !slices.Equal(l, sorted(n.subnets[id].Members)) {
+		return errors.New("a subnet begins, and is recovered, with its members as holders of its keys")
+	}
 	if g := cup.Genesis; g != nil {
 		if existed {
 			return errors.New("a subnet begins once")
 		}
-		if len(l) != len(n.subnets[id].Members) || cup.Recovery != nil || g.Height != cup.Height || len(cup.StateHash) != 0 {
-			return errors.New("a subnet begins with its members as holders, and without a state")
+		if cup.Recovery != nil || g.Height != 0 || cup.Height != 0 || len(cup.StateHash) != 0 {
+			return errors.New("a subnet begins at height 0 and without a state")
 		}
 		return errors.Join(n.recheck(low), n.recheck(high))
 	}

@@ -8,7 +8,6 @@ import (
 
 	"ashlar/replica/crypto/dkg"
 	"ashlar/replica/ic"
-	"ashlar/replica/wire/block"
 	"ashlar/replica/wire/records"
 )
 
@@ -31,19 +30,22 @@ type Genesis struct {
 	Time      ic.Time
 	Authority []ed25519.PublicKey
 	Threshold int // of the authority; zero: one
-	Found     Founder
 }
 
 // Make is the first version of a network: one subnet, its own root, that hosts all
-// canister ids of both ranges. The dealings of the subnet's keys are drawn here, in
-// the names of the nodes: whoever runs this could know the keys, if it kept them.
+// canister ids of both ranges. The subnet's keys are dealt here: whoever runs this
+// could know them, if it kept them.
 func (g *Genesis) Make(random io.Reader) (*records.Mutations, ic.SubnetID, error) {
 	m := &records.Mutations{Time: uint64(g.Time)}
-	cup, err := g.begin(m, random)
+	keys, err := g.receivers(m)
 	if err != nil {
 		return nil, ic.SubnetID{}, err
 	}
-	high, err := transcript(cup.High, dkg.High)
+	low, err := deal(random, keys, dkg.Low)
+	if err != nil {
+		return nil, ic.SubnetID{}, err
+	}
+	high, err := deal(random, keys, dkg.High)
 	if err != nil {
 		return nil, ic.SubnetID{}, err
 	}
@@ -63,7 +65,7 @@ func (g *Genesis) Make(random io.Reader) (*records.Mutations, ic.SubnetID, error
 	insert(records.KeyRootSubnet, &records.SubnetID{ID: subnet})
 	insert(records.KeySubnet(subnet), record)
 	insert(records.KeyThreshold(subnet), &records.PublicKey{Algorithm: records.ThresholdBLS, Key: key.Bytes()})
-	insert(records.KeyCUP(subnet), cup)
+	insert(records.KeyCUP(subnet), &records.CUP{Low: Wrap(low), High: Wrap(high), Time: uint64(g.Time), Genesis: &records.Genesis{}})
 	route := func(first, last uint64) records.Route {
 		return records.Route{Subnet: subnet, Range: &records.Range{CanisterRange: ic.CanisterRange{First: ic.CanisterIDFromUint64(first), Last: ic.CanisterIDFromUint64(last)}}}
 	}
@@ -71,41 +73,9 @@ func (g *Genesis) Make(random io.Reader) (*records.Mutations, ic.SubnetID, error
 	return m, subnet, nil
 }
 
-// begin makes the subnet's keys, and its first package.
-func (g *Genesis) begin(m *records.Mutations, random io.Reader) (*records.CUP, error) {
-	keys, now, err := g.receivers(m)
-	if err != nil {
-		return nil, err
-	}
-	if g.Found != nil {
-		r := &Record{Interval: g.Interval, Version: g.Version}
-		for _, k := range keys {
-			var signing records.PublicKey
-			if ok, err := now.get(records.KeyCrypto(k.Node, records.NodeSigning), &signing); !ok || err != nil {
-				return nil, errors.Join(err, fmt.Errorf("registry: node %s has no signing key", k.Node))
-			}
-			r.Members = append(r.Members, block.Receiver{Member: block.Member{Node: k.Node, Key: signing.Key}, Encryption: k.Bytes()})
-		}
-		p, err := g.Found(r, 1, g.Time)
-		if err != nil {
-			return nil, err
-		}
-		return Begin(p)
-	}
-	low, err := deal(random, keys, dkg.Low)
-	if err != nil {
-		return nil, err
-	}
-	high, err := deal(random, keys, dkg.High)
-	if err != nil {
-		return nil, err
-	}
-	return &records.CUP{Low: Wrap(low), High: Wrap(high), Time: uint64(g.Time), Genesis: &records.Genesis{}}, nil
-}
-
 // receivers takes the nodes' records, and their dealing keys in order of their names.
-func (g *Genesis) receivers(m *records.Mutations) (keys []*dkg.EncryptionKey, now snapshot, err error) {
-	now = snapshot{}
+func (g *Genesis) receivers(m *records.Mutations) (keys []*dkg.EncryptionKey, err error) {
+	now := snapshot{}
 	for _, n := range g.Nodes {
 		m.Mutations = append(m.Mutations, n...)
 		for _, one := range n {
@@ -116,15 +86,14 @@ func (g *Genesis) receivers(m *records.Mutations) (keys []*dkg.EncryptionKey, no
 	for name := range now.with(records.PrefixNode) {
 		p, err := ic.ParsePrincipal(name)
 		if err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 		ids = append(ids, ic.NodeID{Principal: p})
 	}
 	if len(ids) == 0 || len(ids) != len(g.Nodes) {
-		return nil, nil, fmt.Errorf("registry: a network of %d nodes that hand in %d records of nodes", len(g.Nodes), len(ids))
+		return nil, fmt.Errorf("registry: a network of %d nodes that hand in %d records of nodes", len(g.Nodes), len(ids))
 	}
-	keys, err = now.dealingKeys(sorted(ids))
-	return keys, now, err
+	return now.dealingKeys(sorted(ids))
 }
 
 // dealingKeys of nodes, in their order.
@@ -144,8 +113,7 @@ func (s snapshot) dealingKeys(ids []ic.NodeID) (keys []*dkg.EncryptionKey, err e
 }
 
 // ceremony is the generation of a new network's key: by one dealer, in the name of
-// the first node, since none of them can deal before they are a subnet. It is that
-// of consensus.Found.
+// the first node, since none of them can deal before they are a subnet.
 func ceremony(keys []*dkg.EncryptionKey, tag dkg.Tag) (*dkg.Session, error) {
 	return dkg.NewSession(&dkg.Config{Tag: tag, Registry: 1, Receivers: keys, Dealers: []ic.NodeID{keys[0].Node}})
 }

@@ -31,7 +31,7 @@ import (
 
 // Limits of what a file or a peer may bring.
 const (
-	maxRecordBytes = 8 << 20 // a recovery of 40 nodes: a package of four transcripts, and two again, 5 MB (the IC's: 2 MiB)
+	maxRecordBytes = 2 << 20 // as the IC's: both transcripts of 40 nodes have 1.7 MB
 	maxKeyBytes    = 256     // a prefix and two principals have 160
 	maxMutations   = 4096    // in one version: a genesis of 256 nodes has 1100
 	maxChangeBytes = records.MaxBytes

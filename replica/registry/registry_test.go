@@ -287,7 +287,7 @@ func TestContradictions(t *testing.T) {
 		"does not name a node and a purpose": {upsert(records.PrefixCrypto+"x", &records.PublicKey{})},
 		"is not 1 to 256":                    {upsert("a key", &records.Boundary{})},
 		"is not 1 to 256\x00":                {upsert(strings.Repeat("k", maxKeyBytes+1), &records.Boundary{})},
-		"the limit is 8388608":               {{Type: records.Upsert, Key: []byte("k"), Value: make([]byte, maxRecordBytes+1)}},
+		"the limit is 2097152":               {{Type: records.Upsert, Key: []byte("k"), Value: make([]byte, maxRecordBytes+1)}},
 		"it inserts":                         {{Key: []byte(subnetKey), Value: []byte{}}},
 		"which is not there\x00":             {remove("k")},
 		"something unknown (3)":              {{Type: 3, Key: []byte("k")}},
@@ -301,6 +301,11 @@ func TestContradictions(t *testing.T) {
 	}
 	if tr.store.Latest() != 1 {
 		t.Fatalf("version %d", tr.store.Latest())
+	}
+	r := tr.record()
+	r.Members = r.Members[1:]
+	if err := tr.store.Take(tr.sign(cup(recovery(50)), upsert(subnetKey, r))); err == nil || !strings.Contains(err.Error(), "its members as holders") {
+		t.Errorf("recovered with other members: %v", err)
 	}
 	tr.take(cup(recovery(50)))
 	tr.take(append(tr.handIn(4), with(func(r *records.Subnet) { r.Members = append(r.Members, spare.NodeID()) }))...)

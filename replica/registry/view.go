@@ -73,7 +73,6 @@ type View struct {
 
 	// From where the subnet begins, or was last recovered.
 	CUP       *records.CUP
-	Start     *block.Artifact // the package to begin with; nil: the network has none
 	Low, High *dkg.Transcript
 	Group     *bls.Group // of High
 	Genesis   ic.Time
@@ -152,9 +151,6 @@ func (s *Store) begin(v *View) (err error) {
 		v.High, err = transcript(v.CUP.High, dkg.High)
 	}
 	if err != nil {
-		return fmt.Errorf("registry: %s at version %d: %w", records.KeyCUP(v.ID), v.Version, err)
-	}
-	if v.Start, err = packageOf(v.CUP); err != nil {
 		return fmt.Errorf("registry: %s at version %d: %w", records.KeyCUP(v.ID), v.Version, err)
 	}
 	v.Group, v.Genesis = v.High.Group(), ic.Time(v.CUP.Time)

@@ -396,7 +396,7 @@ func (a *Act) read(what string) error {
 			return f.take(got)
 		}
 	}
-	for _, v := range []Verb{MidStep, PowerCut, Kill, Start, FillDisk, FreeDisk, Damage, Wipe, Add, Remove} {
+	for _, v := range []Verb{MidStep, MidSave, PowerCut, Kill, Start, FillDisk, FreeDisk, Damage, Wipe, Add, Remove} {
 		if nodes, ok := strings.CutPrefix(what, string(v)+" "); ok {
 			a.Do = v
 			return a.nodes(nodes)

@@ -194,7 +194,7 @@ type Draft struct {
 	// Of a fork only.
 	parent *Draft
 	own    *Canister
-	codes  [][]byte
+	codes  []NamedCode
 }
 
 // Subnet is what the registry says.
@@ -295,14 +295,27 @@ func (d *Draft) flush() {
 // canisters and snapshots that are Put with a Module of this hash; what nobody
 // uses when the round is sealed is dropped.
 func (d *Draft) PutCode(code []byte) [32]byte {
+	n := NamedCode{sha256.Sum256(code), code}
+	d.PutNamed(n)
+	return n.Hash
+}
+
+// NamedCode is a module with its SHA-256, which takes a while to compute.
+type NamedCode struct {
+	Hash  [32]byte
+	Bytes []byte
+}
+
+// PutNamed is PutCode of code whose hash is known.
+func (d *Draft) PutNamed(n NamedCode) {
+	if _, ok := d.Code(n.Hash); ok {
+		return
+	}
 	if d.parent != nil {
-		return d.forkCode(code)
+		d.codes = append(d.codes, n) // until the parent gets it
+		return
 	}
-	hash := sha256.Sum256(code)
-	if _, ok := d.s.codes.Get(string(hash[:])); !ok {
-		d.s.codes = d.s.codes.With(string(hash[:]), &Code{Bytes: code})
-	}
-	return hash
+	d.s.codes = d.s.codes.With(string(n.Hash[:]), &Code{Bytes: n.Bytes})
 }
 
 // Code finds a module's bytes.

@@ -70,11 +70,14 @@ const (
 
 // Options of a store; the zero value is the real disk.
 type Options struct {
-	FS vfs.FS
+	FS  vfs.FS
+	Log func(line string)
+	// SmallFiles lets page files hold a few pages, so that files come, are merged and
+	// go all the time: for tests and simulations.
+	SmallFiles bool
 	// StageBytes of a state that comes from peers gather before they are written; 0:
 	// as many as are good for a disk.
 	StageBytes int
-	Log        func(line string)
 }
 
 // Store is an open database.
@@ -106,6 +109,9 @@ func Open(dir string, o Options) (*Store, error) {
 		o.Log = func(string) {}
 	}
 	s := &Store{dir: filepath.Join(dir, "db"), pagesDir: filepath.Join(dir, "pages"), fs: o.FS, log: o.Log, sizes: fullSizes, stageBytes: cmp.Or(o.StageBytes, stageBytes), failed: make(chan struct{}), checked: diskCheckEvery}
+	if o.SmallFiles {
+		s.sizes = smallSizes
+	}
 	if err := s.makeDir(); err != nil {
 		return nil, explain(dir, err)
 	}
@@ -265,6 +271,16 @@ func (s *Store) Purge(below ic.Height) error {
 		return err
 	}
 	return s.commit(b, false)
+}
+
+// Flush makes durable all that was written before.
+func (s *Store) Flush() error {
+	b := s.db.NewBatch()
+	defer b.Close()
+	if err := b.LogData(nil, nil); err != nil {
+		return err
+	}
+	return s.commit(b, true)
 }
 
 func (s *Store) commit(b *pebble.Batch, sync bool) error {

@@ -81,7 +81,7 @@ func parse(args []string, out io.Writer) (f flags, err error) {
 // run is the life of a node: listen first, so that a busy port leaves no trace.
 func run(ctx context.Context, f flags, out io.Writer) error {
 	began := time.Now()
-	debug.SetGCPercent(200) // memory is cheaper here than the collector under load
+	debug.SetGCPercent(gcPercent)
 	log := func(format string, args ...any) {
 		fmt.Fprintf(out, "%s %s\n", time.Now().UTC().Format("2006-01-02T15:04:05.000Z"), fmt.Sprintf(format, args...))
 	}
@@ -107,8 +107,11 @@ func run(ctx context.Context, f flags, out io.Writer) error {
 	running := 2
 	go func() { ends <- r.node.Run(ctx) }()
 	go func() { r.follow(ctx, f.state, log); ends <- nil }()
-	if f.apart != "" && r.peers != nil {
-		go r.keepApart(ctx, f.apart, log)
+	if r.peers != nil {
+		go r.gate(ctx, r.node.Since, log)
+		if f.apart != "" {
+			go r.keepApart(ctx, f.apart, log)
+		}
 	}
 	if err = r.announce(ctx, f, at, began, log); err == nil {
 		running += at.serve(ctx, f, server, front, ends)

@@ -106,7 +106,6 @@ type Founding struct {
 	Version   string       // of the replica
 	Interval  uint64
 	Random    io.Reader // nil: the machine's
-	Found     registry.Founder
 }
 
 // Found makes a network. The registries of the nodes are written last: where there
@@ -125,7 +124,7 @@ func Found(f Founding) (*Network, error) {
 	if err != nil {
 		return nil, err
 	}
-	g := registry.Genesis{Version: f.Version, Interval: f.Interval, Time: ic.Time(time.Now().UnixNano()), Found: f.Found, Authority: []ed25519.PublicKey{key.Public().(ed25519.PublicKey)}}
+	g := registry.Genesis{Version: f.Version, Interval: f.Interval, Time: ic.Time(time.Now().UnixNano()), Authority: []ed25519.PublicKey{key.Public().(ed25519.PublicKey)}}
 	handedIn := f.HandedIn
 	for i, at := range f.At {
 		_, raw, err := Key(f.NodeDir(i), netip.AddrPortFrom(at, f.P2P), netip.AddrPortFrom(at, f.HTTP))

@@ -14,6 +14,7 @@ import (
 type Outline struct {
 	Block     *Block // without calls
 	Calls     []Hash
+	Bytes     uint64 // of all calls, as the maker says: how long to wait for them
 	Signer    uint64
 	Signature []byte
 }
@@ -31,6 +32,7 @@ func OutlineOf(a *Artifact) *Outline {
 	o := &Outline{Block: &b, Signer: a.Signer, Signature: a.Signature, Calls: make([]Hash, len(a.Block.Ingress))}
 	for i, raw := range a.Block.Ingress {
 		o.Calls[i] = CallHash(raw)
+		o.Bytes += uint64(len(raw))
 	}
 	return o
 }
@@ -62,6 +64,7 @@ func (o *Outline) Encode() []byte {
 	for _, h := range o.Calls {
 		w = append(w, h[:]...)
 	}
+	w.uint(o.Bytes)
 	w.uint(o.Signer)
 	w.blob(o.Signature)
 	return w
@@ -89,6 +92,9 @@ func DecodeOutline(data []byte) (*Outline, error) {
 			break
 		}
 		o.Calls = append(o.Calls, r.hash())
+	}
+	if o.Bytes = r.uint(); o.Bytes > MaxIngressBytes {
+		r.fail(fmt.Errorf("calls of %d bytes, the limit is %d", o.Bytes, MaxIngressBytes))
 	}
 	o.Signer = r.uint()
 	o.Signature = r.blob(maxSignatureBytes)

@@ -21,7 +21,7 @@ func TestOutline(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if o.Hash() != a.Hash || o.Height() != 7 || !IsOutline(data) || IsOutline(a.Encode()) {
+	if o.Bytes != 1003 || o.Hash() != a.Hash || o.Height() != 7 || !IsOutline(data) || IsOutline(a.Encode()) {
 		t.Errorf("outline %+v", o)
 	}
 	for i, raw := range a.Block.Ingress {
@@ -53,6 +53,11 @@ func TestOutlineRefuses(t *testing.T) {
 	full := &Outline{Block: a.Block, Signature: []byte("s")}
 	if _, err := DecodeOutline(full.Encode()); err == nil {
 		t.Error("an outline with calls in its block was decoded")
+	}
+	large := OutlineOf(a)
+	large.Bytes = MaxIngressBytes + 1
+	if _, err := DecodeOutline(large.Encode()); err == nil {
+		t.Error("an outline of a block that is too large was decoded")
 	}
 	many := OutlineOf(a)
 	many.Calls = make([]Hash, MaxIngressMessages+1)

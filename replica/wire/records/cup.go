@@ -12,9 +12,6 @@ type CUP struct {
 	Registry  *RegistryURI
 	Genesis   *Genesis
 	Recovery  *Recovery
-	// Package is not the IC's: the unsigned catch-up package (wire/block) as this
-	// network's nodes begin with it. The IC's nodes make theirs from the rest.
-	Package []byte
 	Unknown
 }
 
@@ -27,7 +24,6 @@ func (p *CUP) fields(c *coder) {
 	one(c, 6, &p.Registry)
 	one(c, 9, &p.Genesis)
 	one(c, 10, &p.Recovery)
-	c.bytes(1000, &p.Package)
 }
 
 // Genesis is GenesisArgs.

@@ -22,8 +22,8 @@ import (
 
 // Limits of one message.
 const (
-	MaxBytes  = 10 << 20 // one version of the registry, which may recover a subnet of 40 nodes: 5 MB
-	maxFields = 1 << 16  // in all messages of a record: mainnet's routing table has some thousands of ranges
+	MaxBytes  = 4 << 20 // one version of the registry: both transcripts of 40 nodes have 1.7 MB
+	maxFields = 1 << 16 // in all messages of a record: mainnet's routing table has some thousands of ranges
 )
 
 // Message is a record, or a part of one.
