@@ -34,8 +34,9 @@ type Net interface {
 const (
 	askArtifacts = 1 // <height, 8 bytes>: what became final from there on
 	askCUP       = 2 // <height, 8 bytes>: the newest catch-up package, if it is above that
+	askCalls     = 3 // <hash of a block> <indexes>...: calls of the block
 
-	AskState = 3 // a request to a join.Source
+	AskState = 4 // a request to a join.Source
 )
 
 // Limits between peers.
@@ -122,6 +123,9 @@ func (n *Node) Serve(request []byte) ([]byte, error) {
 		case askCUP:
 			return n.newer(h)
 		}
+	}
+	if len(request) > 1 && request[0] == askCalls {
+		return n.serveCalls(request[1:])
 	}
 	if len(request) == 0 {
 		return nil, errors.New("an empty request")
@@ -217,7 +221,11 @@ func (n *Node) Answered(from ic.NodeID, id uint64, response []byte) {
 		return
 	}
 	n.mu.Lock()
-	n.answers = append(n.answers, answer{from, id, response}) // no more than were asked
+	if a := (answer{from, id, response}); id&draftAsk != 0 { // no more than were asked
+		n.callAnswers = append(n.callAnswers, a)
+	} else {
+		n.answers = append(n.answers, a)
+	}
 	n.mu.Unlock()
 	poke(n.kick)
 }

@@ -57,7 +57,9 @@ type Machine interface {
 
 // Store keeps blocks and state: replica/store.
 type Store interface {
+	// Persist writes; with sync, that and all before it is durable when it returns.
 	Persist(artifacts []*block.Artifact, sync bool) error
+	Flush() error // makes durable all that was written before
 	Purge(below ic.Height) error
 	// EachArtifact yields what was persisted of a span of heights, by height and kind.
 	EachArtifact(from, to ic.Height, yield func(*block.Artifact) bool) error
@@ -103,6 +105,9 @@ type Config struct {
 	Pace     consensus.Pace
 	Limits   ingress.Limits
 	Log      func(line string)
+	// Whole is how many bytes of calls go out with their block, instead of their
+	// hashes: 0 for the usual, -1 for none.
+	Whole int
 	// Parse reads an envelope of a final block, checked before.
 	Parse func(raw []byte) (*ic.Ingress, error)
 	// Check tells whether an envelope, parsed as msg, is its sender's and may go to
@@ -119,22 +124,27 @@ type Node struct {
 	high consensus.Key   // the subnet's
 	wake ic.Time         // when Step wants a Tick; 0: not by itself
 	pull pull            // used by Step alone
+	read *reader
 
-	mu      sync.Mutex
-	pool    *ingress.Pool
-	batches []consensus.Deliver  // final, not executed
-	results []consensus.Executed // executed, not yet told to consensus
-	chores  []func()             // for Labor
-	done    []consensus.Done     // by it
-	wanted  map[ic.Height]*block.Artifact
-	adopted *state.State
-	newest  *block.Artifact            // package that was reached
-	packed  map[ic.Height]*state.State // of it, and of summaries above it
-	failed  error
-	answers []answer                   // of peers, not yet read by Step
-	states  map[ic.Height]*state.State // executed, not certified
-	saved   ic.Height                  // told by Save, not yet to consensus
-	halted  error
+	drafts drafts // used by Step alone
+
+	mu          sync.Mutex
+	pool        *ingress.Pool
+	batches     []consensus.Deliver  // final, not executed
+	results     []consensus.Executed // executed, not yet told to consensus
+	chores      []func()             // for Labor
+	done        []consensus.Done     // by it
+	wanted      map[ic.Height]*block.Artifact
+	adopted     *state.State
+	newest      *block.Artifact            // package that was reached
+	packed      map[ic.Height]*state.State // of it, and of summaries above it
+	failed      error
+	answers     []answer                    // of peers, not yet read by Step
+	callAnswers []answer                    // the same, for drafts
+	blocks      map[block.Hash]*block.Block // new ones, whose calls peers may ask for
+	states      map[ic.Height]*state.State  // executed, not certified
+	saved       ic.Height                   // told by Save, not yet to consensus
+	halted      error
 
 	applying sync.Mutex // held by Execute, and by saving Save: a jump holds both
 	saving   sync.Mutex
@@ -142,6 +152,8 @@ type Node struct {
 	latest   atomic.Pointer[state.State] // tip, for others
 	disk     *state.State                // used by Save alone: what the store has
 	onDisk   atomic.Uint64               // its height
+	since    atomic.Uint64               // see Since
+	loose    atomic.Bool                 // artifacts are written and not durable
 	view     atomic.Pointer[View]
 	floor    ic.Height // no view below: readers may have seen it before a crash
 
@@ -162,11 +174,14 @@ type Node struct {
 
 // New opens a node on what its store has: a saved state and the blocks above it.
 func New(cfg Config) (*Node, error) {
-	n := &Node{Config: cfg, pool: ingress.New(cfg.Limits), watchers: newWatchers(), ready: make(chan struct{}),
+	n := &Node{Config: cfg, pool: ingress.New(cfg.Limits), blocks: map[block.Hash]*block.Block{}, watchers: newWatchers(), ready: make(chan struct{}),
 		wanted: map[ic.Height]*block.Artifact{}, packed: map[ic.Height]*state.State{},
 		inspects: make(chan struct{}, maxInspects*runtime.GOMAXPROCS(0)), queries: newTurns(maxQueries*runtime.GOMAXPROCS(0), maxQueries*runtime.GOMAXPROCS(0)/2, maxWaiting, maxWaiting/2),
 		inbox: make(chan parcel, inboxBacklog), kick: make(chan struct{}, 1), work: make(chan struct{}, 1), dirty: make(chan struct{}, 1), toil: make(chan struct{}, 1)}
-	n.pull, n.source = newPull(), join.NewSource()
+	n.pull, n.read, n.source = newPull(), newReader(), join.NewSource()
+	if n.Whole == 0 {
+		n.Whole = wholeBytes
+	}
 	if n.Log == nil {
 		n.Log = func(string) {}
 	}
@@ -193,6 +208,7 @@ func New(cfg Config) (*Node, error) {
 		return nil, err
 	}
 	n.cup = cup
+	n.since.Store(summary.Current.Registry)
 	for _, m := range summary.Current.Members {
 		n.pull.known = append(n.pull.known, m.Node)
 	}
@@ -368,6 +384,7 @@ func (n *Node) Submit(ctx context.Context, raw []byte, msg *ic.Ingress) error {
 		return err
 	}
 	call := envelope(msg.Effective, raw)
+	n.read.remember(call, msg)
 	n.mu.Lock()
 	err := n.pool.Add(ingress.Message{ID: msg.ID, Sender: msg.Sender, Expiry: msg.Expiry, Raw: call}, n.Clock.Now())
 	n.mu.Unlock()

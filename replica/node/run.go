@@ -110,16 +110,16 @@ type WallClock struct{}
 func (WallClock) Now() ic.Time { return ic.Time(time.Now().UnixNano()) }
 
 type counters struct {
-	rounds, messages, queries, recalled, submitted, refused, busy, expired, dropped, invalid, falseParts atomic.Uint64
+	rounds, messages, queries, recalled, submitted, refused, busy, expired, dropped, invalid, fetched, falseParts atomic.Uint64
 }
 
 // Metrics are what an operator watches.
 type Metrics struct {
-	Height, Saved                                                                            ic.Height
-	Rounds, Messages, Queries, Recalled, Submitted, Refused, Busy, Expired, Dropped, Invalid uint64
-	Pool, PoolBytes, Watchers, Waiting, Batches, Chores                                      int
-	CUP                                                                                      ic.Height // of the newest catch-up package
-	FetchedBytes, FalseParts                                                                 uint64    // of a state that is fetched from peers
+	Height, Saved                                                                                     ic.Height
+	Rounds, Messages, Queries, Recalled, Submitted, Refused, Busy, Expired, Dropped, Invalid, Fetched uint64
+	Pool, PoolBytes, Watchers, Waiting, Batches, Chores                                               int
+	CUP                                                                                               ic.Height // of the newest catch-up package
+	StateBytes, FalseParts                                                                            uint64    // of a state that is fetched from peers
 }
 
 // Metrics at this moment.
@@ -127,7 +127,7 @@ func (n *Node) Metrics() Metrics {
 	c := &n.metrics
 	m := Metrics{Saved: n.savedHeight(), Rounds: c.rounds.Load(), Messages: c.messages.Load(), Queries: c.queries.Load(), Recalled: c.recalled.Load(),
 		Submitted: c.submitted.Load(), Refused: c.refused.Load(), Busy: c.busy.Load(), Expired: c.expired.Load(),
-		Dropped: c.dropped.Load(), Invalid: c.invalid.Load(), Waiting: n.queries.waiting()}
+		Dropped: c.dropped.Load(), Invalid: c.invalid.Load(), Fetched: c.fetched.Load(), Waiting: n.queries.waiting()}
 	if v := n.view.Load(); v != nil {
 		m.Height = v.Height
 	}
@@ -138,7 +138,7 @@ func (n *Node) Metrics() Metrics {
 	}
 	n.mu.Unlock()
 	if n.fetch != nil {
-		m.FetchedBytes = n.fetch.Progress().Fetched
+		m.StateBytes = n.fetch.Progress().Fetched
 	}
 	m.FalseParts = c.falseParts.Load()
 	n.watchers.mu.Lock()

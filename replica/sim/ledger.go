@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
@@ -17,6 +18,8 @@ import (
 const (
 	accounts = 8
 	endowed  = 1_000_000
+
+	memoryBytes = 500 << 30
 )
 
 func account(n byte) ic.CanisterID { return ic.CanisterIDFromUint64(uint64(n % accounts)) }
@@ -82,8 +85,32 @@ func transfer(d *state.Draft, msg *ic.Ingress) {
 		to.Cycles = to.Cycles.Add(amount)
 		d.Put(&to)
 	}
+	remember(d, msg)
 	d.SetCall(msg.ID, &state.Call{State: state.Replied, Reply: fmt.Appendf(nil, "%d", d.Head.Updates),
 		Sender: msg.Sender, Effective: msg.Effective, Expiry: msg.Expiry, Updated: d.Head.Time, Callee: msg.Canister})
+}
+
+// remember writes into the account's memories, so that there are pages to keep: a
+// page or a few, now and then what another account has, now and then nothing.
+func remember(d *state.Draft, msg *ic.Ingress) {
+	c := *d.Canister(msg.Canister)
+	m := *c.Memory
+	at := uint64(binary.BigEndian.Uint16(msg.ID[:]))
+	switch n := msg.ID[2]; {
+	case n < 8:
+		m = state.Memory{}
+	case n < 16:
+		m = *d.Canister(account(msg.ID[3])).Memory
+	default:
+		var changes []pages.Change
+		for i := range uint64(n % 16) {
+			changes = append(changes, pages.Change{Index: at%512 + i, Page: pages.Page(bytes.Repeat(msg.ID[:], pages.Size/len(msg.ID)))})
+		}
+		m.Heap = m.Heap.With(memoryBytes, changes)
+		m.Stable = m.Stable.With(memoryBytes, []pages.Change{{Index: at << 10, Page: pages.Page(bytes.Repeat(msg.ID[:], pages.Size/len(msg.ID)))}})
+	}
+	c.Memory, c.HeapBytes, c.StableBytes = &m, m.Heap.Bytes(), m.Stable.Bytes()
+	d.Put(&c)
 }
 
 // Inspect lets all calls pass.

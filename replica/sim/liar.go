@@ -76,7 +76,7 @@ func (l *liar) send(data []byte) {
 // hear what others say.
 func (l *liar) hear(data []byte) {
 	l.remember(data)
-	a, err := block.Decode(data)
+	a, err := heard(data)
 	if err != nil {
 		return
 	}

@@ -120,7 +120,7 @@ func (p *peer) start() {
 }
 
 func (p *peer) open() (err error) {
-	if p.store, err = store.Open("state", store.Options{FS: p.disk.fs(), StageBytes: stageBytes}); err != nil {
+	if p.store, err = store.Open("state", store.Options{FS: p.disk.fs(), SmallFiles: true, StageBytes: stageBytes}); err != nil {
 		return err
 	}
 	if p.node, err = node.New(p.config()); err != nil {
@@ -137,6 +137,12 @@ func (p *peer) config() node.Config {
 	cfg := node.Config{Subnet: subnet, Start: p.w.net.start, Version: p.version, Registry: follower{p}, Stage: p.store.Staging(),
 		Keys: ids.keys[p.index], Scheme: ids.scheme, Machine: p.w.truth.machine(p), Store: &guarded{Store: p.store, p: p}, Net: p, Clock: p,
 		Pace: consensus.DefaultPace, Limits: ingress.Limits{Messages: 200, Bytes: 1 << 20, SenderMessages: 100, SenderBytes: 1 << 20}, Parse: p.w.users.parse, Check: p.w.users.check}
+	switch {
+	case p.byzantine(): // its lies are about whole blocks
+		cfg.Whole = block.MaxBytes
+	case p.w.Seed%2 == 1: // calls go by their hashes, however few
+		cfg.Whole = -1
+	}
 	p.w.Bug.plant(p, &cfg)
 	return cfg
 }
@@ -176,7 +182,14 @@ func (p *peer) planExec() {
 			return
 		}
 		p.executing = false
-		if p.node.Execute() {
+		ran := false
+		err := p.guard(func() error {
+			ran = p.node.Execute()
+			return nil
+		})
+		if err != nil {
+			p.stop(err)
+		} else if ran {
 			p.w.note('x', p.index, 0, 0)
 			p.plan()
 		}
@@ -203,7 +216,7 @@ func (p *peer) fetchAt(t time.Duration) {
 
 func (p *peer) fetch() {
 	err := p.node.Fetch()
-	p.w.note('S', p.index, 0, p.node.Metrics().FetchedBytes)
+	p.w.note('S', p.index, 0, p.node.Metrics().StateBytes)
 	if err != nil {
 		p.stop(err)
 		return
@@ -270,14 +283,32 @@ func (p *peer) planSave() {
 			return
 		}
 		p.saving = false
-		saved, err := p.node.Save()
+		saved := false
+		err := p.guard(func() (err error) {
+			saved, err = p.node.Save()
+			return err
+		})
 		p.w.note('s', p.index, 0, uint64(p.node.Metrics().Saved))
-		if err != nil {
+		if p.disk.cut != nil {
+			p.crash(true)
+		} else if err != nil {
 			p.stop(err)
 		} else if saved {
 			p.plan()
 		}
 	})
+}
+
+// guard makes a panic over what the store cannot read an error.
+func (p *peer) guard(f func() error) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			if err = p.store.Err(); err == nil {
+				panic(r)
+			}
+		}
+	}()
+	return f()
 }
 
 func (p *peer) takes(low, high time.Duration) time.Duration {
@@ -287,7 +318,7 @@ func (p *peer) takes(low, high time.Duration) time.Duration {
 func (p *peer) step() {
 	p.stepping, p.inbox = false, 0
 	p.free = p.w.now + p.takes(stepLow, stepHigh)
-	err := p.node.Step()
+	err := p.guard(p.node.Step)
 	p.w.note('t', p.index, 0, uint64(p.free))
 	switch {
 	case errors.Is(err, errPower):
@@ -326,14 +357,19 @@ func (p *peer) planWake() {
 	})
 }
 
-// look at what readers see.
-func (p *peer) look() {
+// packaged looks at the node's newest catch-up package.
+func (p *peer) packaged() {
 	if cup, _ := p.node.Package(); cup != nil && (p.cup == nil || cup.Height > p.cup.Height) {
 		p.cup = cup
 		if !p.byzantine() {
 			p.w.fail(p.w.truth.packaged(p, cup))
 		}
 	}
+}
+
+// look at what readers see.
+func (p *peer) look() {
+	p.packaged()
 	v := p.node.View()
 	if v == nil || v == p.view {
 		return
@@ -348,6 +384,7 @@ func (p *peer) look() {
 // stop is the end of a node by itself; its database may not be fit to be closed.
 func (p *peer) stop(err error) {
 	p.w.log("node %d stops: %v", p.index, err)
+	p.packaged()
 	after := p.disk.clone()
 	p.down()
 	p.disk.mem = after
@@ -384,7 +421,7 @@ func (p *peer) crash(power bool) {
 }
 
 func (p *peer) down() {
-	p.node, p.view = nil, nil
+	p.node, p.view, p.disk.cutSave = nil, nil, 0
 	p.life++
 	p.said.told = nil
 	p.w.wire.disconnect(p)

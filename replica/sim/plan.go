@@ -59,6 +59,7 @@ const (
 	PowerCut Verb = "power cut at" // what was not synced is lost
 	Kill     Verb = "kill"         // nothing is lost
 	MidStep  Verb = "power cut in the middle of a step of"
+	MidSave  Verb = "power cut in the middle of a save of"
 	Start    Verb = "start"
 	Cut      Verb = "cut"     // NODES from TO, both ways
 	Silence  Verb = "silence" // NODES to TO, one way
@@ -223,6 +224,8 @@ func (p *Plan) fault(r *rand.Rand) {
 	switch k := r.IntN(20); {
 	case k < 5:
 		both(Act{Do: PowerCut, Nodes: some}, Act{Do: Start, Nodes: some})
+	case k < 6:
+		both(Act{Do: MidSave, Nodes: some}, Act{Do: Start, Nodes: some})
 	case k < 8:
 		both(Act{Do: MidStep, Nodes: some}, Act{Do: Start, Nodes: some})
 	case k < 10:

@@ -413,7 +413,7 @@ func (a *Act) read(what string) error {
 			return f.take(got)
 		}
 	}
-	for _, v := range []Verb{MidStep, MidFetch, PowerCut, Kill, Start, FillDisk, FreeDisk, Damage, Wipe, Resync, Add, Remove} {
+	for _, v := range []Verb{MidStep, MidSave, MidFetch, PowerCut, Kill, Start, FillDisk, FreeDisk, Damage, Wipe, Resync, Add, Remove} {
 		if nodes, ok := strings.CutPrefix(what, string(v)+" "); ok {
 			a.Do = v
 			return a.nodes(nodes)

@@ -6,7 +6,6 @@ import (
 
 	"ashlar/replica/ic"
 	"ashlar/replica/node"
-	"ashlar/replica/wire/block"
 )
 
 // Spans of the network.
@@ -54,7 +53,7 @@ func (n *wire) broadcast(p *peer, data []byte) { n.post(p, -1, data) }
 // post to one peer, or all.
 func (n *wire) post(p *peer, to int, data []byte) {
 	m := &parcel{data: data, to: to, got: make([]bool, n.w.Nodes)}
-	if a, err := block.Decode(data); err == nil {
+	if a, err := heard(data); err == nil {
 		m.height = a.Height
 	}
 	box := n.out[p.index]

@@ -160,7 +160,7 @@ func (w *world) end() {
 	w.lost = 0
 	w.wire.heal()
 	for _, p := range w.peers {
-		p.slow, p.disk.cutIn, p.cutFetch = 1, 0, 0
+		p.slow, p.disk.cutIn, p.disk.cutSave, p.cutFetch = 1, 0, 0, 0
 		p.disk.full.Store(false)
 		if p.refused != nil && !p.disk.damaged && !p.left {
 			p.refused = nil // its disk was full

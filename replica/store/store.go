@@ -71,11 +71,14 @@ const (
 
 // Options of a store; the zero value is the real disk.
 type Options struct {
-	FS vfs.FS
+	FS  vfs.FS
+	Log func(line string)
+	// SmallFiles lets page files hold a few pages, so that files come, are merged and
+	// go all the time: for tests and simulations.
+	SmallFiles bool
 	// StageBytes of a state that comes from peers gather before they are written; 0:
 	// as many as are good for a disk.
 	StageBytes int
-	Log        func(line string)
 }
 
 // Store is an open database.
@@ -107,6 +110,9 @@ func Open(dir string, o Options) (*Store, error) {
 		o.Log = func(string) {}
 	}
 	s := &Store{dir: filepath.Join(dir, "db"), pagesDir: filepath.Join(dir, "pages"), fs: o.FS, log: o.Log, sizes: fullSizes, stageBytes: cmp.Or(o.StageBytes, stageBytes), failed: make(chan struct{}), checked: diskCheckEvery}
+	if o.SmallFiles {
+		s.sizes = smallSizes
+	}
 	if err := s.makeDir(); err != nil {
 		return nil, explain(dir, err)
 	}
@@ -288,6 +294,16 @@ func (s *Store) Purge(below ic.Height) error {
 	return s.commit(b, false)
 }
 
+// Flush makes durable all that was written before.
+func (s *Store) Flush() error {
+	b := s.db.NewBatch()
+	defer b.Close()
+	if err := b.LogData(nil, nil); err != nil {
+		return err
+	}
+	return s.commit(b, true)
+}
+
 func (s *Store) commit(b *pebble.Batch, sync bool) error {
 	size := b.Len()
 	if err := s.space(size); err != nil {
@@ -362,9 +378,17 @@ func (s *Store) Err() error {
 // Failed is closed at the first failure.
 func (s *Store) Failed() <-chan struct{} { return s.failed }
 
-// Close makes everything durable, in tables, whose every block has a checksum.
+// Close makes everything durable, in tables, whose every block has a checksum; on a
+// full disk, where the database cannot write any, in its log.
 func (s *Store) Close() error {
-	if err := s.do(s.db.Flush); err != nil {
+	settle := s.db.Flush
+	s.mu.Lock()
+	s.checked = diskCheckEvery
+	s.mu.Unlock()
+	if s.space(0) != nil {
+		settle = func() error { return s.db.LogData(nil, pebble.Sync) }
+	}
+	if err := s.do(settle); err != nil {
 		return err
 	}
 	if err := s.do(s.db.Close); err != nil {

@@ -54,6 +54,7 @@ func TestResync(t *testing.T) {
 	n, err := number(connect(t, urls[3]).Call(t.Context(), id, "inc", nil))
 	want(t, "inc", n, err, 1)
 
+	t.Log("the subnet serves")
 	if err := stops[3](); err != nil {
 		t.Fatal(err)
 	}
@@ -65,9 +66,11 @@ func TestResync(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), homes[3]) || !strings.Contains(err.Error(), "--resync") {
 		t.Fatalf("of its damaged database the node says: %v", err)
 	}
+	t.Log(err)
 	f := of(3)
 	f.resync = true
 	urls[3], stops[3] = launch(t, f)
+	t.Log("the node is back")
 	n, err = number(connect(t, urls[3]).Call(t.Context(), id, "inc", nil))
 	want(t, "inc after resync", n, err, 2)
 	aside, err := filepath.Glob(filepath.Join(homes[3], "damaged-*", "db", "*"))
