@@ -3,11 +3,13 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 // launch a node of a subnet; stop ends it.
@@ -51,7 +53,7 @@ func TestResync(t *testing.T) {
 		return
 	}
 	id := install(t, connect(t, urls[0]))
-	n, err := number(connect(t, urls[3]).Call(t.Context(), id, "inc", nil))
+	n, err := number(connect(t, urls[0]).Call(t.Context(), id, "inc", nil))
 	want(t, "inc", n, err, 1)
 
 	t.Log("the subnet serves")
@@ -71,11 +73,33 @@ func TestResync(t *testing.T) {
 	f.resync = true
 	urls[3], stops[3] = launch(t, f)
 	t.Log("the node is back")
+	reaches(t, urls[3], certified(t, urls[0]))
 	n, err = number(connect(t, urls[3]).Call(t.Context(), id, "inc", nil))
 	want(t, "inc after resync", n, err, 2)
 	aside, err := filepath.Glob(filepath.Join(homes[3], "damaged-*", "db", "*"))
 	if err != nil || len(aside) == 0 {
 		t.Errorf("the evidence is gone: %v", err)
+	}
+}
+
+func certified(t *testing.T, url string) (height int) {
+	t.Helper()
+	_, value, _ := strings.Cut(page(t, url+"/metrics"), "\nashlar_certified_height ")
+	if n, err := fmt.Sscan(value, &height); n != 1 {
+		t.Fatalf("the metrics of %s tell no height: %v", url, err)
+	}
+	return height
+}
+
+// reaches waits for a node to certify a height.
+func reaches(t *testing.T, url string, height int) {
+	t.Helper()
+	for tick := time.Tick(100 * time.Millisecond); certified(t, url) < height; {
+		select {
+		case <-tick:
+		case <-t.Context().Done():
+			t.Fatal(t.Context().Err())
+		}
 	}
 }
 
