@@ -100,6 +100,7 @@ type Config struct {
 	Registry Registry
 	Saved    ic.Height         // of the saved state, not below Start
 	Restored []*block.Artifact // what was persisted since Start and not purged
+	Forgot   ic.Time           // when this node lost what it had signed before; 0: never
 }
 
 // Event is one of the types below.

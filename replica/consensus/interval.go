@@ -53,6 +53,7 @@ type interval struct {
 	start, end ic.Height // of its summary, and of the next one
 	members    []block.Member
 	self       int // this node's index, -1 where it is no member
+	registry   uint64
 	low, high  Key
 
 	// Of a summary that is final and delivered; nil before.
@@ -110,7 +111,7 @@ func (c *Core) begin(b *block.Block) error {
 
 // interval from a height on.
 func (c *Core) interval(start ic.Height, length uint64, of *block.Committee) (iv *interval, err error) {
-	iv = &interval{start: start, end: start + ic.Height(length), members: of.Members, dealt: map[dealer][]byte{}, cheats: map[ic.NodeID]bool{}}
+	iv = &interval{start: start, end: start + ic.Height(length), members: of.Members, registry: of.Registry, dealt: map[dealer][]byte{}, cheats: map[ic.NodeID]bool{}}
 	iv.self = slices.IndexFunc(of.Members, func(m block.Member) bool { return m.Node == c.Node })
 	if length == 0 || len(of.Members) == 0 {
 		return nil, fmt.Errorf("consensus: the interval from height %d has %d heights and %d members", start, length, len(of.Members))
@@ -215,6 +216,16 @@ func (c *Core) Members(h ic.Height) []block.Member {
 		return iv.members
 	}
 	return nil
+}
+
+// Since is the oldest version of the registry whose members are in office, or were
+// at heights that are kept: from there on versions say who takes part.
+func (c *Core) Since() uint64 {
+	since := c.intervals[0].registry
+	for _, iv := range c.intervals {
+		since = min(since, iv.registry)
+	}
+	return since
 }
 
 // stops tells how the heights after a final summary are played: with another

@@ -18,6 +18,10 @@ func (w *world) act(a Act) {
 			p.crash(false)
 		case MidStep:
 			p.disk.cutIn = 1 + w.rng.IntN(4)
+		case MidSave:
+			if p.node != nil {
+				p.disk.cutSave = 1 + w.rng.IntN(12)
+			}
 		case Start:
 			if !p.idle && !p.left {
 				p.start()
@@ -41,6 +45,13 @@ func (w *world) act(a Act) {
 		case Wipe:
 			p.crash(false)
 			p.disk.wipe()
+			p.beginsAnew()
+		case Resync:
+			p.crash(false)
+			p.beginsAnew()
+			p.start()
+		case MidFetch:
+			p.cutFetch = 1 + w.rng.IntN(8)
 		}
 	}
 	switch a.Do {

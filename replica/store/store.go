@@ -70,11 +70,14 @@ const (
 
 // Options of a store; the zero value is the real disk.
 type Options struct {
-	FS vfs.FS
+	FS  vfs.FS
+	Log func(line string)
+	// SmallFiles lets page files hold a few pages, so that files come, are merged and
+	// go all the time: for tests and simulations.
+	SmallFiles bool
 	// StageBytes of a state that comes from peers gather before they are written; 0:
 	// as many as are good for a disk.
 	StageBytes int
-	Log        func(line string)
 }
 
 // Store is an open database.
@@ -106,6 +109,9 @@ func Open(dir string, o Options) (*Store, error) {
 		o.Log = func(string) {}
 	}
 	s := &Store{dir: filepath.Join(dir, "db"), pagesDir: filepath.Join(dir, "pages"), fs: o.FS, log: o.Log, sizes: fullSizes, stageBytes: cmp.Or(o.StageBytes, stageBytes), failed: make(chan struct{}), checked: diskCheckEvery}
+	if o.SmallFiles {
+		s.sizes = smallSizes
+	}
 	if err := s.makeDir(); err != nil {
 		return nil, explain(dir, err)
 	}
@@ -119,7 +125,11 @@ func Open(dir string, o Options) (*Store, error) {
 	if err != nil {
 		return nil, explain(dir, err)
 	}
-	if err := s.look(); err != nil {
+	err = s.takeForgot(filepath.Join(dir, forgotFile))
+	if err == nil {
+		err = s.look()
+	}
+	if err != nil {
 		s.db.Close()
 		return nil, err
 	}
@@ -196,8 +206,12 @@ func explain(dir string, err error) error {
 }
 
 func damaged(file string, err error) error {
-	return fmt.Errorf("the database is damaged: %s: %w\n  restore the state directory from a backup, or start with a new one (--state) and lose what was in it; it was not changed", file, err)
+	return fmt.Errorf("the database is damaged: %s: %w%s", file, err, wayBack)
 }
+
+// wayBack is what errors about damage end with.
+const wayBack = "\n  nothing was changed. A node with peers: start it with --resync, which sets the damage aside and fetches the state from them" +
+	"\n  a network of one node: restore the state directory from a backup"
 
 func (s *Store) checkFormat() error {
 	value, closer, err := s.db.Get([]byte{prefixVersion})
@@ -267,6 +281,16 @@ func (s *Store) Purge(below ic.Height) error {
 	return s.commit(b, false)
 }
 
+// Flush makes durable all that was written before.
+func (s *Store) Flush() error {
+	b := s.db.NewBatch()
+	defer b.Close()
+	if err := b.LogData(nil, nil); err != nil {
+		return err
+	}
+	return s.commit(b, true)
+}
+
 func (s *Store) commit(b *pebble.Batch, sync bool) error {
 	size := b.Len()
 	if err := s.space(size); err != nil {
@@ -307,18 +331,32 @@ func (s *Store) space(size int) error {
 }
 
 // do runs f where the database may end the goroutine: that is how logger.Fatalf
-// stops it when its log cannot be written.
+// stops it when its log cannot be written. Where the log cannot be begun, it panics
+// with the error of the disk.
 func (s *Store) do(f func() error) error {
 	if err := s.Err(); err != nil {
 		return err
 	}
 	done := make(chan error, 1)
-	go func() { done <- f() }()
+	go func() {
+		defer s.stopped()
+		done <- f()
+	}()
 	select {
 	case err := <-done:
 		return err
 	case <-s.failed:
 		return s.Err()
+	}
+}
+
+func (s *Store) stopped() {
+	switch r := recover().(type) {
+	case nil:
+	case error:
+		logger{s}.stop(r.Error())
+	default:
+		panic(r)
 	}
 }
 
@@ -358,6 +396,10 @@ type logger struct{ s *Store }
 func (l logger) Infof(string, ...any)              {}
 func (l logger) Errorf(format string, args ...any) { l.s.log(fmt.Sprintf(format, args...)) }
 func (l logger) Fatalf(format string, args ...any) {
-	l.s.fail(fmt.Errorf("the database in %s stopped: %s\n  nothing that was answered is lost; see to the disk and start again", l.s.dir, fmt.Sprintf(format, args...)))
+	l.stop(fmt.Sprintf(format, args...))
 	runtime.Goexit()
+}
+
+func (l logger) stop(why string) {
+	l.s.fail(fmt.Errorf("the database in %s stopped: %s\n  nothing that was answered is lost; see to the disk and start again", l.s.dir, why))
 }

@@ -95,19 +95,19 @@ func (r *replica) join(f flags, log func(string, ...any)) error {
 	if err != nil {
 		return err
 	}
-	eng, err := engine.New(engine.Config{Host: sysapi.Functions(), CacheDir: filepath.Join(f.state, "compiled")})
+	mem := shareMemory(log)
+	eng, err := engine.New(engine.Config{Host: sysapi.Functions(), CacheDir: filepath.Join(f.state, "compiled"), CodeBytes: mem.code})
 	if err != nil {
 		return err
 	}
 	subnet := subnetOf(view)
-	mem := shareMemory(log)
 	machine := messaging.New(messaging.Config{Subnet: subnet, Provisional: f.dev, Version: Version, HotBytes: mem.hot,
 		Pool: node.NewInstances(mem.idle), Cache: node.NewAnswers(int(mem.answers)), Parallel: engine.Parallel}, eng)
 	if r.peers, err = r.listenPeers(f, view, log); err != nil {
 		return err
 	}
 	cfg := node.Config{
-		Subnet: subnet, Start: start, Version: Version, Registry: subnetRecords{registry.Subnet{Store: r.registry, ID: view.ID}},
+		Subnet: subnet, Start: start, Version: Version, Registry: recordsOf(r.registry, view.ID),
 		Keys: node.FileKeys{Keys: r.keys, Dir: f.state, Random: rand.Reader}, Machine: machine, Store: r.store, Clock: node.WallClock{}, Pace: consensus.DefaultPace,
 		Limits: ingress.Default, Log: func(line string) { log("%s", line) }, Parse: parseEnvelope, Check: api.Forwarded(subnet.RootKey),
 	}
