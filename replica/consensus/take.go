@@ -276,15 +276,18 @@ func (s shares) add(a *block.Artifact) bool {
 	return true
 }
 
-// combine makes a group's signature of shares, once there are enough. Bad
-// shares are dropped, so that their sender can not stop us twice with them.
+// combine makes a group's signature of shares, once there are enough. Of a bad share
+// an empty one is left: its sender can not stop us twice at this place, and a node
+// whose own share is bad does not make it again, and again.
 func (c *Core) combine(iv *interval, key Key, a *block.Artifact, s shares) ([]byte, bool) {
-	if len(s) < key.Threshold() {
-		return nil, false
-	}
 	list := make([]bls.Share, 0, len(s))
 	for i, sig := range s {
-		list = append(list, bls.Share{Index: int(i), Signature: sig})
+		if len(sig) > 0 {
+			list = append(list, bls.Share{Index: int(i), Signature: sig})
+		}
+	}
+	if len(list) < key.Threshold() {
+		return nil, false
 	}
 	slices.SortFunc(list, func(a, b bls.Share) int { return a.Index - b.Index })
 	if key.Holders() == 1 && list[0].Index == iv.self {
@@ -292,7 +295,7 @@ func (c *Core) combine(iv *interval, key Key, a *block.Artifact, s shares) ([]by
 	}
 	sig, bad, err := key.Combine(c.message(a), list)
 	for _, i := range bad {
-		delete(s, uint64(i))
+		s[uint64(i)] = []byte{}
 		share := &block.Artifact{Kind: a.Kind - 1, Height: a.Height, Hash: a.Hash, Signer: uint64(i)} // each share comes right before its whole
 		c.refused(share, iv.members[i].Node, fmt.Errorf("the share of member %d does not match", i))
 	}

@@ -145,14 +145,13 @@ func (n *Node) lack(late bool) (who []ic.NodeID, kind byte) {
 	return who, kind
 }
 
-// ahead are the peers that are at a height, or above.
+// ahead are the peers that are at a height, or above, in no order.
 func (p *pull) ahead(of ic.Height) (out []ic.NodeID) {
-	for id := range p.seen {
-		if p.seen[id] >= of {
+	for id, at := range p.seen {
+		if at >= of {
 			out = append(out, id)
 		}
 	}
-	slices.SortFunc(out, func(a, b ic.NodeID) int { return bytes.Compare(a.Bytes(), b.Bytes()) })
 	return out
 }
 

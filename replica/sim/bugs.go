@@ -4,7 +4,6 @@ import (
 	"crypto/ed25519"
 
 	"ashlar/replica/consensus"
-	"ashlar/replica/crypto/bls"
 	"ashlar/replica/ic"
 	"ashlar/replica/messaging"
 	"ashlar/replica/node"
@@ -24,14 +23,22 @@ const (
 	WrongThreshold Bug = "the key needs too few shares"
 	TakeBadShares  Bug = "shares are not checked"
 	OutOfOrder     Bug = "calls of a batch are executed in another order"
-	OneBlockOnly   Bug = "a second block of a maker is not noticed"
 	MapOrder       Bug = "the state machine iterates over a map"
 	StateInMemory  Bug = "the state machine remembers what is not in the state"
 	FewVotes       Bug = "the votes of an aggregate are not checked"
+	Credulous      Bug = "the signature of a certificate is not checked"
+	TrustDealings  Bug = "dealings are not checked"
+	ForgetShare    Bug = "shares of later keys are forgotten"
+	ExecuteAgain   Bug = "a call that was answered is executed again"
+	PurgeEarly     Bug = "artifacts are purged as soon as a state is saved"
+	UnsavedState   Bug = "a state counts as saved before it is on disk"
+	LatestRegistry Bug = "the registry is read at the latest version"
+	LastTime       Bug = "the time of a batch is the clock's"
 )
 
 // Bugs are all of them.
-var Bugs = []Bug{SkippedSync, VoteTwice, WrongThreshold, TakeBadShares, OutOfOrder, OneBlockOnly, MapOrder, StateInMemory, FewVotes}
+var Bugs = []Bug{SkippedSync, VoteTwice, WrongThreshold, TakeBadShares, OutOfOrder, MapOrder, StateInMemory, FewVotes,
+	Credulous, TrustDealings, ForgetShare, ExecuteAgain, PurgeEarly, UnsavedState, LatestRegistry, LastTime}
 
 func (b Bug) plant(p *peer, cfg *node.Config) {
 	if p.byzantine() {
@@ -40,70 +47,35 @@ func (b Bug) plant(p *peer, cfg *node.Config) {
 	switch b {
 	case VoteTwice:
 		cfg.Store = &forgetful{cfg.Store.(*guarded)}
-	case TakeBadShares:
-		cfg.Scheme = trusting{cfg.Scheme}
+	case PurgeEarly, UnsavedState:
+		cfg.Store = &hasty{cfg.Store.(*guarded), b}
+	case TakeBadShares, Credulous, TrustDealings:
+		cfg.Scheme = odd{cfg.Scheme, b}
+	case ForgetShare:
+		cfg.Keys = &losing{Keys: cfg.Keys}
+	case LatestRegistry:
+		cfg.Registry = latest{cfg.Registry}
 	case FewVotes:
 		cfg.Scheme = blind{cfg.Scheme}
-	case OutOfOrder, MapOrder, StateInMemory:
+	case OutOfOrder, MapOrder, StateInMemory, ExecuteAgain, LastTime:
 		w := cfg.Machine.(*witness)
-		w.Machine = &wayward{Machine: w.Machine, bug: b, odd: p.index%2 == 1}
+		w.Machine = &wayward{Machine: w.Machine, bug: b, odd: p.index%2 == 1, p: p}
 	}
 }
 
 // forgetful does not write the node's own votes, nor what they are about.
 type forgetful struct{ *guarded }
 
-// Persist leaves votes out, and blocks of others.
+// Persist leaves votes out, and blocks of others, and what was decided on them.
 func (f *forgetful) Persist(artifacts []*block.Artifact, sync bool) error {
 	var kept []*block.Artifact
 	for _, a := range artifacts {
-		vote := a.Kind == block.NotarizationShare || a.Kind == block.FinalizationShare
-		if !vote && (a.Kind != block.Proposal || a.Signer == uint64(f.p.index)) {
+		vote := a.Kind == block.NotarizationShare || a.Kind == block.FinalizationShare || a.Kind == block.Notarization
+		if !vote && (a.Kind != block.Proposal || f.p.own(a)) {
 			kept = append(kept, a)
 		}
 	}
 	return f.guarded.Persist(kept, sync)
-}
-
-// trusting joins shares without a look at them.
-type trusting struct{ consensus.Scheme }
-
-// Key is trusted too.
-func (t trusting) Key(transcript []byte) (consensus.Key, error) {
-	k, err := t.Scheme.Key(transcript)
-	return trustingKey{k.(*cheapKey)}, err
-}
-
-// Session has no bugs of its own: what it joins is read again.
-func (t trusting) Session(d *consensus.Deal) (consensus.Session, error) {
-	own := *d
-	if p, ok := d.Previous.(trustingKey); ok {
-		own.Previous = p.cheapKey
-	}
-	s, err := t.Scheme.Session(&own)
-	return trustingSession{s}, err
-}
-
-type trustingSession struct{ consensus.Session }
-
-// Combine makes a trusting key.
-func (s trustingSession) Combine(dealings []consensus.Dealing) (consensus.Key, error) {
-	k, err := s.Session.Combine(dealings)
-	if err != nil {
-		return nil, err
-	}
-	return trustingKey{k.(*cheapKey)}, nil
-}
-
-type trustingKey struct{ *cheapKey }
-
-// Combine is right as long as all shares are.
-func (k trustingKey) Combine(message []byte, shares []bls.Share) ([]byte, []int, error) {
-	sig, bad, err := k.cheapKey.Combine(message, shares)
-	if len(bad) > 0 {
-		sig, err = append([]byte{0x80}, make([]byte, groupBytes-1)...), nil
-	}
-	return sig, nil, err
 }
 
 // blind takes any signature for a member's.
@@ -117,6 +89,7 @@ type wayward struct {
 	node.Machine
 	bug    Bug
 	odd    bool
+	p      *peer
 	rounds uint64
 }
 
@@ -143,5 +116,14 @@ func (m *wayward) Apply(s *state.State, b *messaging.Batch) *state.State {
 	default:
 		next.Ingress = b.Ingress
 	}
-	return m.Machine.Apply(s, &next)
+	if m.bug == LastTime {
+		next.Time = max(m.p.Now(), s.Time()+1)
+	}
+	after := m.Machine.Apply(s, &next)
+	if m.bug == ExecuteAgain { // nothing is known of answered calls
+		d := after.Draft()
+		d.Forget(after.Time() + maxTTL)
+		after = d.Seal()
+	}
+	return after
 }

@@ -88,16 +88,11 @@ func (s *sayings) check(p *peer, data []byte) error {
 	return nil
 }
 
-// hear a message that is on its way into the node, and tells whether it is a
-// further block of a maker.
-func (s *sayings) hear(data []byte) (further bool) {
-	a, err := heard(data)
-	if err != nil || a.Kind != block.Proposal {
-		return false
+// hear a message that is on its way into the node.
+func (s *sayings) hear(data []byte) {
+	if a, err := heard(data); err == nil && a.Kind == block.Proposal {
+		s.told = append(s.told, a)
 	}
-	s.told = append(s.told, a)
-	first, ok := s.blocks[maker{a.Height, a.Signer}]
-	return ok && first != a.Hash
 }
 
 // stepped: the node knows now what it was told.

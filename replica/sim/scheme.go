@@ -65,6 +65,7 @@ type cheapContent struct {
 	Session []byte      `cbor:"2,keyasint"`
 	Nodes   []ic.NodeID `cbor:"3,keyasint"`
 	Dealers []uint64    `cbor:"4,keyasint"`
+	Broken  bool        `cbor:"5,keyasint,omitempty"` // a dealing was bad: nobody's share matches
 }
 
 // Key reads a transcript.
@@ -98,6 +99,9 @@ func (k *cheapKey) group(message []byte) []byte {
 }
 
 func (k *cheapKey) share(secret uint64, message []byte) []byte {
+	if k.Broken {
+		return k.scheme.tag('b', secret, k.hash[:], message, groupBytes)
+	}
 	if len(k.Nodes) == 1 {
 		return k.group(message)
 	}
@@ -116,6 +120,10 @@ func (k *cheapKey) Verify(message, sig []byte) error {
 func (k *cheapKey) Combine(message []byte, shares []bls.Share) (sig []byte, bad []int, err error) {
 	good := 0
 	for _, s := range shares {
+		if k.Broken {
+			bad = append(bad, s.Index)
+			continue
+		}
 		if s.Index < 0 || s.Index >= len(k.Nodes) {
 			return nil, nil, errors.New("a share of nobody")
 		}
@@ -229,7 +237,7 @@ func (k *cheapKeys) Keep(keys []consensus.Key) (lost, err error) {
 	for _, key := range keys {
 		mine, ok := key.(*cheapKey)
 		if !ok {
-			mine = key.(trustingKey).cheapKey
+			mine = key.(oddKey).cheapKey
 		}
 		if slices.Contains(mine.Nodes, k.NodeID()) {
 			k.held[mine.hash] = mine

@@ -2,7 +2,7 @@ package sim
 
 import (
 	"crypto/sha256"
-	"fmt"
+	"encoding/binary"
 	"maps"
 	"slices"
 
@@ -69,11 +69,16 @@ func (t *truth) before(p *peer, s *state.State, b *messaging.Batch) error {
 	if b.Time <= s.Time() {
 		return violated("node %d: batch %d has time %d, the state before it %d", p.index, b.Height, b.Time, s.Time())
 	}
-	h := sha256.New()
-	fmt.Fprint(h, b.Time, b.Randomness, b.RegistryVersion, b.Maker, b.Members)
+	var sum digest
+	sum.number(uint64(b.Time), b.RegistryVersion, uint64(len(b.Members)))
+	sum.text(string(b.Randomness[:]), string(b.Maker.Principal))
+	for _, m := range b.Members {
+		sum.text(string(m.ID.Principal), string(m.PublicKey))
+	}
 	for i := range b.Ingress {
 		msg := &b.Ingress[i]
-		fmt.Fprint(h, msg.ID, msg.Sender, msg.Canister, msg.Effective, msg.Arg, msg.Expiry)
+		sum.number(uint64(msg.Expiry))
+		sum.text(string(msg.ID[:]), string(msg.Sender), string(msg.Canister.Principal), string(msg.Effective.Principal), string(msg.Arg))
 		if at, ok := t.done[msg.ID]; ok && at != b.Height {
 			return violated("call %x is in batch %d and in batch %d", msg.ID[:4], at, b.Height)
 		}
@@ -82,24 +87,38 @@ func (t *truth) before(p *peer, s *state.State, b *messaging.Batch) error {
 		}
 		t.done[msg.ID] = b.Height
 	}
-	return t.agree(t.batches, b.Height, [32]byte(h.Sum(nil)), p, "batch")
+	return t.agree(t.batches, b.Height, sha256.Sum256(sum), p, "batch")
 }
 
 func (t *truth) after(p *peer, old, next *state.State) error {
-	sum := sha256.New()
-	root := next.Tree().Digest()
-	sum.Write(root[:])
-	cycles := supply(next)
-	fmt.Fprint(sum, next.Time(), cycles)
+	root, cycles := next.Tree().Digest(), supply(next)
+	sum := digest(root[:])
+	sum.number(uint64(next.Time()), cycles.Hi, cycles.Lo)
 	next.Canisters(func(c *state.Canister) bool {
-		fmt.Fprint(sum, c.Cycles)
+		sum.number(c.Cycles.Hi, c.Cycles.Lo)
 		return true
 	})
 	if err := t.w.users.conserved(old, next, cycles); err != nil {
 		return err
 	}
 	t.roots[next.Height()] = block.Hash(root)
-	return t.agree(t.states, next.Height(), [32]byte(sum.Sum(nil)), p, "state")
+	return t.agree(t.states, next.Height(), sha256.Sum256(sum), p, "state")
+}
+
+// digest is what is hashed, piece by piece: fmt would take longer than the node.
+type digest []byte
+
+func (d *digest) number(all ...uint64) {
+	for _, n := range all {
+		*d = binary.LittleEndian.AppendUint64(*d, n)
+	}
+}
+
+func (d *digest) text(all ...string) {
+	for _, s := range all {
+		d.number(uint64(len(s)))
+		*d = append(*d, s...)
+	}
 }
 
 // agree: what one honest node has at a height, all have.

@@ -175,8 +175,8 @@ func (p *peer) take(from *peer, data []byte) {
 	p.inbox++
 	if p.byzantine() {
 		p.liar.hear(data)
-	} else if further := p.said.hear(data); further && p.w.Bug == OneBlockOnly {
-		return
+	} else {
+		p.said.hear(data)
 	}
 	p.node.Receive(p.w.ids.public[from.index].Node, data)
 	p.planStep(p.w.now)

@@ -10,10 +10,14 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"flag"
 	"fmt"
 	"os"
+	"runtime"
+	"runtime/debug"
+	"sync"
 	"time"
 
 	"ashlar/replica/sim"
@@ -41,6 +45,7 @@ func main() {
 	flag.StringVar(&f.story, "story", "", "file with a story to play")
 	flag.BoolVar(&f.tell, "v", false, "tell what happens")
 	flag.Parse()
+	debug.SetGCPercent(400) // a subnet of 13 nodes has 100 MB: memory is cheaper than the collector
 	if err := run(f); err != nil {
 		fmt.Fprintln(os.Stderr, "sim:", err)
 		os.Exit(1)
@@ -89,26 +94,65 @@ func one(p *sim.Plan, tell bool) error {
 	return r.Violation
 }
 
-// many seeds, each twice.
+// played is a seed and what came of it.
+type played struct {
+	plan   *sim.Plan
+	result sim.Result
+	err    error
+}
+
+// many seeds, each twice, on all processors.
 func many(f flags) error {
 	began := time.Now()
+	ctx, stop := context.WithCancel(context.Background())
+	defer stop()
+	seeds, results := make(chan uint64), make(chan played)
+	go func() {
+		defer close(seeds)
+		for n := uint64(0); f.span > 0 && time.Since(began) < f.span || f.span == 0 && n < f.count; n++ {
+			select {
+			case seeds <- f.seed + n:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	var players sync.WaitGroup
+	for range runtime.GOMAXPROCS(0) {
+		players.Go(func() {
+			for seed := range seeds {
+				p := sim.FromSeed(seed, size(f.nodes, seed))
+				r, err := sim.Twice(p)
+				results <- played{p, r, err}
+			}
+		})
+	}
+	go func() { players.Wait(); close(results) }()
+	return count(results, stop, began)
+}
+
+// count what was played, until something fails: then what is being played ends first.
+func count(results <-chan played, stop func(), began time.Time) (err error) {
 	var sum sim.Result
-	for n := uint64(0); f.span > 0 && time.Since(began) < f.span || f.span == 0 && n < f.count; n++ {
-		p := sim.FromSeed(f.seed+n, size(f.nodes, f.seed+n))
-		r, err := sim.Twice(p)
-		if err != nil {
-			return fmt.Errorf("seed %d: %w", p.Seed, err)
+	n := 0
+	for r := range results {
+		switch {
+		case err != nil:
+		case r.err != nil:
+			stop()
+			err = fmt.Errorf("seed %d: %w", r.plan.Seed, r.err)
+		case r.result.Violation != nil:
+			stop()
+			err = failed(r.plan, r.result)
 		}
-		if r.Violation != nil {
-			return failed(p, r)
-		}
-		sum.Height, sum.Answered, sum.Crashes, sum.Time = sum.Height+r.Height, sum.Answered+r.Answered, sum.Crashes+r.Crashes, sum.Time+r.Time
-		if (n+1)%perLine == 0 {
+		n++
+		sum.Height, sum.Answered, sum.Crashes, sum.Time = sum.Height+r.result.Height, sum.Answered+r.result.Answered, sum.Crashes+r.result.Crashes, sum.Time+r.result.Time
+		if n%perLine == 0 {
 			fmt.Printf("%d seeds in %v: %d heights, %d calls answered, %d crashes, %v of the subnets' time\n",
-				n+1, time.Since(began).Round(time.Second), sum.Height, sum.Answered, sum.Crashes, sum.Time.Round(time.Second))
+				n, time.Since(began).Round(time.Second), sum.Height, sum.Answered, sum.Crashes, sum.Time.Round(time.Second))
 		}
 	}
-	return nil
+	return err
 }
 
 func failed(p *sim.Plan, r sim.Result) error {
