@@ -99,6 +99,7 @@ type Config struct {
 	Pace     Pace
 	Registry Registry
 	Saved    ic.Height         // of the saved state, not below Start
+	Mute     ic.Height         // sign nothing in intervals that begin below: what was signed there is forgotten
 	Restored []*block.Artifact // what was persisted since Start and not purged
 }
 

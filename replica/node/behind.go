@@ -88,6 +88,9 @@ func (n *Node) jump() error {
 	if err := n.Store.Persist([]*block.Artifact{cup}, true); err != nil {
 		return err
 	}
+	if err := n.remember(cup); err != nil {
+		return err
+	}
 	n.disk = s
 	n.Log(fmt.Sprintf("goes on from the state of height %d", s.Height()))
 	return n.start(cup, s)
@@ -114,7 +117,13 @@ func (n *Node) Package() (cup *block.Artifact, s *state.State) {
 }
 
 // reached a package: its state stays at hand, older ones do not.
-func (n *Node) reached(cup *block.Artifact) {
+func (n *Node) reached(cup *block.Artifact) error {
+	if n.quiet > 0 {
+		if err := n.remember(cup); err != nil {
+			return err
+		}
+		n.core.Unmute(n.quiet)
+	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.newest = cup
@@ -123,6 +132,7 @@ func (n *Node) reached(cup *block.Artifact) {
 			delete(n.packed, h)
 		}
 	}
+	return nil
 }
 
 // nodesOf a committee, as the certified tree shows them.

@@ -63,6 +63,9 @@ func (n *Node) beginning() (cup *block.Artifact, fresh bool, err error) {
 			if err := n.unused(); err != nil {
 				return nil, false, err
 			}
+			if err := n.amnesia(start); err != nil {
+				return nil, false, err
+			}
 		} else {
 			n.Log(fmt.Sprintf("the registry says to go on from height %d", start.Height))
 		}
@@ -81,4 +84,27 @@ func (n *Node) unused() error {
 		err = fmt.Errorf("the state directory holds a state of height %d and no catch-up package: an older replica wrote it\n  go on with that one, or begin with a new directory", s.Height())
 	}
 	return err
+}
+
+// amnesia: keys that signed before, and nothing is known of what. Until peers have
+// told where the subnet is, and it has gone on from there, this node only listens: who
+// signs two things of one height is as bad as who lies. A node alone has nobody to ask,
+// and nobody to deceive.
+func (n *Node) amnesia(start *block.Artifact) error {
+	s, err := block.DecodeSummary(start.Block.Section(block.SummarySection))
+	if err != nil || !n.Keys.Used() || len(s.Current.Members) == 1 {
+		return err
+	}
+	n.Log("this node's keys were used before, and its state directory is empty: it signs nothing until it knows how far the subnet is")
+	return n.Store.SetQuiet(^ic.Height(0))
+}
+
+// remember how far this node may have come before it forgot.
+func (n *Node) remember(cup *block.Artifact) error {
+	if n.quiet != ^ic.Height(0) {
+		return nil
+	}
+	n.quiet = consensus.Quiet(cup)
+	n.Log(fmt.Sprintf("the subnet is at height %d: this node signs again from height %d on", cup.Height, n.quiet))
+	return n.Store.SetQuiet(n.quiet)
 }

@@ -67,6 +67,8 @@ type Store interface {
 	// Begin, Persist and CUP of the package to begin with: replica/store says what they mean.
 	Begin(cup *block.Artifact, all bool) error
 	CUP() (cup *block.Artifact, waits bool, err error)
+	Quiet() (ic.Height, error)
+	SetQuiet(until ic.Height) error
 	Failed() <-chan struct{}
 	Err() error
 }
@@ -78,6 +80,8 @@ type Clock interface{ Now() ic.Time }
 type Keys interface {
 	consensus.Keys
 	NodeID() ic.NodeID
+	// Used tells whether any share was ever kept: this node has signed before.
+	Used() bool
 	// Keep returns once this node's shares of these keys are durable, and no others are
 	// kept; lost says of a share that can not be had.
 	Keep(keys []consensus.Key) (lost, err error)
@@ -111,11 +115,12 @@ type Config struct {
 // Node is one member of a subnet.
 type Node struct {
 	Config
-	core *consensus.Core // used by Step alone; nil: there is no state to begin with
-	cup  *block.Artifact // that core began with
-	high consensus.Key   // the subnet's
-	wake ic.Time         // when Step wants a Tick; 0: not by itself
-	pull pull            // used by Step alone
+	core  *consensus.Core // used by Step alone; nil: there is no state to begin with
+	cup   *block.Artifact // that core began with
+	high  consensus.Key   // the subnet's
+	quiet ic.Height       // in intervals that begin below, this node signs nothing
+	wake  ic.Time         // when Step wants a Tick; 0: not by itself
+	pull  pull            // used by Step alone
 
 	mu      sync.Mutex
 	pool    *ingress.Pool
@@ -182,6 +187,9 @@ func New(cfg Config) (*Node, error) {
 	if n.high, err = n.Scheme.Key(summary.Current.High); err != nil {
 		return nil, err
 	}
+	if n.quiet, err = n.Store.Quiet(); err != nil {
+		return nil, err
+	}
 	s, err := n.load(cup, summary, fresh)
 	if err != nil {
 		return nil, err
@@ -219,7 +227,7 @@ func (n *Node) start(cup *block.Artifact, s *state.State) error {
 	}
 	n.core, err = consensus.New(consensus.Config{
 		Subnet: n.Config.Subnet.ID, Node: n.NodeID(), Start: cup, Version: n.Version, Registry: n.Registry,
-		Keys: n.Keys, Scheme: n.Scheme, Payload: (*payload)(n), Pace: n.Pace, Saved: s.Height(), Restored: artifacts,
+		Keys: n.Keys, Scheme: n.Scheme, Payload: (*payload)(n), Pace: n.Pace, Saved: s.Height(), Restored: artifacts, Mute: n.quiet,
 	})
 	if err != nil {
 		return err

@@ -137,7 +137,9 @@ func (n *Node) do(effects []consensus.Effect) error {
 		case consensus.Keep:
 			n.keep(e.Keys)
 		case consensus.Reached:
-			n.reached(e.CUP)
+			if err := n.reached(e.CUP); err != nil {
+				return err
+			}
 		case consensus.Behind:
 			if n.pull.forgotten() {
 				n.behind(e.CUP)

@@ -41,6 +41,7 @@ func (w *world) act(a Act) {
 		case Wipe:
 			p.crash(false)
 			p.disk.wipe()
+			p.shown, p.stored, p.cup = 0, 0, nil
 		}
 	}
 	switch a.Do {

@@ -45,6 +45,7 @@ type peer struct {
 	halted  bool   // the registry halted the subnet
 	left    bool   // its last interval has ended
 	cup     *block.Artifact
+	stored  ic.Height // of the state on its disk
 
 	stepping, executing, saving, working bool          // planned
 	free                                 time.Duration // when the present step ends
@@ -108,6 +109,7 @@ func (p *peer) start() {
 		p.w.fail(p.excuse(err))
 		return
 	}
+	p.stored = p.node.Metrics().Saved
 	p.w.log("node %d starts", p.index)
 	p.w.wire.connect(p)
 	p.plan()
@@ -207,7 +209,8 @@ func (p *peer) planSave() {
 		}
 		p.saving = false
 		saved, err := p.node.Save()
-		p.w.note('s', p.index, 0, uint64(p.node.Metrics().Saved))
+		p.stored = p.node.Metrics().Saved
+		p.w.note('s', p.index, 0, uint64(p.stored))
 		if err != nil {
 			p.stop(err)
 		} else if saved {

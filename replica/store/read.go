@@ -77,6 +77,22 @@ func (s *Store) CUP() (cup *block.Artifact, waits bool, err error) {
 	return nil, false, fmt.Errorf("the database in %s holds a damaged catch-up package: %w\n  restore the directory from a backup", s.dir, err)
 }
 
+// Quiet is what SetQuiet said last, 0 before.
+func (s *Store) Quiet() (ic.Height, error) {
+	value, closer, err := s.db.Get([]byte{prefixQuiet})
+	if errors.Is(err, pebble.ErrNotFound) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, explain(s.dir, err)
+	}
+	defer closer.Close()
+	if len(value) != 8 {
+		return 0, fmt.Errorf("the database in %s holds a height of %d bytes\n  restore the directory from a backup", s.dir, len(value))
+	}
+	return ic.Height(binary.BigEndian.Uint64(value)), nil
+}
+
 // SavedHeight is that of the saved state; ok is false before the first.
 func (s *Store) SavedHeight() (h ic.Height, ok bool, err error) {
 	value, closer, err := s.db.Get([]byte{prefixHeight})

@@ -14,7 +14,7 @@
 // Keys: v = format version; h = height of the saved state; s... = its entries;
 // m... and y... = its memories (memory.go); f<number> = a page file in use;
 // b<height><kind><signer><hash> = an artifact of consensus; c = the catch-up package
-// that the node begins with.
+// that the node begins with; q = the height up to which it signs nothing.
 //
 //	DIR/db     the database
 //	DIR/pages  page files: most pages of memories, written once, mapped to be read
@@ -27,6 +27,7 @@ package store
 
 import (
 	"cmp"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -63,6 +64,7 @@ const (
 	prefixState   = 's'
 	prefixBlock   = 'b'
 	prefixCUP     = 'c'
+	prefixQuiet   = 'q'
 	prefixFile    = 'f'
 	prefixNode    = 'm'
 	prefixYoung   = 'y'
@@ -252,6 +254,16 @@ func (s *Store) Begin(cup *block.Artifact, all bool) error {
 		return err
 	}
 	if err := b.Set([]byte{prefixCUP}, append([]byte{cupWaits}, cup.Encode()...), nil); err != nil {
+		return err
+	}
+	return s.commit(b, true)
+}
+
+// SetQuiet remembers up to which height the node signs nothing; durable at once.
+func (s *Store) SetQuiet(until ic.Height) error {
+	b := s.db.NewBatch()
+	defer b.Close()
+	if err := b.Set([]byte{prefixQuiet}, binary.BigEndian.AppendUint64(nil, uint64(until)), nil); err != nil {
 		return err
 	}
 	return s.commit(b, true)
