@@ -29,6 +29,7 @@ import (
 
 const (
 	startLimit = 30 * time.Second // a replica is up within a second, on a loaded machine within some
+	buildLimit = 20 * time.Minute // a dozen programs, 5 to 20 s each alone, of which none may be there yet
 	suiteLimit = 5 * time.Minute  // the longest takes 20 s alone
 	stopLimit  = 30 * time.Second // the replica's own limit
 
@@ -57,6 +58,7 @@ var suites = []suite{
 	{"icp", []string{"icp.mjs"}},
 	{"browser", []string{"browser.mjs"}},
 	{"neighbour", []string{"neighbour.mjs"}},
+	{"subnet", []string{"subnet.mjs"}}, // with a network of its own: see subnet.go
 }
 
 // Run builds what is to be installed, starts the replica and runs all suites, or
@@ -67,7 +69,7 @@ func Run(ctx context.Context, o Options, names ...string) error {
 		return err
 	}
 	wasm := filepath.Join(o.Dir, "wasm")
-	if err := o.Print.Step("acceptance: canisters", func() (string, error) { return o.node(ctx, compilerStack, "build.mjs", wasm) }); err != nil {
+	if err := o.Print.Step("acceptance: canisters", func() (string, error) { return o.node(ctx, buildLimit, compilerStack, "build.mjs", wasm) }); err != nil {
 		return err
 	}
 	r, err := start(ctx, o)
@@ -76,12 +78,18 @@ func Run(ctx context.Context, o Options, names ...string) error {
 	}
 	defer r.stop()
 	for _, s := range chosen {
+		if s.name == "subnet" {
+			if err := o.Print.Step("acceptance: "+s.name, func() (string, error) { return o.subnet(ctx, s, wasm) }); err != nil {
+				return err
+			}
+			continue
+		}
 		work := filepath.Join(o.Dir, s.name)
 		if err := os.MkdirAll(work, 0o755); err != nil {
 			return err
 		}
 		args := append(slices.Clone(s.args), "--url", r.url, "--wasm", wasm, "--work", work, "--replica", o.Replica)
-		if err := o.Print.Step("acceptance: "+s.name, func() (string, error) { return o.node(ctx, args...) }); err != nil {
+		if err := o.Print.Step("acceptance: "+s.name, func() (string, error) { return o.node(ctx, suiteLimit, args...) }); err != nil {
 			return fmt.Errorf("%w\nthe replica's log: %s", err, r.log)
 		}
 	}
@@ -108,8 +116,8 @@ func choose(names []string) ([]suite, error) {
 }
 
 // node runs one program; its last line is the result, its failures the error.
-func (o Options) node(ctx context.Context, args ...string) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, suiteLimit)
+func (o Options) node(ctx context.Context, limit time.Duration, args ...string) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "node", args...)
 	cmd.Dir = filepath.Join(o.Root, setup.Acceptance)

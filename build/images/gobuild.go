@@ -14,7 +14,7 @@ import (
 )
 
 // workstation lists the mains that run outside of the images as well.
-var workstation = []string{"ashlar/hostos/cmd/nodectl", "ashlar/replica/cmd/replica"}
+var workstation = []string{"ashlar/hostos/cmd/nodectl", "ashlar/replica/cmd/replica", "ashlar/replica/cmd/network"}
 
 // goEnv makes a binary depend on the sources alone: no cgo, no CPU of this
 // machine, no settings of this user.

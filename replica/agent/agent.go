@@ -42,6 +42,7 @@ const (
 type Agent struct {
 	url     string
 	by      envelope.Signer
+	info    *envelope.SenderInfo
 	client  *http.Client
 	now     func() time.Time
 	unsafe  bool // queries are not verified
@@ -86,6 +87,14 @@ func (a *Agent) As(by envelope.Signer) *Agent {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return &Agent{url: a.url, by: by, client: a.client, now: a.now, rootKey: a.rootKey, unsafe: a.unsafe, nodes: map[ic.Principal][]byte{}}
+}
+
+// Saying is the same agent, whose calls and queries carry what a canister attests of
+// their sender.
+func (a *Agent) Saying(info *envelope.SenderInfo) *Agent {
+	b := a.As(a.by)
+	b.info = info
+	return b
 }
 
 // Sender is who the agent's requests are from.
@@ -152,6 +161,9 @@ func (a *Agent) seal(c envelope.Content) ([]byte, ic.RequestID, error) {
 	if c.Type == envelope.Call {
 		c.Nonce = make([]byte, nonceBytes)
 		_, _ = rand.Read(c.Nonce) // never fails
+	}
+	if c.Type != envelope.ReadState {
+		c.SenderInfo = a.info
 	}
 	return envelope.Seal(c, a.by)
 }

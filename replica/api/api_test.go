@@ -378,9 +378,20 @@ func TestStatus(t *testing.T) {
 	if s := get(api.New(n, api.Config{HideRootKey: true})); s.RootKey != nil {
 		t.Error("the root key is shown")
 	}
+	h := api.New(n, api.Config{})
+	health := func() int {
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, httptest.NewRequest("GET", "/health", nil))
+		return w.Code
+	}
+	if c := health(); c != http.StatusNoContent {
+		t.Errorf("health: %d", c)
+	}
 	n.Forget()
 	n.Health = "waiting_for_certified_state"
-	h := api.New(n, api.Config{})
+	if c := health(); c != http.StatusServiceUnavailable {
+		t.Errorf("health without a state: %d", c)
+	}
 	if s := get(h); s.Health != n.Health || s.Height != 0 {
 		t.Errorf("%+v", s)
 	}

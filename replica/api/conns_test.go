@@ -261,6 +261,28 @@ func TestConnectionsAtWork(t *testing.T) {
 	})
 }
 
+// A handler that goes on for ever, such as a stream, ends when the node stops,
+// and the node ends well.
+func TestStopEndsWhatGoesOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWire()
+		endless := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- api.New(apitest.New(false), api.Config{}).RunBehind(ctx, w, endless) }()
+		c := w.dial()
+		c.send(getStatus)
+		go io.Copy(io.Discard, c) // a wire has no buffers
+		synctest.Wait()
+		cancel()
+		began := time.Now()
+		if err := <-ended; err != nil || time.Since(began) > 4*time.Second {
+			t.Errorf("%v after %v", err, time.Since(began))
+		}
+		c.Close()
+	})
+}
+
 // RunBehind serves what stands in front.
 func TestRunBehind(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")

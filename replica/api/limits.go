@@ -36,7 +36,8 @@ const (
 	writeTimeout  = 150 * time.Second // the body, the wait for a certificate, and 3 MiB of answer at 60 kB/s
 	idleTimeout   = 120 * time.Second // agents keep their connection between polls
 	headerBytes   = 16 << 10          // of all headers
-	drainTimeout  = 5 * time.Second   // for requests under way when the node stops
+	finishTimeout = 3 * time.Second   // for requests under way when the node stops; then their contexts end
+	drainTimeout  = 5 * time.Second   // until their connections are closed
 )
 
 func (l Limits) withDefaults() Limits {

@@ -122,3 +122,12 @@ func (s *Server) status(w http.ResponseWriter, _ *http.Request) error {
 	}
 	return writeCBOR(w, out)
 }
+
+// health answers GET /health, as load balancers ask boundary nodes: 204 or 503.
+func (s *Server) health(w http.ResponseWriter, _ *http.Request) error {
+	_, err := s.ready()
+	if err == nil {
+		w.WriteHeader(http.StatusNoContent)
+	}
+	return err
+}

@@ -72,6 +72,7 @@ func (s *Server) routes() http.Handler {
 	calls, queries, reads := newGate(s.limits.Calls), newGate(s.limits.Queries), newGate(s.limits.Reads)
 	for pattern, h := range map[string]handler{
 		"GET /api/v2/status": reads.handle(s.status),
+		"GET /health":        reads.handle(s.health),
 
 		"POST /api/v2/canister/{id}/call": calls.handle(s.call(scope{version: 2})),
 		"POST /api/v3/canister/{id}/call": calls.handle(s.call(scope{version: 3, wait: true})),
@@ -190,7 +191,9 @@ func (s *Server) Run(ctx context.Context, l net.Listener) error { return s.RunBe
 // the API's: the gateway.
 func (s *Server) RunBehind(ctx context.Context, l net.Listener, front http.Handler) error {
 	limited := newLimitListener(l, s.limits.Connections)
-	srv := &http.Server{Handler: front, ReadHeaderTimeout: headerTimeout, ReadTimeout: bodyTimeout, WriteTimeout: writeTimeout,
+	work, abort := context.WithCancel(context.WithoutCancel(ctx)) // outlives ctx: what is under way may finish
+	defer abort()
+	srv := &http.Server{Handler: front, BaseContext: func(net.Listener) context.Context { return work }, ReadHeaderTimeout: headerTimeout, ReadTimeout: bodyTimeout, WriteTimeout: writeTimeout,
 		IdleTimeout: idleTimeout, MaxHeaderBytes: headerBytes, ConnState: limited.state}
 	failed := make(chan error, 1)
 	go func() { failed <- srv.Serve(limited) }()
@@ -202,6 +205,7 @@ func (s *Server) RunBehind(ctx context.Context, l net.Listener, front http.Handl
 	s.stopped.Do(func() { close(s.stop) })
 	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTimeout)
 	defer cancel()
+	defer time.AfterFunc(finishTimeout, abort).Stop()
 	if err := srv.Shutdown(drain); err != nil {
 		return errors.Join(fmt.Errorf("HTTP API on %s: requests were still under way: %w", l.Addr(), err), srv.Close())
 	}

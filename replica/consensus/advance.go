@@ -123,7 +123,7 @@ func (c *Core) room() bool {
 // propose a block when it is this node's turn.
 func (c *Core) propose() bool {
 	r := c.round(c.height)
-	if r.start == 0 || r.proposed || len(r.notarized) > 0 {
+	if r.start == 0 || r.proposed || len(r.notarized) > 0 || c.silent() {
 		return false
 	}
 	iv := c.at(c.height)
@@ -209,7 +209,7 @@ func (c *Core) bestParent() block.Hash {
 func (c *Core) notarize() bool {
 	r := c.round(c.height)
 	iv := c.at(c.height)
-	if r.start == 0 || len(r.notarized) > 0 || r.finished || iv.self < 0 || !c.room() {
+	if r.start == 0 || len(r.notarized) > 0 || r.finished || iv.self < 0 || !c.room() || c.silent() {
 		return false
 	}
 	for _, p := range r.sorted() {
@@ -289,7 +289,7 @@ func (c *Core) finalize() bool {
 	if len(r.notarized) > 1 || slices.ContainsFunc(r.signed, func(h block.Hash) bool { return h != b }) {
 		return true // no vote: another block may become final
 	}
-	if r.final == nil && iv.self >= 0 {
+	if r.final == nil && iv.self >= 0 && !c.silent() {
 		c.sign(iv, &block.Artifact{Kind: block.FinalizationShare, Height: c.height, Hash: b})
 	}
 	return true

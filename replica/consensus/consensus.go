@@ -99,8 +99,8 @@ type Config struct {
 	Pace     Pace
 	Registry Registry
 	Saved    ic.Height         // of the saved state, not below Start
-	Mute     ic.Height         // sign nothing in intervals that begin below: what was signed there is forgotten
 	Restored []*block.Artifact // what was persisted since Start and not purged
+	Forgot   ic.Time           // when this node lost what it had signed before; 0: never
 }
 
 // Event is one of the types below.

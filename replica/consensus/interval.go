@@ -53,6 +53,7 @@ type interval struct {
 	start, end ic.Height // of its summary, and of the next one
 	members    []block.Member
 	self       int // this node's index, -1 where it is no member
+	registry   uint64
 	low, high  Key
 
 	// Of a summary that is final and delivered; nil before.
@@ -110,8 +111,8 @@ func (c *Core) begin(b *block.Block) error {
 
 // interval from a height on.
 func (c *Core) interval(start ic.Height, length uint64, of *block.Committee) (iv *interval, err error) {
-	iv = &interval{start: start, end: start + ic.Height(length), members: of.Members, dealt: map[dealer][]byte{}, cheats: map[ic.NodeID]bool{}}
-	c.find(iv)
+	iv = &interval{start: start, end: start + ic.Height(length), members: of.Members, registry: of.Registry, dealt: map[dealer][]byte{}, cheats: map[ic.NodeID]bool{}}
+	iv.self = slices.IndexFunc(of.Members, func(m block.Member) bool { return m.Node == c.Node })
 	if length == 0 || len(of.Members) == 0 {
 		return nil, fmt.Errorf("consensus: the interval from height %d has %d heights and %d members", start, length, len(of.Members))
 	}
@@ -125,34 +126,6 @@ func (c *Core) interval(start ic.Height, length uint64, of *block.Committee) (iv
 		return nil, fmt.Errorf("consensus: %d members, and keys for %d and %d holders", n, iv.low.Holders(), iv.high.Holders())
 	}
 	return iv, nil
-}
-
-// find this node among the members.
-func (c *Core) find(iv *interval) {
-	iv.self = -1
-	if iv.start >= c.Mute {
-		iv.self = slices.IndexFunc(iv.members, func(m block.Member) bool { return m.Node == c.Node })
-	}
-}
-
-// Unmute lets this node sign from a height on.
-func (c *Core) Unmute(from ic.Height) {
-	c.Mute = from
-	for _, iv := range c.intervals {
-		if iv.self < 0 && iv.start >= c.height {
-			c.find(iv)
-		}
-	}
-}
-
-// Quiet is a height up to which a node that forgot what it signed must sign nothing:
-// when it had a package, it went no further than this.
-func Quiet(cup *block.Artifact) ic.Height {
-	s, err := block.DecodeSummary(cup.Block.Section(block.SummarySection))
-	if err != nil {
-		return ^ic.Height(0)
-	}
-	return cup.Height + ic.Height(s.Length) + maxAhead
 }
 
 // key reads a transcript, or finds it where it was read or made before.
@@ -243,6 +216,16 @@ func (c *Core) Members(h ic.Height) []block.Member {
 		return iv.members
 	}
 	return nil
+}
+
+// Since is the oldest version of the registry whose members are in office, or were
+// at heights that are kept: from there on versions say who takes part.
+func (c *Core) Since() uint64 {
+	since := c.intervals[0].registry
+	for _, iv := range c.intervals {
+		since = min(since, iv.registry)
+	}
+	return since
 }
 
 // stops tells how the heights after a final summary are played: with another

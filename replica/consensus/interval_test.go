@@ -14,7 +14,10 @@ import (
 func (l *lab) packaged(h ic.Height) func() bool {
 	return func() bool {
 		for _, n := range l.nodes {
-			if last, _ := n.Core.CUP(); !n.down && last < h {
+			if n.down {
+				continue
+			}
+			if last, _ := n.Core.CUP(); last < h {
 				return false
 			}
 		}

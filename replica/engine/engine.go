@@ -21,9 +21,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"path/filepath"
+	"os"
 	"runtime"
-	"strconv"
 	"sync"
 
 	"github.com/tetratelabs/wazero"
@@ -68,7 +67,9 @@ type Config struct {
 type Engine struct {
 	cfg     Config
 	runtime wazero.Runtime
-	cache   wazero.CompilationCache
+	config  wazero.RuntimeConfig // without a cache
+	loaded  wazero.CompilationCache
+	disk    *cache // nil: none
 	imports []wasm.Import
 	tracker trackerMaker
 	slots   chan struct{} // one token per running compilation
@@ -112,12 +113,15 @@ func New(cfg Config) (*Engine, error) {
 	}
 	rc = rc.WithCoreFeatures(api.CoreFeaturesV2 | experimental.CoreFeaturesTailCall | experimental.CoreFeaturesExtendedConst).
 		WithDebugInfoEnabled(false)
-	if cfg.CacheDir != "" {
-		dir := filepath.Join(cfg.CacheDir, "pass-"+strconv.Itoa(wasm.Version))
-		if e.cache, err = wazero.NewCompilationCacheWithDir(dir); err != nil {
+	e.config = rc
+	if cfg.CacheDir != "" && !cfg.Interpreter {
+		if e.disk, err = newCache(cfg.CacheDir, e.imports); err != nil {
+			return nil, err
+		}
+		if e.loaded, err = wazero.NewCompilationCacheWithDir(e.disk.dir); err != nil {
 			return nil, fmt.Errorf("open the cache of compiled code: %w", err)
 		}
-		rc = rc.WithCompilationCache(e.cache)
+		rc = rc.WithCompilationCache(e.loaded)
 	}
 	e.runtime = wazero.NewRuntimeWithConfig(ctx, rc)
 	if err := e.addHost(ctx); err != nil {
@@ -131,8 +135,8 @@ func New(cfg Config) (*Engine, error) {
 func (e *Engine) Close() {
 	ctx := context.Background()
 	e.runtime.Close(ctx)
-	if e.cache != nil {
-		e.cache.Close(ctx)
+	if e.loaded != nil {
+		e.loaded.Close(ctx)
 	}
 }
 
@@ -168,12 +172,54 @@ func (e *Engine) fill(en *entry, code func() []byte) {
 	defer e.account(en)
 	e.slots <- struct{}{}
 	defer func() { <-e.slots }()
+	en.mod, en.err = e.make(en.hash, code)
+}
+
+// make loads what the disk has of a module, or prepares and compiles it.
+func (e *Engine) make(hash [32]byte, code func() []byte) (*Module, error) {
+	if e.disk != nil {
+		if k := e.disk.read(hash); k != nil {
+			if m := e.load(k); m != nil {
+				return m, nil
+			}
+		}
+	}
 	plain, err := wasm.Unzip(code(), wasm.MaxModuleBytes)
 	if err != nil {
-		en.err = err
-		return
+		return nil, err
 	}
-	en.mod, en.err = e.compile(plain)
+	prep, err := wasm.Prepare(plain, e.imports)
+	if err != nil {
+		return nil, err
+	}
+	if e.disk != nil {
+		k, err := e.disk.keep(e.config, hash, prep)
+		if path := (*fs.PathError)(nil); errors.As(err, &path) || errors.As(err, new(*os.LinkError)) {
+			panic(fmt.Sprintf("engine: cache of compiled code: %v", err)) // the disk's fault, not the canister's
+		}
+		if err == nil {
+			if m := e.load(k); m != nil {
+				return m, nil
+			}
+		}
+	}
+	return e.compile(prep)
+}
+
+// load makes a module of its shell and the code that is kept for it; nil where that
+// is not the code of the module.
+func (e *Engine) load(k *kept) *Module {
+	compiled, err := e.runtime.CompileModule(context.Background(), k.prep.Code)
+	if err != nil {
+		return nil
+	}
+	m := &Module{engine: e, prep: k.prep, compiled: compiled, bytes: k.bytes}
+	if !m.proves(k.proof) {
+		compiled.Close(context.Background())
+		os.Remove(k.file)
+		return nil
+	}
+	return m.watched()
 }
 
 // account adds a compiled module to the bytes of the cache and drops the oldest
@@ -183,8 +229,7 @@ func (e *Engine) account(en *entry) {
 	defer e.mu.Unlock()
 	en.bytes = 1 << 10 // a refusal takes some room too
 	if en.err == nil {
-		en.bytes += uint64(len(en.mod.prep.Code)) * codeBytesPerByte
-		en.mod.prep.Code = nil // compiled: no longer needed
+		en.bytes += en.mod.bytes
 	}
 	e.bytes += en.bytes
 	for e.bytes > e.cfg.CodeBytes && e.order.Len() > 1 {
@@ -198,20 +243,21 @@ func (e *Engine) account(en *entry) {
 	}
 }
 
-func (e *Engine) compile(code []byte) (*Module, error) {
-	prep, err := wasm.Prepare(code, e.imports)
-	if err != nil {
-		return nil, err
-	}
+func (e *Engine) compile(prep *wasm.Prepared) (*Module, error) {
 	compiled, err := e.runtime.CompileModule(context.Background(), prep.Code)
-	var path *fs.PathError
-	if errors.As(err, &path) {
-		panic(fmt.Sprintf("engine: cache of compiled code: %v", err)) // the disk's fault, not the canister's
+	if path := (*fs.PathError)(nil); errors.As(err, &path) {
+		panic(fmt.Sprintf("engine: cache of compiled code: %v", err))
 	}
 	if err != nil {
 		return nil, fmt.Errorf("engine cannot compile the module: %w", err)
 	}
-	m := &Module{engine: e, prep: prep, compiled: compiled}
-	runtime.AddCleanup(m, func(c wazero.CompiledModule) { c.Close(context.Background()) }, compiled)
-	return m, nil
+	m := &Module{engine: e, prep: prep, compiled: compiled, bytes: uint64(len(prep.Code)) * codeBytesPerByte}
+	return m.watched(), nil
+}
+
+// watched lets the compiled code go when nobody has the module any more.
+func (m *Module) watched() *Module {
+	m.prep.Code = nil // compiled: no longer needed
+	runtime.AddCleanup(m, func(c wazero.CompiledModule) { c.Close(context.Background()) }, m.compiled)
+	return m
 }

@@ -17,8 +17,10 @@ type heap struct {
 
 // heap_ is the part that outlives its owner until it is unmapped.
 type heap_ struct {
-	space   []byte // reserved
-	tracker tracker
+	space    []byte // reserved
+	tracker  tracker
+	images   int64  // parts of files mapped over it
+	mappedTo uint64 // end of the last of them, in bytes
 }
 
 func newHeap(maxBytes uint64, t trackerMaker) *heap {
@@ -27,14 +29,14 @@ func newHeap(maxBytes uint64, t trackerMaker) *heap {
 		panic(fmt.Sprintf("engine: reserve %d bytes for a heap: %v", maxBytes, err))
 	}
 	h := &heap{heap_: &heap_{space: space}}
-	h.tracker = t(space)
+	h.tracker = t()
 	return h
 }
 
 func (h *heap_) release() {
 	if h.space != nil {
-		h.tracker.close()
 		unmap(h.space)
+		images.Add(-h.images)
 		h.space = nil
 	}
 }
@@ -89,9 +91,7 @@ func (h *heap) restore(base pages.Map) {
 			*h.page(i) = *p
 		}
 	})
-	if base.Bytes() < uint64(len(h.buf)) {
-		discard(h.space[base.Bytes():len(h.buf)])
-	}
+	h.zeroFrom(base.Bytes())
 	h.clean()
 }
 
@@ -108,8 +108,6 @@ func (h *heap) load(next, base pages.Map) {
 		*h.page(i) = *p
 		return true
 	})
-	if next.Bytes() < uint64(len(h.buf)) {
-		discard(h.space[next.Bytes():len(h.buf)])
-	}
+	h.zeroFrom(next.Bytes())
 	h.clean()
 }

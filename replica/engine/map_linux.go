@@ -1,6 +1,10 @@
 package engine
 
-import "golang.org/x/sys/unix"
+import (
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
 
 // reserve maps zeros that take memory only where they are written. Huge pages are
 // off: with them a written byte would be 2 MiB to save.
@@ -14,6 +18,19 @@ func reserve(n uint64) ([]byte, error) {
 	}
 	_ = unix.Madvise(b, unix.MADV_NOHUGEPAGE) // kernels without huge pages refuse it
 	return b, nil
+}
+
+// canMap: files can be mapped over what reserve gave.
+const canMap = true
+
+// renew replaces what is mapped by zeros that were never written.
+func renew(b []byte) error {
+	_, err := unix.MmapPtr(-1, 0, unsafe.Pointer(unsafe.SliceData(b)), uintptr(len(b)), unix.PROT_READ|unix.PROT_WRITE,
+		unix.MAP_PRIVATE|unix.MAP_ANON|unix.MAP_NORESERVE|unix.MAP_FIXED)
+	if err == nil {
+		_ = unix.Madvise(b, unix.MADV_NOHUGEPAGE)
+	}
+	return err
 }
 
 func unmap(b []byte) {

@@ -22,6 +22,24 @@ type Module struct {
 	engine   *Engine
 	prep     *wasm.Prepared
 	compiled wazero.CompiledModule
+	bytes    uint64 // of compiled code
+}
+
+// proves tells whether the code is that of the module with this proof.
+func (m *Module) proves(proof uint64) bool {
+	inst, err := m.Instantiate(pages.Map{}, pages.Map{}, nil)
+	if err != nil {
+		return false
+	}
+	in := inst.(*Instance)
+	defer in.Close()
+	fn := in.mod.ExportedFunction(proofName)
+	if fn == nil {
+		return false
+	}
+	var stack [1]uint64
+	err = fn.CallWithStack(in.ctx, stack[:])
+	return err == nil && stack[0] == proof
 }
 
 // Info implements machine.Module.
@@ -114,15 +132,7 @@ func (in *Instance) fillHeap() error {
 	if in.heap == nil {
 		return nil
 	}
-	limit := in.heapBase.Bytes() / pages.Size
-	in.heapBase.Each(func(i uint64, p pages.Page) bool {
-		if i >= limit {
-			return false
-		}
-		*in.heap.page(i) = *p
-		return true
-	})
-	in.heap.clean()
+	in.heap.fill(in.heapBase)
 	return nil
 }
 

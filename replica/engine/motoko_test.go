@@ -123,7 +123,11 @@ func BenchmarkCompile(b *testing.B) {
 	})
 	b.Run("all", func(b *testing.B) {
 		for b.Loop() {
-			if _, err := e.compile(motokoCounter); err != nil {
+			prep, err := wasm.Prepare(motokoCounter, e.imports)
+			if err != nil {
+				b.Fatal(err)
+			}
+			if _, err := e.compile(prep); err != nil {
 				b.Fatal(err)
 			}
 		}

@@ -105,12 +105,7 @@ func probeScan() (trackerMaker, error) {
 	if len(got) != 1 || got[0] != 3 {
 		return nil, fmt.Errorf("PAGEMAP_SCAN names pages %v where 3 was written", got)
 	}
-	return func(space []byte) tracker {
-		if err := s.register(space); err != nil {
-			panic(fmt.Sprintf("engine: watch a heap of %d bytes: %v", len(space), err))
-		}
-		return &scanTracker{s: s}
-	}, nil
+	return func() tracker { return &scanTracker{s: s} }, nil
 }
 
 func (s *scanner) register(space []byte) error {
@@ -158,6 +153,12 @@ func (s *scanner) scan(buf []byte, yield func(uint64)) error {
 
 type scanTracker struct{ s *scanner }
 
+func (t *scanTracker) begin(space []byte) {
+	if err := t.s.register(space); err != nil {
+		panic(fmt.Sprintf("engine: watch a heap of %d bytes: %v", len(space), err))
+	}
+}
+
 func (t *scanTracker) written(buf []byte, yield func(uint64)) {
 	if err := t.s.scan(buf, yield); err != nil {
 		panic("engine: " + err.Error())
@@ -165,5 +166,3 @@ func (t *scanTracker) written(buf []byte, yield func(uint64)) {
 }
 
 func (t *scanTracker) clean(buf []byte) { t.written(buf, func(uint64) {}) }
-
-func (t *scanTracker) close() {} // unmapping unregisters

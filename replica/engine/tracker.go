@@ -19,15 +19,16 @@ const (
 
 // tracker watches one heap.
 type tracker interface {
+	// begin watches a range that is new, of a heap that is mapped as it will be.
+	begin(space []byte)
 	// clean starts anew: nothing of the range, which starts at the heap's start, is written.
 	clean(buf []byte)
 	// written calls yield with the pages of buf written since the last clean, in
 	// order, and cleans them.
 	written(buf []byte, yield func(page uint64))
-	close()
 }
 
-type trackerMaker func(space []byte) tracker
+type trackerMaker func() tracker
 
 func chooseTracker(t Tracker) (trackerMaker, error) {
 	switch t {
@@ -49,10 +50,10 @@ func chooseTracker(t Tracker) (trackerMaker, error) {
 // compare names every page.
 type compare struct{}
 
-func newCompare([]byte) tracker { return compare{} }
+func newCompare() tracker { return compare{} }
 
+func (compare) begin([]byte) {}
 func (compare) clean([]byte) {}
-func (compare) close()       {}
 
 func (compare) written(buf []byte, yield func(uint64)) {
 	for i := range uint64(len(buf) / pages.Size) {

@@ -32,7 +32,7 @@ const (
 	requestBytes   = 3 << 20          // of a request's body: an update call holds 3.5 MiB
 	headersBytes   = 256 << 10        // of a response's headers: what Chromium reads
 	maxHeaders     = 256              // of a response
-	maxRequests    = 512              // under way at once, as many as the API's queries
+	maxRequests    = 256              // under way at once: each may hold some copies of a reply of 3 MiB
 	maxAssemblies  = 8                // bodies being put together to be verified, at once: half a GiB
 	assembledBytes = 64 << 20         // of a body that is verified as a whole
 	maxChunks      = 4096             // of one response: 8 GiB in chunks of 2 MB

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -415,6 +416,35 @@ func TestAStreamThatEndsTooEarlyIsCut(t *testing.T) {
 	}
 }
 
+// A node that stops does not wait for a browser that does not read.
+func TestStopWhileABrowserDoesNotRead(t *testing.T) {
+	n := newNetwork()
+	sent := make(chan struct{}, 1<<10)
+	more := candid.Marshal(&chunk{make([]byte, 1<<20), &token{}}) // without end
+	n.streamed(html(""), "one two", 4, "more")
+	first, _ := n.query("http_request", nil)
+	n.query = func(m string, _ []byte) ([]byte, error) {
+		if m == "http_request" {
+			return first, nil
+		}
+		sent <- struct{}{}
+		return more, nil
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	server := httptest.NewUnstartedServer(n.gateway())
+	server.Config.BaseContext = func(net.Listener) context.Context { return ctx }
+	server.Start()
+	conn, err := net.Dial("tcp", server.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	fmt.Fprintf(conn, "GET / HTTP/1.1\r\nHost: %s.raw.localhost\r\n\r\n", canister)
+	<-sent
+	stop()
+	server.Close() // waits for the handler
+}
+
 // ranged answers each request with the range that begins where it asks, certified.
 func (n *network) ranged(body string, size int, change func(from int, r *reply)) {
 	n.query = func(_ string, arg []byte) ([]byte, error) {
@@ -571,7 +601,7 @@ func TestErrorPages(t *testing.T) {
 // No more requests at once than the limit; the others are told to come again.
 func TestManyRequests(t *testing.T) {
 	n := newNetwork()
-	const limit = 512
+	const limit = 256
 	arrived, leave := make(chan struct{}, limit), make(chan struct{})
 	quiet := &blocking{n, arrived, leave}
 	g := gateway.New(gateway.Config{Canisters: quiet, RootKey: n.Key.PublicKey().DER(), BLS: agent.VerifyBLS, Now: func() ic.Time { return now }})

@@ -97,9 +97,14 @@ func (x *exchange) write(w http.ResponseWriter, r *http.Request) *fault {
 // body writes what is there and gets the rest.
 func (x *exchange) body(w http.ResponseWriter, parts *parts) *fault {
 	control := http.NewResponseController(w)
+	// A node that stops does not wait for a browser that reads slowly.
+	defer context.AfterFunc(x.ctx, func() { _ = control.SetWriteDeadline(time.Unix(1, 0)) })()
 	chunk := x.resp.Body
 	for more := x.stream != nil || parts != nil && parts.have < parts.total; ; {
 		_ = control.SetWriteDeadline(time.Now().Add(chunkTime)) // not all writers have one
+		if x.ctx.Err() != nil {
+			return &fault{detail: "the node stops"}
+		}
 		if _, err := w.Write(chunk); err != nil {
 			return &fault{detail: "the browser is gone: " + err.Error()}
 		}

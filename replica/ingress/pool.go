@@ -17,6 +17,7 @@ import (
 	"fmt"
 
 	"ashlar/replica/ic"
+	"ashlar/replica/wire/block"
 )
 
 // Limits of a pool.
@@ -54,6 +55,7 @@ type Message struct {
 type Pool struct {
 	limits  Limits
 	byID    map[ic.RequestID]*entry
+	byHash  map[block.Hash]*entry
 	bytes   int
 	senders map[ic.Principal]*sender
 	ring    []*sender // whose turn it is, first first
@@ -61,6 +63,7 @@ type Pool struct {
 
 type entry struct {
 	Message
+	hash block.Hash
 	gone bool // removed; the queue drops it when it gets there
 }
 
@@ -72,7 +75,7 @@ type sender struct {
 
 // New is an empty pool.
 func New(limits Limits) *Pool {
-	return &Pool{limits: limits, byID: map[ic.RequestID]*entry{}, senders: map[ic.Principal]*sender{}}
+	return &Pool{limits: limits, byID: map[ic.RequestID]*entry{}, byHash: map[block.Hash]*entry{}, senders: map[ic.Principal]*sender{}}
 }
 
 // Len and Bytes are what the pool holds.
@@ -88,6 +91,14 @@ func (p *Pool) Has(id ic.RequestID) bool { return p.byID[id] != nil }
 func (p *Pool) Same(id ic.RequestID, raw []byte) bool {
 	e := p.byID[id]
 	return e != nil && bytes.Equal(e.Raw, raw)
+}
+
+// Find the bytes with a hash, nil if they are not in the pool.
+func (p *Pool) Find(h block.Hash) []byte {
+	if e := p.byHash[h]; e != nil {
+		return e.Raw
+	}
+	return nil
 }
 
 // Add takes a message. One that is there already is no error.
@@ -114,8 +125,8 @@ func (p *Pool) Add(m Message, now ic.Time) error {
 		p.senders[m.Sender] = s
 		p.ring = append(p.ring, s)
 	}
-	e := &entry{Message: m}
-	p.byID[m.ID] = e
+	e := &entry{Message: m, hash: block.CallHash(m.Raw)}
+	p.byID[m.ID], p.byHash[e.hash] = e, e
 	s.queue = append(s.queue, e)
 	s.messages, s.bytes, p.bytes = s.messages+1, s.bytes+size, p.bytes+size
 	return nil
@@ -184,6 +195,7 @@ func (p *Pool) drop(e *entry) {
 	s := p.senders[e.Sender]
 	e.gone = true
 	delete(p.byID, e.ID)
+	delete(p.byHash, e.hash)
 	s.messages, s.bytes, p.bytes = s.messages-1, s.bytes-len(e.Raw), p.bytes-len(e.Raw)
 }
 

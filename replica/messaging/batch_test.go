@@ -6,6 +6,7 @@ import (
 
 	"ashlar/replica/execution/scheduler"
 	"ashlar/replica/ic"
+	"ashlar/replica/state"
 )
 
 // Messages of one turn run on top of each other, and are run again after one that
@@ -94,18 +95,32 @@ func TestHostileNeighbours(t *testing.T) {
 			return prog{}.b(string(prog{}.u64('x', 1<<40))).op('H').u64('t', 1).op('P').reply()
 		},
 	}
+	victim := ic.CanisterIDFromUint64(6) // the seventh canister made
+	hostile["calls of it"] = func(ic.CanisterID) prog { return callAll(victim, prog{}.reply(), 400) }
+	hostile["calls about it"] = func(ic.CanisterID) prog {
+		p := prog{}
+		for range 400 {
+			p = p.call(outgoing{method: "canister_info", arg: idArg(victim)})
+		}
+		return p.reply()
+	}
 	for name, attack := range hostile {
 		w := newWorldOn(t, e).limit(scheduler.Limits{Slice: 3_000_000, Core: 60_000_000})
 		var bad []ic.CanisterID
+		attacks := map[ic.CanisterID]prog{}
 		for range 6 { // more than there are cores
-			bad = append(bad, w.universal(alice))
+			id := w.universal(alice)
+			bad, attacks[id] = append(bad, id), attack(id)
 		}
 		good := w.universal(bob)
+		if good != victim {
+			t.Fatalf("the victim is %s", good)
+		}
 		worst := 0
 		for round := range 12 {
 			for _, id := range bad {
 				for range 20 {
-					w.send(alice, id, "update", attack(id))
+					w.send(alice, id, "update", attacks[id])
 				}
 			}
 			if round < 2 {
@@ -113,12 +128,10 @@ func TestHostileNeighbours(t *testing.T) {
 				continue
 			}
 			call := w.send(bob, good, "update", prog{}.b("+").op('j').reply())
-			for waited := 0; ; waited++ {
+			about := w.send(bob, aaaaa, "canister_status", idArg(good))
+			for waited := 0; !ended(w.s, call) || !ended(w.s, about); waited++ {
 				w.round()
-				if c := w.s.Status(call); c.State.Terminal() {
-					worst = max(worst, waited)
-					break
-				}
+				worst = max(worst, waited)
 			}
 		}
 		if worst > 1 {
@@ -136,4 +149,9 @@ func callAll(to ic.CanisterID, arg prog, n int) prog {
 		p = p.call(outgoing{to: to, method: "update", arg: arg})
 	}
 	return p.b("").reply()
+}
+
+func ended(s *state.State, id ic.RequestID) bool {
+	c := s.Status(id)
+	return c != nil && c.State.Terminal()
 }

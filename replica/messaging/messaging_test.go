@@ -35,7 +35,7 @@ const second = 1e9
 // world is one subnet, stepped by a test. Every round is checked: the difference
 // to the one before leads to the same state when it is loaded.
 type world struct {
-	t      *testing.T
+	t      testing.TB
 	m      *Machine
 	s      *state.State
 	store  map[string]string
@@ -70,7 +70,7 @@ func testConfig() Config {
 
 func newWorld(t *testing.T) *world { return newWorldOn(t, newEngine(t)) }
 
-func newWorldOn(t *testing.T, e machine.Engine) *world {
+func newWorldOn(t testing.TB, e machine.Engine) *world {
 	cfg := testConfig()
 	cfg.Cache = answers{}
 	w := &world{t: t, m: New(cfg, e), store: map[string]string{}, time: 1_700_000_000 * second}

@@ -9,15 +9,6 @@ import (
 	"ashlar/replica/wire/block"
 )
 
-// Sync fetches states that this node can not compute: its peers have forgotten what
-// leads to them, or it has none to begin with.
-//
-//	Want(cup) ──> state of cup.Height, whose certified tree has the root cup.Other ──> Node.Adopt
-//
-// Want does not block. It may come again with a newer package: whichever state is
-// whole first is welcome, and once one was adopted nothing more is wanted.
-type Sync interface{ Want(cup *block.Artifact) }
-
 // Adopt takes a state that was wanted; the next Step goes on from it.
 func (n *Node) Adopt(s *state.State) error {
 	n.mu.Lock()
@@ -39,7 +30,7 @@ const maxWanted = 4
 
 // behind is told of a package from which this node could go on.
 func (n *Node) behind(cup *block.Artifact) {
-	if n.Sync == nil {
+	if n.fetch == nil {
 		return
 	}
 	n.mu.Lock()
@@ -55,7 +46,7 @@ func (n *Node) behind(cup *block.Artifact) {
 	n.mu.Unlock()
 	if news {
 		n.Log(fmt.Sprintf("fetching the state of height %d: this node has height %d, and peers have forgotten what is between", cup.Height, n.savedHeight()))
-		n.Sync.Want(cup)
+		n.fetch.Want(cup)
 	}
 }
 
@@ -88,9 +79,6 @@ func (n *Node) jump() error {
 	if err := n.Store.Persist([]*block.Artifact{cup}, true); err != nil {
 		return err
 	}
-	if err := n.remember(cup); err != nil {
-		return err
-	}
 	n.disk = s
 	n.Log(fmt.Sprintf("goes on from the state of height %d", s.Height()))
 	return n.start(cup, s)
@@ -117,22 +105,21 @@ func (n *Node) Package() (cup *block.Artifact, s *state.State) {
 }
 
 // reached a package: its state stays at hand, older ones do not.
-func (n *Node) reached(cup *block.Artifact) error {
-	if n.quiet > 0 {
-		if err := n.remember(cup); err != nil {
-			return err
-		}
-		n.core.Unmute(n.quiet)
-	}
+func (n *Node) reached(cup *block.Artifact) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.newest = cup
+	if s := n.packed[cup.Height]; s != nil {
+		n.source.Keep(s)
+	}
+	if n.fetch != nil {
+		n.fetch.Reached()
+	}
 	for h := range n.packed {
 		if h < cup.Height {
 			delete(n.packed, h)
 		}
 	}
-	return nil
 }
 
 // nodesOf a committee, as the certified tree shows them.

@@ -86,25 +86,17 @@ func (n *Node) unused() error {
 	return err
 }
 
-// amnesia: keys that signed before, and nothing is known of what. Until peers have
-// told where the subnet is, and it has gone on from there, this node only listens: who
-// signs two things of one height is as bad as who lies. A node alone has nobody to ask,
-// and nobody to deceive.
+// amnesia: keys that signed before, and nothing is known of what. Who signs two things
+// of one height is as bad as who lies, so this node votes on nothing that it may have
+// seen before (consensus.Config.Forgot). A node alone has nobody to deceive.
 func (n *Node) amnesia(start *block.Artifact) error {
 	s, err := block.DecodeSummary(start.Block.Section(block.SummarySection))
 	if err != nil || !n.Keys.Used() || len(s.Current.Members) == 1 {
 		return err
 	}
-	n.Log("this node's keys were used before, and its state directory is empty: it signs nothing until it knows how far the subnet is")
-	return n.Store.SetQuiet(^ic.Height(0))
-}
-
-// remember how far this node may have come before it forgot.
-func (n *Node) remember(cup *block.Artifact) error {
-	if n.quiet != ^ic.Height(0) {
-		return nil
+	if at, err := n.Store.Forgot(); at != 0 || err != nil {
+		return err
 	}
-	n.quiet = consensus.Quiet(cup)
-	n.Log(fmt.Sprintf("the subnet is at height %d: this node signs again from height %d on", cup.Height, n.quiet))
-	return n.Store.SetQuiet(n.quiet)
+	n.Log("this node's keys were used before, and its database is new: it votes once it sees blocks that are later than this")
+	return n.Store.SetForgot(n.Clock.Now())
 }

@@ -34,6 +34,8 @@ type Net interface {
 const (
 	askArtifacts = 1 // <height, 8 bytes>: what became final from there on
 	askCUP       = 2 // <height, 8 bytes>: the newest catch-up package, if it is above that
+	askCalls     = 3 // <hash of a block> <indexes>...: calls of the block
+	AskState     = 4 // a request to a join.Source
 )
 
 // Limits between peers.
@@ -121,8 +123,14 @@ func (n *Node) Serve(request []byte) ([]byte, error) {
 			return n.newer(h)
 		}
 	}
+	if len(request) > 1 && request[0] == askCalls {
+		return n.serveCalls(request[1:])
+	}
 	if len(request) == 0 {
 		return nil, errors.New("an empty request")
+	}
+	if request[0] == AskState {
+		return n.serveState(request[1:])
 	}
 	return nil, fmt.Errorf("a request of kind %d with %d bytes", request[0], len(request))
 }
@@ -207,8 +215,16 @@ type answer struct {
 
 // Answered brings the answer to a question of Net.Ask, nil if there is none.
 func (n *Node) Answered(from ic.NodeID, id uint64, response []byte) {
+	if id&stateIDs != 0 {
+		n.fetch.Answered(from, id&^stateIDs, response)
+		return
+	}
 	n.mu.Lock()
-	n.answers = append(n.answers, answer{from, id, response}) // no more than were asked
+	if a := (answer{from, id, response}); id&draftAsk != 0 { // no more than were asked
+		n.callAnswers = append(n.callAnswers, a)
+	} else {
+		n.answers = append(n.answers, a)
+	}
 	n.mu.Unlock()
 	poke(n.kick)
 }

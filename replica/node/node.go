@@ -28,6 +28,7 @@ import (
 	"ashlar/replica/ic"
 	"ashlar/replica/ingress"
 	"ashlar/replica/messaging"
+	"ashlar/replica/node/join"
 	"ashlar/replica/state"
 	"ashlar/replica/wire/block"
 )
@@ -56,7 +57,9 @@ type Machine interface {
 
 // Store keeps blocks and state: replica/store.
 type Store interface {
+	// Persist writes; with sync, that and all before it is durable when it returns.
 	Persist(artifacts []*block.Artifact, sync bool) error
+	Flush() error // makes durable all that was written before
 	Purge(below ic.Height) error
 	// EachArtifact yields what was persisted of a span of heights, by height and kind.
 	EachArtifact(from, to ic.Height, yield func(*block.Artifact) bool) error
@@ -67,8 +70,9 @@ type Store interface {
 	// Begin, Persist and CUP of the package to begin with: replica/store says what they mean.
 	Begin(cup *block.Artifact, all bool) error
 	CUP() (cup *block.Artifact, waits bool, err error)
-	Quiet() (ic.Height, error)
-	SetQuiet(until ic.Height) error
+	// Forgot is when the node lost what it had signed before, 0: never.
+	Forgot() (ic.Time, error)
+	SetForgot(at ic.Time) error
 	Failed() <-chan struct{}
 	Err() error
 }
@@ -98,12 +102,15 @@ type Config struct {
 	Scheme   consensus.Scheme // nil: the real one
 	Machine  Machine
 	Store    Store
-	Net      Net  // nil: a one-node network
-	Sync     Sync // nil: a node that lags too far can not come back
+	Net      Net        // nil: a one-node network
+	Stage    join.Stage // of the store, for states of peers; nil: a node that lags too far can not come back
 	Clock    Clock
 	Pace     consensus.Pace
 	Limits   ingress.Limits
 	Log      func(line string)
+	// Whole is how many bytes of calls go out with their block, instead of their
+	// hashes: 0 for the usual, -1 for none.
+	Whole int
 	// Parse reads an envelope of a final block, checked before.
 	Parse func(raw []byte) (*ic.Ingress, error)
 	// Check tells whether an envelope, parsed as msg, is its sender's and may go to
@@ -115,28 +122,32 @@ type Config struct {
 // Node is one member of a subnet.
 type Node struct {
 	Config
-	core  *consensus.Core // used by Step alone; nil: there is no state to begin with
-	cup   *block.Artifact // that core began with
-	high  consensus.Key   // the subnet's
-	quiet ic.Height       // in intervals that begin below, this node signs nothing
-	wake  ic.Time         // when Step wants a Tick; 0: not by itself
-	pull  pull            // used by Step alone
+	core *consensus.Core // used by Step alone; nil: there is no state to begin with
+	cup  *block.Artifact // that core began with
+	high consensus.Key   // the subnet's
+	wake ic.Time         // when Step wants a Tick; 0: not by itself
+	pull pull            // used by Step alone
+	read *reader
 
-	mu      sync.Mutex
-	pool    *ingress.Pool
-	batches []consensus.Deliver  // final, not executed
-	results []consensus.Executed // executed, not yet told to consensus
-	chores  []func()             // for Labor
-	done    []consensus.Done     // by it
-	wanted  map[ic.Height]*block.Artifact
-	adopted *state.State
-	newest  *block.Artifact            // package that was reached
-	packed  map[ic.Height]*state.State // of it, and of summaries above it
-	failed  error
-	answers []answer                   // of peers, not yet read by Step
-	states  map[ic.Height]*state.State // executed, not certified
-	saved   ic.Height                  // told by Save, not yet to consensus
-	halted  error
+	drafts drafts // used by Step alone
+
+	mu          sync.Mutex
+	pool        *ingress.Pool
+	batches     []consensus.Deliver  // final, not executed
+	results     []consensus.Executed // executed, not yet told to consensus
+	chores      []func()             // for Labor
+	done        []consensus.Done     // by it
+	wanted      map[ic.Height]*block.Artifact
+	adopted     *state.State
+	newest      *block.Artifact            // package that was reached
+	packed      map[ic.Height]*state.State // of it, and of summaries above it
+	failed      error
+	answers     []answer                    // of peers, not yet read by Step
+	callAnswers []answer                    // the same, for drafts
+	blocks      map[block.Hash]*block.Block // new ones, whose calls peers may ask for
+	states      map[ic.Height]*state.State  // executed, not certified
+	saved       ic.Height                   // told by Save, not yet to consensus
+	halted      error
 
 	applying sync.Mutex // held by Execute, and by saving Save: a jump holds both
 	saving   sync.Mutex
@@ -144,6 +155,8 @@ type Node struct {
 	latest   atomic.Pointer[state.State] // tip, for others
 	disk     *state.State                // used by Save alone: what the store has
 	onDisk   atomic.Uint64               // its height
+	since    atomic.Uint64               // see Since
+	loose    atomic.Bool                 // artifacts are written and not durable
 	view     atomic.Pointer[View]
 	floor    ic.Height // no view below: readers may have seen it before a crash
 
@@ -157,19 +170,25 @@ type Node struct {
 	work     chan struct{} // something for Execute
 	dirty    chan struct{} // something for Save
 	toil     chan struct{} // something for Labor
+	source   *join.Source  // of states for peers
+	fetch    *join.Fetch   // of their states; nil: none
 	metrics  counters
 }
 
 // New opens a node on what its store has: a saved state and the blocks above it.
 func New(cfg Config) (*Node, error) {
-	n := &Node{Config: cfg, pool: ingress.New(cfg.Limits), watchers: newWatchers(), ready: make(chan struct{}),
+	n := &Node{Config: cfg, pool: ingress.New(cfg.Limits), blocks: map[block.Hash]*block.Block{}, watchers: newWatchers(), ready: make(chan struct{}),
 		wanted: map[ic.Height]*block.Artifact{}, packed: map[ic.Height]*state.State{},
 		inspects: make(chan struct{}, maxInspects*runtime.GOMAXPROCS(0)), queries: newTurns(maxQueries*runtime.GOMAXPROCS(0), maxQueries*runtime.GOMAXPROCS(0)/2, maxWaiting, maxWaiting/2),
 		inbox: make(chan parcel, inboxBacklog), kick: make(chan struct{}, 1), work: make(chan struct{}, 1), dirty: make(chan struct{}, 1), toil: make(chan struct{}, 1)}
-	n.pull = newPull()
+	n.pull, n.read, n.source = newPull(), newReader(), join.NewSource()
+	if n.Whole == 0 {
+		n.Whole = wholeBytes
+	}
 	if n.Log == nil {
 		n.Log = func(string) {}
 	}
+	n.makeFetch()
 	if n.Scheme == nil {
 		n.Scheme = consensus.Real{}
 	}
@@ -187,14 +206,12 @@ func New(cfg Config) (*Node, error) {
 	if n.high, err = n.Scheme.Key(summary.Current.High); err != nil {
 		return nil, err
 	}
-	if n.quiet, err = n.Store.Quiet(); err != nil {
-		return nil, err
-	}
 	s, err := n.load(cup, summary, fresh)
 	if err != nil {
 		return nil, err
 	}
 	n.cup = cup
+	n.since.Store(summary.Current.Registry)
 	for _, m := range summary.Current.Members {
 		n.pull.known = append(n.pull.known, m.Node)
 	}
@@ -225,9 +242,13 @@ func (n *Node) start(cup *block.Artifact, s *state.State) error {
 	if err != nil {
 		return err
 	}
+	forgot, err := n.Store.Forgot()
+	if err != nil {
+		return err
+	}
 	n.core, err = consensus.New(consensus.Config{
 		Subnet: n.Config.Subnet.ID, Node: n.NodeID(), Start: cup, Version: n.Version, Registry: n.Registry,
-		Keys: n.Keys, Scheme: n.Scheme, Payload: (*payload)(n), Pace: n.Pace, Saved: s.Height(), Restored: artifacts, Mute: n.quiet,
+		Keys: n.Keys, Scheme: n.Scheme, Payload: (*payload)(n), Pace: n.Pace, Saved: s.Height(), Restored: artifacts, Forgot: forgot,
 	})
 	if err != nil {
 		return err
@@ -244,6 +265,7 @@ func (n *Node) start(cup *block.Artifact, s *state.State) error {
 	clear(n.packed)
 	if s.Height() == cup.Height {
 		n.packed[s.Height()] = s
+		n.source.Keep(s)
 	}
 	// The saved state gets its certificate back first: the store has it, or it is made again.
 	n.states = map[ic.Height]*state.State{s.Height(): s}
@@ -365,6 +387,7 @@ func (n *Node) Submit(ctx context.Context, raw []byte, msg *ic.Ingress) error {
 		return err
 	}
 	call := envelope(msg.Effective, raw)
+	n.read.remember(call, msg)
 	n.mu.Lock()
 	err := n.pool.Add(ingress.Message{ID: msg.ID, Sender: msg.Sender, Expiry: msg.Expiry, Raw: call}, n.Clock.Now())
 	n.mu.Unlock()

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"runtime"
@@ -19,8 +20,19 @@ func envelope(effective ic.CanisterID, raw []byte) []byte {
 	return append(append([]byte{byte(len(effective.Principal))}, effective.Principal...), raw...)
 }
 
-// open reads what envelope made.
+// open reads what envelope made. The result is shared, and not to be changed.
 func (n *Node) open(data []byte) (*ic.Ingress, error) {
+	if msg := n.read.find(data); msg != nil {
+		return msg, nil
+	}
+	msg, err := n.openNew(data)
+	if err == nil {
+		n.read.remember(bytes.Clone(data), msg) // data may be part of a whole block
+	}
+	return msg, err
+}
+
+func (n *Node) openNew(data []byte) (*ic.Ingress, error) {
 	if len(data) == 0 || int(data[0]) > ic.MaxPrincipalBytes || len(data) < 1+int(data[0]) {
 		return nil, errors.New("a call in a block ends inside its effective canister id")
 	}

@@ -59,18 +59,28 @@ func (p *pull) saw(from ic.NodeID, a *block.Artifact) {
 	if a.Kind == block.Dealing {
 		return
 	}
-	p.seen[from] = max(p.seen[from], a.Height)
+	p.heard(from, a.Height)
 }
+
+func (p *pull) heard(from ic.NodeID, h ic.Height) { p.seen[from] = max(p.seen[from], h) }
 
 // forgotten tells whether a peer has no artifacts from here on.
 func (p *pull) forgotten() bool { return len(p.dry) > 0 }
 
 func (n *Node) place() place {
 	if n.lost() {
-		return place{n.cup.Height, n.cup.Height, 0}
+		return place{n.height(), n.cup.Height, 0}
 	}
 	cup, due := n.core.CUP()
-	return place{n.core.Height(), cup, due}
+	return place{n.height(), cup, due}
+}
+
+// height is the last delivered one.
+func (n *Node) height() ic.Height {
+	if n.lost() {
+		return n.cup.Height
+	}
+	return n.core.Height()
 }
 
 // ask a peer for what this node lacks. It belongs to the goroutine of Step.

@@ -37,12 +37,22 @@ func (n *Node) step() error {
 			return err
 		}
 	}
+	if !n.lost() {
+		n.since.Store(n.core.Since())
+	}
 	n.helped()
 	n.ask()
+	if at := n.draftWake(); at != 0 && (n.wake == 0 || at < n.wake) {
+		n.wake = at
+	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return n.failed
 }
+
+// Since is the version of the registry from which on versions say who takes part in
+// consensus, here or at peers that lag.
+func (n *Node) Since() uint64 { return n.since.Load() }
 
 // WakeAt is when the node wants a Step by itself; 0 for not.
 func (n *Node) WakeAt() ic.Time {
@@ -71,6 +81,12 @@ func (n *Node) events() (out []consensus.Event) {
 	for {
 		select {
 		case p := <-n.inbox:
+			if block.IsOutline(p.data) {
+				if err := n.draft(p.from, p.data); err != nil {
+					n.blame(p.from, "outline", err)
+				}
+				continue
+			}
 			a, err := block.Decode(p.data)
 			if err != nil {
 				n.blame(p.from, "artifact", err)
@@ -83,6 +99,7 @@ func (n *Node) events() (out []consensus.Event) {
 		}
 		break
 	}
+	out = append(out, n.drafted()...)
 	if len(out) == 0 {
 		out = append(out, consensus.Tick{})
 	}
@@ -90,8 +107,10 @@ func (n *Node) events() (out []consensus.Event) {
 }
 
 // do the effects of one step: certificates are shown first, since nothing new
-// has to be durable for them; then all is made durable; then it is sent and
-// executed.
+// has to be durable for them; then all is written; then it is sent and executed.
+// What this node votes is durable before anyone hears of it, and with it all that
+// the vote stands on. All else peers can tell again, and is durable before the
+// state that it leads to is shown: see settled.
 func (n *Node) do(effects []consensus.Effect) error {
 	n.wake = 0
 	var keep []*block.Artifact
@@ -102,20 +121,32 @@ func (n *Node) do(effects []consensus.Effect) error {
 			n.certified(e)
 		case consensus.Persist:
 			keep = append(keep, e.Artifact)
-			// A certificate can be made again from its state; all else may not be forgotten.
-			sync = sync || e.Artifact.Kind != block.Certification
+			switch e.Artifact.Kind {
+			case block.Proposal:
+				if n.Net != nil {
+					n.keepBlock(e.Artifact)
+				}
+			case block.Dealing, block.CUP, block.Equivocation: // rare, and keys may be erased for them
+				sync = true
+			}
+		case consensus.Send:
+			switch e.Artifact.Kind {
+			case block.Proposal, block.NotarizationShare, block.FinalizationShare: // our own: peers' are not sent on
+				sync = true
+			}
 		}
 	}
 	if len(keep) > 0 {
 		if err := n.Store.Persist(keep, sync); err != nil {
 			return err
 		}
+		n.loose.Store(!sync) // before the state to which it leads is delivered
 	}
 	for _, e := range effects {
 		switch e := e.(type) {
 		case consensus.Send:
 			if n.Net != nil {
-				n.Net.Broadcast(e.Artifact.Height, e.Artifact.Encode())
+				n.Net.Broadcast(e.Artifact.Height, n.encode(e.Artifact))
 			}
 		case consensus.Deliver:
 			n.metrics.rounds.Add(1)
@@ -137,9 +168,7 @@ func (n *Node) do(effects []consensus.Effect) error {
 		case consensus.Keep:
 			n.keep(e.Keys)
 		case consensus.Reached:
-			if err := n.reached(e.CUP); err != nil {
-				return err
-			}
+			n.reached(e.CUP)
 		case consensus.Behind:
 			if n.pull.forgotten() {
 				n.behind(e.CUP)
@@ -182,9 +211,12 @@ func (n *Node) Execute() bool {
 	if next.Height() != b.Height || next.Time() != b.Time {
 		panic(fmt.Sprintf("node: batch %d at %d gave a state of height %d at %d", b.Height, b.Time, next.Height(), next.Time()))
 	}
+	done := n.executed(next)
+	if n.settled() != nil {
+		return false // the store has failed, and stops the node
+	}
 	n.tip = next
 	n.latest.Store(next)
-	done := n.executed(next)
 
 	n.mu.Lock()
 	n.batches = n.batches[1:]
@@ -198,6 +230,16 @@ func (n *Node) Execute() bool {
 	n.metrics.messages.Add(uint64(len(ids)))
 	poke(n.kick)
 	return true
+}
+
+// settled makes the block of a state durable, if a vote since has not: readers may
+// see the state once its root is out, and it must be there again after a power
+// cut. The round goes on meanwhile.
+func (n *Node) settled() error {
+	if n.loose.Swap(false) {
+		return n.Store.Flush()
+	}
+	return nil
 }
 
 func (n *Node) batch(d consensus.Deliver) (*messaging.Batch, []ic.RequestID) {

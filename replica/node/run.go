@@ -9,13 +9,13 @@ import (
 	"ashlar/replica/ic"
 )
 
-// Run gives rounds, execution, saving and labor a goroutine each, until ctx ends or
+// Run gives rounds, execution, saving, labor and fetching a goroutine each, until ctx ends or
 // the node has to stop. It returns why it stopped by itself, nil for an end by ctx;
 // then the latest certified state is saved. Upgrade, Halt and Left are ends in good order.
 func (n *Node) Run(ctx context.Context) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	loops := []func(context.Context) error{n.rounds, n.executions, n.saves, n.labors}
+	loops := []func(context.Context) error{n.rounds, n.executions, n.saves, n.labors, n.fetches}
 	ends := make(chan error, len(loops))
 	for _, loop := range loops {
 		go func() { ends <- n.guard(ctx, loop) }()
@@ -110,15 +110,16 @@ type WallClock struct{}
 func (WallClock) Now() ic.Time { return ic.Time(time.Now().UnixNano()) }
 
 type counters struct {
-	rounds, messages, queries, recalled, submitted, refused, busy, expired, dropped, invalid atomic.Uint64
+	rounds, messages, queries, recalled, submitted, refused, busy, expired, dropped, invalid, fetched, falseParts atomic.Uint64
 }
 
 // Metrics are what an operator watches.
 type Metrics struct {
-	Height, Saved                                                                            ic.Height
-	Rounds, Messages, Queries, Recalled, Submitted, Refused, Busy, Expired, Dropped, Invalid uint64
-	Pool, PoolBytes, Watchers, Waiting, Batches, Chores                                      int
-	CUP                                                                                      ic.Height // of the newest catch-up package
+	Height, Saved                                                                                     ic.Height
+	Rounds, Messages, Queries, Recalled, Submitted, Refused, Busy, Expired, Dropped, Invalid, Fetched uint64
+	Pool, PoolBytes, Watchers, Waiting, Batches, Chores                                               int
+	CUP                                                                                               ic.Height // of the newest catch-up package
+	FetchedBytes, FalseParts                                                                          uint64    // of a state that is fetched from peers
 }
 
 // Metrics at this moment.
@@ -126,7 +127,7 @@ func (n *Node) Metrics() Metrics {
 	c := &n.metrics
 	m := Metrics{Saved: n.savedHeight(), Rounds: c.rounds.Load(), Messages: c.messages.Load(), Queries: c.queries.Load(), Recalled: c.recalled.Load(),
 		Submitted: c.submitted.Load(), Refused: c.refused.Load(), Busy: c.busy.Load(), Expired: c.expired.Load(),
-		Dropped: c.dropped.Load(), Invalid: c.invalid.Load(), Waiting: n.queries.waiting()}
+		Dropped: c.dropped.Load(), Invalid: c.invalid.Load(), Fetched: c.fetched.Load(), Waiting: n.queries.waiting()}
 	if v := n.view.Load(); v != nil {
 		m.Height = v.Height
 	}
@@ -136,6 +137,10 @@ func (n *Node) Metrics() Metrics {
 		m.CUP = n.newest.Height
 	}
 	n.mu.Unlock()
+	if n.fetch != nil {
+		m.FetchedBytes = n.fetch.Progress().Fetched
+	}
+	m.FalseParts = c.falseParts.Load()
 	n.watchers.mu.Lock()
 	m.Watchers = n.watchers.n
 	n.watchers.mu.Unlock()

@@ -18,6 +18,7 @@ const (
 	kindArtifacts byte = iota + 1 // frames, as long as the connection lasts
 	kindCalls                     // the same
 	kindAsk                       // one frame there, one back
+	kindFetch                     // the same: a large artifact by its name
 )
 
 var errGone = errors.New("the connection ended")
@@ -38,10 +39,7 @@ func (h *Host) accept(s network.Stream) {
 	case <-r.ctx.Done():
 		return
 	}
-	select {
-	case r.came <- struct{}{}:
-	default:
-	}
+	r.poke()
 	var kind [1]byte
 	s.SetReadDeadline(time.Now().Add(askTimeout))
 	if _, err := io.ReadFull(s, kind[:]); err != nil {
@@ -50,13 +48,7 @@ func (h *Host) accept(s network.Stream) {
 	s.SetReadDeadline(time.Time{})
 	switch kind[0] {
 	case kindArtifacts:
-		r.listen(kind[0], s, maxArtifact, func(ctx context.Context, data []byte) error {
-			if err := r.artifacts.WaitN(ctx, len(data)); err != nil {
-				return err
-			}
-			r.artifactsIn.Add(1)
-			return h.handler.Hear(ctx, r.Peer.ID, data)
-		})
+		r.listen(kind[0], s, maxFrame, r.hear)
 	case kindCalls:
 		r.listen(kind[0], s, maxCall, func(ctx context.Context, data []byte) error {
 			if err := r.calls.WaitN(ctx, len(data)); err != nil {
@@ -70,9 +62,40 @@ func (h *Host) accept(s network.Stream) {
 		})
 	case kindAsk:
 		r.serve(s)
+	case kindFetch:
+		s.SetDeadline(time.Now().Add(askTimeout))
+		select {
+		case r.giving <- struct{}{}:
+			defer func() { <-r.giving }()
+		case <-r.ctx.Done():
+			return
+		}
+		r.give(s, newFrames(s, &r.sent))
 	default:
 		r.wrong("stream", fmt.Errorf("it opened a stream of kind %d", kind[0]))
 	}
+}
+
+// hear a frame of artifacts.
+func (r *remote) hear(ctx context.Context, frame []byte) error {
+	if err := r.artifacts.WaitN(ctx, len(frame)); err != nil {
+		return err
+	}
+	switch {
+	case len(frame) > 0 && frame[0] == frameWhole:
+		r.artifactsIn.Add(1)
+		return r.h.handler.Hear(ctx, r.Peer.ID, frame[1:])
+	case len(frame) > 0 && frame[0] == frameLarge:
+		n, size, err := parseAnnouncement(frame[1:])
+		if err != nil {
+			r.wrong("frame", err)
+		} else if r.h.shelf.claim(n, r, time.Now()) {
+			r.want(wanted{n, size})
+		}
+	default:
+		r.wrong("frame", errFrame)
+	}
+	return nil
 }
 
 // listen to a stream until it ends, or a newer one of its kind begins.
@@ -143,16 +166,25 @@ func newFrames(s network.Stream, sent *atomic.Uint64) *frames {
 	return &frames{s, bufio.NewWriterSize(s, 32<<10), sent}
 }
 
-func (f *frames) write(data []byte) error {
+// write one message, of parts.
+func (f *frames) write(parts ...[]byte) error {
 	f.s.SetWriteDeadline(time.Now().Add(writeTimeout))
+	n := 0
+	for _, p := range parts {
+		n += len(p)
+	}
 	var size [4]byte
-	binary.BigEndian.PutUint32(size[:], uint32(len(data)))
+	binary.BigEndian.PutUint32(size[:], uint32(n))
 	if _, err := f.w.Write(size[:]); err != nil {
 		return err
 	}
-	f.sent.Add(uint64(len(data)))
-	_, err := f.w.Write(data)
-	return err
+	f.sent.Add(uint64(n))
+	for _, p := range parts {
+		if _, err := f.w.Write(p); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (f *frames) flush() error {

@@ -2,6 +2,7 @@
 //
 //	Broadcast ──> log of what is not purged ──┬─ cursor of peer 1 ── stream ──> peer 1: Hear
 //	                 (one for all peers)      └─ cursor of peer 2 ── stream ──> peer 2: Hear
+//	              large artifacts: their names only; fetched on streams of their own (large.go)
 //	Gossip ──> short queue of each peer, drops when full ── stream ──> Offered
 //	Ask ──> a stream of its own ──> Serve ──> Answered
 //
@@ -13,7 +14,7 @@
 //
 // Transport is libp2p's TCP with Noise and yamux; peers are who the registry says
 // (an Ed25519 key and an address), and nobody else gets past the handshake. Of
-// libp2p only the swarm is used: its three streams per peer need no negotiation,
+// libp2p only the swarm is used: its streams, a byte of which says what they are for, need no negotiation,
 // discovery or relays. See docs/decisions/0012.
 package p2p
 
@@ -55,7 +56,7 @@ const (
 const (
 	dialTimeout  = 5 * time.Second
 	firstBackoff = 100 * time.Millisecond
-	lastBackoff  = 5 * time.Second
+	lastBackoff  = 2 * time.Second
 	writeTimeout = 20 * time.Second // without any progress of a frame
 	askTimeout   = 20 * time.Second
 	banned       = 30 * time.Second
@@ -106,6 +107,7 @@ type Host struct {
 	swarm   *swarm.Swarm
 	handler Handler
 	log     *log
+	shelf   shelf
 	started chan struct{} // handler is set
 
 	mu     sync.Mutex
@@ -175,6 +177,24 @@ func (h *Host) SetMembers(members []Peer) error {
 		}
 	}
 	return nil
+}
+
+// KeepApart cuts the host off from some members, until it is called again: a
+// testnet's partitions.
+func (h *Host) KeepApart(from []ic.NodeID) {
+	for _, r := range h.remotes() {
+		apart := slices.Contains(from, r.Peer.ID)
+		r.mu.Lock()
+		changed := r.apart != apart
+		r.apart = apart
+		r.mu.Unlock()
+		switch {
+		case changed && apart:
+			h.swarm.ClosePeer(r.id)
+		case changed:
+			r.poke()
+		}
+	}
 }
 
 func (h *Host) add(m Peer) error {

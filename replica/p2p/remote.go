@@ -26,11 +26,16 @@ type remote struct {
 	stop context.CancelFunc
 	came chan struct{} // the peer connected
 
+	dialed bool // used by run alone
+
 	artifacts, calls, serves *rate.Limiter // what it may send or have sent
 	serving                  chan struct{}
 	asking                   chan struct{}
+	giving                   chan struct{}
 
 	mu        sync.Mutex
+	wants     []wanted // large artifacts to be fetched
+	fetchers  int
 	queue     [][]byte // calls to be offered
 	queued    int      // bytes of them
 	filled    chan struct{}
@@ -38,6 +43,7 @@ type remote struct {
 	wrongs    int
 	lastWrong time.Time
 	until     time.Time                   // banned
+	apart     bool                        // kept apart from this host
 	reading   map[byte]context.CancelFunc // the newest stream of each kind
 
 	counters
@@ -46,7 +52,7 @@ type remote struct {
 func newRemote(h *Host, m Peer, id peer.ID) *remote {
 	r := &remote{Peer: m, h: h, id: id, came: make(chan struct{}, 1), filled: make(chan struct{}, 1), refused: map[string]uint64{}, reading: map[byte]context.CancelFunc{},
 		artifacts: rate.NewLimiter(artifactBytes, maxArtifact), calls: rate.NewLimiter(callBytes, maxCall), serves: rate.NewLimiter(serveBytes, maxResponse),
-		serving: make(chan struct{}, serving), asking: make(chan struct{}, serving)}
+		serving: make(chan struct{}, serving), asking: make(chan struct{}, serving), giving: make(chan struct{}, fetching)}
 	r.ctx, r.stop = context.WithCancel(h.ctx)
 	return r
 }
@@ -57,7 +63,7 @@ func (r *remote) run() {
 	var complained time.Time
 	for r.ctx.Err() == nil {
 		if err := r.connect(); err != nil {
-			if time.Since(complained) > quietTime && r.ctx.Err() == nil {
+			if time.Since(complained) > quietTime && err != errCutOff && r.ctx.Err() == nil {
 				complained = time.Now()
 				r.h.cfg.Log(r.complaint(err))
 			}
@@ -65,15 +71,19 @@ func (r *remote) run() {
 			backoff = min(2*backoff, lastBackoff)
 			continue
 		}
-		backoff = firstBackoff
 		complained = time.Time{}
+		began := time.Now()
 		r.connects.Add(1)
 		r.h.cfg.Log(fmt.Sprintf("peer %s is connected", r.Peer.ID))
 		err := r.speak()
 		if r.ctx.Err() == nil {
 			r.h.cfg.Log(fmt.Sprintf("peer %s is lost: %v", r.Peer.ID, err))
 			r.h.swarm.ClosePeer(r.id)
-			r.wait(firstBackoff)
+			if time.Since(began) > lastBackoff { // else it may be that we are not welcome
+				backoff = firstBackoff
+			}
+			r.wait(backoff)
+			backoff = min(2*backoff, lastBackoff)
 		}
 	}
 }
@@ -88,18 +98,31 @@ func (r *remote) wait(d time.Duration) {
 	}
 }
 
-// connect dials the peer, or waits for it: the one with the smaller id dials.
+// poke ends a wait.
+func (r *remote) poke() {
+	select {
+	case r.came <- struct{}{}:
+	default:
+	}
+}
+
+// connect dials the peer, or waits for it: the one with the smaller id dials, and
+// who has just started, since the other may be in the middle of a pause.
 func (r *remote) connect() error {
 	if r.h.swarm.Connectedness(r.id) == network.Connected {
 		return nil
 	}
-	if r.h.cfg.Self.Principal > r.Peer.ID.Principal {
+	if r.banned() {
+		return errCutOff
+	}
+	if first := !r.dialed; r.h.cfg.Self.Principal > r.Peer.ID.Principal && !first {
 		r.wait(lastBackoff)
 		if r.h.swarm.Connectedness(r.id) != network.Connected {
 			return errors.New("it has not come; of two peers the one with the smaller name dials")
 		}
 		return nil
 	}
+	r.dialed = true
 	at, err := multiaddress(r.Addr)
 	if err != nil {
 		return err
@@ -111,6 +134,8 @@ func (r *remote) connect() error {
 	_, err = r.h.swarm.DialPeer(ctx, r.id)
 	return err
 }
+
+var errCutOff = errors.New("the peer is cut off")
 
 // complaint says why a peer is not connected, and what to look at.
 func (r *remote) complaint(err error) string {
@@ -165,10 +190,14 @@ func (r *remote) open(ctx context.Context, kind byte) (network.Stream, error) {
 // earlier connection may not have arrived.
 func (r *remote) sayArtifacts(ctx context.Context, out *frames) error {
 	for cursor := uint64(0); ; {
-		data, after, more := r.h.log.next(cursor)
+		e, after, more := r.h.log.next(cursor)
 		cursor = after
-		if data != nil {
-			if err := out.write(data); err != nil {
+		if e.data != nil {
+			frame := [][]byte{{frameWhole}, e.data}
+			if len(e.data) > largeBytes {
+				frame = [][]byte{{frameLarge}, announcement(e.name, len(e.data))}
+			}
+			if err := out.write(frame...); err != nil {
 				return err
 			}
 			r.sentArtifacts.Add(1)
@@ -276,7 +305,7 @@ func (r *remote) wrong(what string, err error) {
 func (r *remote) banned() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return time.Now().Before(r.until)
+	return r.apart || time.Now().Before(r.until)
 }
 
 // count what was refused; the first of each kind is worth a line in the log.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"ashlar/replica/crypto/bls"
@@ -171,14 +172,17 @@ func checkCUP(n *network, id ic.SubnetID, cup *records.CUP, existed bool) error 
 			return errors.New("its two keys must have the same holders, in order of their names")
 		}
 	}
+	if !slices.Equal(l, sorted(n.subnets[id].Members)) {
+		return errors.New("a subnet begins, and is recovered, with its members as holders of its keys")
+	}
 	if g := cup.Genesis; g != nil {
 		if existed {
 			return errors.New("a subnet begins once")
 		}
-		if len(l) != len(n.subnets[id].Members) || cup.Recovery != nil || g.Height != cup.Height || len(cup.StateHash) != 0 {
-			return errors.New("a subnet begins with its members as holders, and without a state")
+		if cup.Recovery != nil || g.Height != 0 || cup.Height != 0 || len(cup.StateHash) != 0 {
+			return errors.New("a subnet begins at height 0 and without a state")
 		}
-		return errors.Join(n.recheck(low, cup.Time), n.recheck(high, cup.Time))
+		return errors.Join(n.recheck(low), n.recheck(high))
 	}
 	r := cup.Recovery
 	switch {
@@ -200,12 +204,12 @@ func checkCUP(n *network, id ic.SubnetID, cup *records.CUP, existed bool) error 
 }
 
 // recheck verifies each dealing of a new network's key.
-func (n *network) recheck(t *dkg.Transcript, now uint64) error {
+func (n *network) recheck(t *dkg.Transcript) error {
 	keys, err := n.now.dealingKeys(t.Receivers())
 	if err != nil {
 		return err
 	}
-	s, err := ceremony(keys, t.Tag(), ic.Time(now))
+	s, err := ceremony(keys, t.Tag())
 	if err == nil {
 		err = s.Recheck(t)
 	}

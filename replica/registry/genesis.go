@@ -2,8 +2,6 @@ package registry
 
 import (
 	"crypto/ed25519"
-	"crypto/sha256"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -35,19 +33,19 @@ type Genesis struct {
 }
 
 // Make is the first version of a network: one subnet, its own root, that hosts all
-// canister ids of both ranges. The dealings of the subnet's keys are drawn here, in
-// the names of the nodes: whoever runs this could know the keys, if it kept them.
+// canister ids of both ranges. The subnet's keys are dealt here: whoever runs this
+// could know them, if it kept them.
 func (g *Genesis) Make(random io.Reader) (*records.Mutations, ic.SubnetID, error) {
 	m := &records.Mutations{Time: uint64(g.Time)}
 	keys, err := g.receivers(m)
 	if err != nil {
 		return nil, ic.SubnetID{}, err
 	}
-	low, err := deal(random, keys, dkg.Low, g.Time)
+	low, err := deal(random, keys, dkg.Low)
 	if err != nil {
 		return nil, ic.SubnetID{}, err
 	}
-	high, err := deal(random, keys, dkg.High, g.Time)
+	high, err := deal(random, keys, dkg.High)
 	if err != nil {
 		return nil, ic.SubnetID{}, err
 	}
@@ -114,23 +112,15 @@ func (s snapshot) dealingKeys(ids []ic.NodeID) (keys []*dkg.EncryptionKey, err e
 	return keys, nil
 }
 
-// ceremony is the generation of a new network's key, among its nodes.
-func ceremony(keys []*dkg.EncryptionKey, tag dkg.Tag, now ic.Time) (*dkg.Session, error) {
-	h := sha256.New()
-	h.Write([]byte(domain + " genesis"))
-	h.Write(binary.BigEndian.AppendUint64(nil, uint64(now)))
-	c := &dkg.Config{Tag: tag, Registry: 1, Receivers: keys}
-	for _, k := range keys {
-		c.Dealers = append(c.Dealers, k.Node)
-		h.Write(k.Bytes())
-	}
-	c.Target = [32]byte(h.Sum(nil))
-	return dkg.NewSession(c)
+// ceremony is the generation of a new network's key: by one dealer, in the name of
+// the first node, since none of them can deal before they are a subnet.
+func ceremony(keys []*dkg.EncryptionKey, tag dkg.Tag) (*dkg.Session, error) {
+	return dkg.NewSession(&dkg.Config{Tag: tag, Registry: 1, Receivers: keys, Dealers: []ic.NodeID{keys[0].Node}})
 }
 
-// deal makes a new network's key, with dealings in the names of its nodes.
-func deal(random io.Reader, keys []*dkg.EncryptionKey, tag dkg.Tag, now ic.Time) (*dkg.Transcript, error) {
-	s, err := ceremony(keys, tag, now)
+// deal makes a new network's key.
+func deal(random io.Reader, keys []*dkg.EncryptionKey, tag dkg.Tag) (*dkg.Transcript, error) {
+	s, err := ceremony(keys, tag)
 	if err != nil {
 		return nil, err
 	}

@@ -302,6 +302,11 @@ func TestContradictions(t *testing.T) {
 	if tr.store.Latest() != 1 {
 		t.Fatalf("version %d", tr.store.Latest())
 	}
+	r := tr.record()
+	r.Members = r.Members[1:]
+	if err := tr.store.Take(tr.sign(cup(recovery(50)), upsert(subnetKey, r))); err == nil || !strings.Contains(err.Error(), "its members as holders") {
+		t.Errorf("recovered with other members: %v", err)
+	}
 	tr.take(cup(recovery(50)))
 	tr.take(append(tr.handIn(4), with(func(r *records.Subnet) { r.Members = append(r.Members, spare.NodeID()) }))...)
 }
@@ -314,8 +319,8 @@ func TestGenesisIsRechecked(t *testing.T) {
 		t.Fatal(err)
 	}
 	for says, spoil := range map[string]func(c *records.CUP){
-		"low-threshold key: dealing":            func(c *records.CUP) { c.Low.Internal[len(c.Low.Internal)-1] ^= 1 },
-		"high-threshold key: key transcript is": func(c *records.CUP) { c.Time++ },
+		"low-threshold key: dealing":  func(c *records.CUP) { c.Low.Internal[len(c.Low.Internal)-1] ^= 1 },
+		"high-threshold key: dealing": func(c *records.CUP) { c.High.Internal[len(c.High.Internal)-1] ^= 1 },
 	} {
 		for i := range c.mutations.Mutations {
 			m := c.mutations.Mutations[i]

@@ -18,6 +18,10 @@ func (w *world) act(a Act) {
 			p.crash(false)
 		case MidStep:
 			p.disk.cutIn = 1 + w.rng.IntN(4)
+		case MidSave:
+			if p.node != nil {
+				p.disk.cutSave = 1 + w.rng.IntN(12)
+			}
 		case Start:
 			if !p.idle && !p.left {
 				p.start()
@@ -42,6 +46,12 @@ func (w *world) act(a Act) {
 			p.crash(false)
 			p.disk.wipe()
 			p.shown, p.stored, p.cup = 0, 0, nil
+		case Resync:
+			p.crash(false)
+			p.beginsAnew()
+			p.start()
+		case MidFetch:
+			p.cutFetch = 1 + w.rng.IntN(8)
 		}
 	}
 	switch a.Do {

@@ -16,8 +16,10 @@ type disk struct {
 	w       *world
 	mem     *vfs.MemFS
 	full    *atomic.Bool
-	damaged bool // since it was new
-	cutIn   int  // the power is cut at that many writes from now; 0: not
+	damaged bool       // since it was new
+	cutIn   int        // the power is cut at that many writes from now; 0: not
+	cutSave int        // the same, writes of page files
+	cut     *vfs.MemFS // what the disk had then
 }
 
 func newDisk(w *world) *disk {
@@ -27,13 +29,30 @@ func newDisk(w *world) *disk {
 // fs is what a store opens.
 func (d *disk) fs() vfs.FS {
 	if d.w.Bug == SkippedSync {
-		return fullDisk{lyingDisk{d.mem}, d.full}
+		return fullDisk{lyingDisk{d.mem}, d}
 	}
-	return fullDisk{d.mem, d.full}
+	return fullDisk{d.mem, d}
 }
 
 // clone is the disk after a power cut.
-func (d *disk) clone() *vfs.MemFS { return d.mem.CrashClone(vfs.CrashCloneCfg{}) }
+func (d *disk) clone() *vfs.MemFS {
+	if after := d.cut; after != nil {
+		d.cut = nil
+		return after
+	}
+	return d.mem.CrashClone(vfs.CrashCloneCfg{})
+}
+
+// writes tells the disk of a write to a file. Only page files are counted: the
+// database writes on goroutines of its own.
+func (d *disk) writes(name string) {
+	if !strings.Contains(name, "/pages") || d.cutSave == 0 {
+		return
+	}
+	if d.cutSave--; d.cutSave == 0 {
+		d.cut = d.clone()
+	}
+}
 
 // wipe replaces the disk.
 func (d *disk) wipe() { d.mem, d.damaged = vfs.NewCrashableMem(), false }
@@ -41,18 +60,19 @@ func (d *disk) wipe() { d.mem, d.damaged = vfs.NewCrashableMem(), false }
 // damage flips a byte in each file of the database that holds data.
 func (d *disk) damage(r *rand.Rand) error {
 	d.damaged = true
-	const dir = "state/db"
-	names, err := d.mem.List(dir)
-	if err != nil {
-		return err
-	}
-	slices.Sort(names)
-	for _, name := range names {
-		if !strings.HasSuffix(name, ".log") && !strings.HasSuffix(name, ".sst") {
-			continue
-		}
-		if err := flip(d.mem, path.Join(dir, name), r); err != nil {
+	for _, dir := range []string{"state/db", "state/pages"} {
+		names, err := d.mem.List(dir)
+		if err != nil {
 			return err
+		}
+		slices.Sort(names)
+		for _, name := range names {
+			if !slices.Contains([]string{".log", ".sst", ".pages"}, path.Ext(name)) {
+				continue
+			}
+			if err := flip(d.mem, path.Join(dir, name), r); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
@@ -80,35 +100,51 @@ func flip(fs vfs.FS, name string, r *rand.Rand) error {
 	return f.Sync()
 }
 
-// fullDisk refuses to write once it is full.
+// fullDisk refuses to write once it is full, and counts writes.
 type fullDisk struct {
 	vfs.FS
-	full *atomic.Bool
+	*disk
 }
 
-func (d fullDisk) file(f vfs.File, err error) (vfs.File, error) {
+func (d fullDisk) file(name string, f vfs.File, err error) (vfs.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	return fullFile{f, d.full}, nil
+	return fullFile{f, d.disk, name}, nil
 }
 
 // Create fails on a full disk.
 func (d fullDisk) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) {
+	d.writes(name)
 	if d.full.Load() {
 		return nil, syscall.ENOSPC
 	}
-	return d.file(d.FS.Create(name, c))
+	f, err := d.FS.Create(name, c)
+	return d.file(name, f, err)
 }
 
 // ReuseForWrite gives a file that can be full.
 func (d fullDisk) ReuseForWrite(oldname, newname string, c vfs.DiskWriteCategory) (vfs.File, error) {
-	return d.file(d.FS.ReuseForWrite(oldname, newname, c))
+	f, err := d.FS.ReuseForWrite(oldname, newname, c)
+	return d.file(newname, f, err)
 }
 
 // OpenReadWrite gives a file that can be full.
 func (d fullDisk) OpenReadWrite(name string, c vfs.DiskWriteCategory, o ...vfs.OpenOption) (vfs.File, error) {
-	return d.file(d.FS.OpenReadWrite(name, c, o...))
+	f, err := d.FS.OpenReadWrite(name, c, o...)
+	return d.file(name, f, err)
+}
+
+// OpenDir gives a directory whose syncs count.
+func (d fullDisk) OpenDir(name string) (vfs.File, error) {
+	f, err := d.FS.OpenDir(name)
+	return d.file(name, f, err)
+}
+
+// Remove counts.
+func (d fullDisk) Remove(name string) error {
+	d.writes(name)
+	return d.FS.Remove(name)
 }
 
 // GetDiskUsage is what the store asks before it writes.
@@ -121,18 +157,26 @@ func (d fullDisk) GetDiskUsage(string) (vfs.DiskUsage, error) {
 
 type fullFile struct {
 	vfs.File
-	full *atomic.Bool
+	disk *disk
+	name string
+}
+
+// Sync counts.
+func (f fullFile) Sync() error {
+	f.disk.writes(f.name)
+	return f.File.Sync()
 }
 
 func (f fullFile) Write(p []byte) (int, error) {
-	if f.full.Load() {
+	f.disk.writes(f.name)
+	if f.disk.full.Load() {
 		return 0, syscall.ENOSPC
 	}
 	return f.File.Write(p)
 }
 
 func (f fullFile) WriteAt(p []byte, at int64) (int, error) {
-	if f.full.Load() {
+	if f.disk.full.Load() {
 		return 0, syscall.ENOSPC
 	}
 	return f.File.WriteAt(p, at)

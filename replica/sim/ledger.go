@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
@@ -11,12 +12,15 @@ import (
 	"ashlar/replica/messaging"
 	"ashlar/replica/node"
 	"ashlar/replica/state"
+	"ashlar/replica/state/pages"
 )
 
 // The ledger's accounts are canisters without code; their balances are cycles.
 const (
 	accounts = 8
 	endowed  = 1_000_000
+
+	memoryBytes = 500 << 30
 )
 
 func account(n byte) ic.CanisterID { return ic.CanisterIDFromUint64(uint64(n % accounts)) }
@@ -24,10 +28,13 @@ func account(n byte) ic.CanisterID { return ic.CanisterIDFromUint64(uint64(n % a
 // ledger is a state machine that is fast: each call moves cycles from one
 // account to another, and is answered with the count of all calls before it.
 // Queries are not played: nothing asks.
-type ledger struct{ node.Machine }
+type ledger struct {
+	node.Machine
+	pages int // of the first account's memory; each batch changes one
+}
 
 // Apply is deterministic.
-func (ledger) Apply(s *state.State, b *messaging.Batch) *state.State {
+func (l ledger) Apply(s *state.State, b *messaging.Batch) *state.State {
 	d := s.Draft()
 	d.Head.Height, d.Head.Time, d.Head.Registry = b.Height, max(b.Time, s.Time()), b.RegistryVersion
 	if now := d.Subnet(); !slices.EqualFunc(now.Nodes, b.Members, func(x, y state.Node) bool { return x.ID == y.ID }) {
@@ -44,7 +51,31 @@ func (ledger) Apply(s *state.State, b *messaging.Batch) *state.State {
 	for i := range b.Ingress {
 		transfer(d, &b.Ingress[i])
 	}
+	if l.pages > 0 {
+		l.scribble(d, uint64(b.Height))
+	}
 	return d.Seal()
+}
+
+// scribble on a page, or on all of them at the beginning.
+func (l ledger) scribble(d *state.Draft, height uint64) {
+	c := *d.Canister(account(0))
+	var changes []pages.Change
+	for i := range uint64(l.pages) {
+		if c.HeapBytes > 0 && i != height%uint64(l.pages) {
+			continue
+		}
+		p := new([pages.Size]byte)
+		for at := 0; at < len(p); at += sha256.Size {
+			h := sha256.Sum256(binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(nil, height), i<<16|uint64(at)))
+			copy(p[at:], h[:])
+		}
+		changes = append(changes, pages.Change{Index: i, Page: p})
+	}
+	m := *c.Memory
+	m.Heap = m.Heap.With(uint64(l.pages)*pages.Size, changes)
+	c.Memory, c.HeapBytes = &m, uint64(l.pages)*pages.Size
+	d.Put(&c)
 }
 
 func transfer(d *state.Draft, msg *ic.Ingress) {
@@ -60,8 +91,32 @@ func transfer(d *state.Draft, msg *ic.Ingress) {
 		to.Cycles = to.Cycles.Add(amount)
 		d.Put(&to)
 	}
+	remember(d, msg)
 	d.SetCall(msg.ID, &state.Call{State: state.Replied, Reply: fmt.Appendf(nil, "%d", d.Head.Updates),
 		Sender: msg.Sender, Effective: msg.Effective, Expiry: msg.Expiry, Updated: d.Head.Time, Callee: msg.Canister})
+}
+
+// remember writes into the account's memories, so that there are pages to keep: a
+// page or a few, now and then what another account has, now and then nothing.
+func remember(d *state.Draft, msg *ic.Ingress) {
+	c := *d.Canister(msg.Canister)
+	m := *c.Memory
+	at := uint64(binary.BigEndian.Uint16(msg.ID[:]))
+	switch n := msg.ID[2]; {
+	case n < 8:
+		m = state.Memory{}
+	case n < 16:
+		m = *d.Canister(account(msg.ID[3])).Memory
+	default:
+		var changes []pages.Change
+		for i := range uint64(n % 16) {
+			changes = append(changes, pages.Change{Index: at%512 + i, Page: pages.Page(bytes.Repeat(msg.ID[:], pages.Size/len(msg.ID)))})
+		}
+		m.Heap = m.Heap.With(memoryBytes, changes)
+		m.Stable = m.Stable.With(memoryBytes, []pages.Change{{Index: at << 10, Page: pages.Page(bytes.Repeat(msg.ID[:], pages.Size/len(msg.ID)))}})
+	}
+	c.Memory, c.HeapBytes, c.StableBytes = &m, m.Heap.Bytes(), m.Stable.Bytes()
+	d.Put(&c)
 }
 
 // Inspect lets all calls pass.

@@ -21,6 +21,8 @@ type liar struct {
 	lies   []Lie
 	memory [][]byte
 	calls  [][]byte // in blocks that it saw
+
+	stateAnswer []byte // to an earlier question for a state
 }
 
 func newLiar(p *peer, lies []Lie) *liar {
@@ -74,7 +76,7 @@ func (l *liar) send(data []byte) {
 // hear what others say.
 func (l *liar) hear(data []byte) {
 	l.remember(data)
-	a, err := block.Decode(data)
+	a, err := heard(data)
 	if err != nil {
 		return
 	}
@@ -90,6 +92,32 @@ func (l *liar) hear(data []byte) {
 			}
 		}
 	}
+}
+
+// falseState in place of an answer for a state: nothing, a part, garbage, an answer to
+// another question, a changed one; or the true one, since that is where a lie hides.
+func (l *liar) falseState(answer []byte) []byte {
+	r, other := l.p.w.rng, l.stateAnswer
+	l.stateAnswer = answer
+	switch k := r.IntN(6); {
+	case k == 0 || len(answer) == 0:
+		return nil
+	case k == 1:
+		return answer[:r.IntN(len(answer))]
+	case k == 2:
+		garbage := make([]byte, r.IntN(200))
+		for i := range garbage {
+			garbage[i] = byte(r.Uint32())
+		}
+		return garbage
+	case k == 3:
+		return other
+	case k == 4:
+		bad := slices.Clone(answer)
+		bad[r.IntN(len(bad))] ^= 1 << r.IntN(8)
+		return bad
+	}
+	return answer
 }
 
 // noise is what has nothing to do with what is sent.

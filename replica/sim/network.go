@@ -155,32 +155,3 @@ func (p *peer) ended(err error) bool {
 	}
 	return true
 }
-
-// Want fetches a state from whoever has it: replica/state/sync does it piece by piece.
-func (p *peer) Want(cup *block.Artifact) {
-	life := p.life
-	p.w.after(p.w.Delay+p.w.span(0, 20*time.Millisecond), func() { p.fetch(cup, life, 0) })
-}
-
-// maxFetches ends a search for a state that nobody has any more: a newer one is wanted by then.
-const maxFetches = 100
-
-func (p *peer) fetch(cup *block.Artifact, life, tries int) {
-	if p.life != life || p.node == nil || tries == maxFetches {
-		return
-	}
-	for _, i := range p.w.rng.Perm(len(p.w.peers)) {
-		q := p.w.peers[i]
-		if q == p || q.node == nil || q.byzantine() || p.w.wire.cut[i][p.index] > 0 {
-			continue
-		}
-		if have, s := q.node.Package(); s != nil && have.Height == cup.Height && have.Other == cup.Other {
-			p.w.log("node %d gets the state of height %d from node %d", p.index, cup.Height, i)
-			p.w.note('S', p.index, i, uint64(cup.Height))
-			p.node.Adopt(s) // refused if it is not wanted any more
-			p.planStep(p.w.now)
-			return
-		}
-	}
-	p.w.after(again+p.w.span(0, again), func() { p.fetch(cup, life, tries+1) })
-}

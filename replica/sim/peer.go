@@ -22,6 +22,9 @@ const (
 	workLow, workHigh = time.Millisecond, 40 * time.Millisecond
 )
 
+// stageBytes of a state gather before they are on disk: few, so that crashes find some there.
+const stageBytes = 100 << 10
+
 // maxInbox is how many messages a node may have before its peers wait: it drops
 // what is beyond its own bound, and the network must not lose what it promised.
 const maxInbox = 500
@@ -49,8 +52,11 @@ type peer struct {
 
 	stepping, executing, saving, working bool          // planned
 	free                                 time.Duration // when the present step ends
-	wake                                 time.Duration
+	wake, fetchWake                      time.Duration
 	inbox                                int // messages since the last step
+
+	stateBytes int // of answers for states, in all lives
+	cutFetch   int // the power fails after so many of them; 0: not
 
 	shown ic.Height // the latest certified height that readers saw
 	view  *node.View
@@ -101,7 +107,7 @@ func (p *peer) start() {
 		return
 	}
 	p.life++
-	p.refused, p.inbox, p.free, p.wake = nil, 0, p.w.now, 0
+	p.refused, p.inbox, p.free, p.wake, p.fetchWake = nil, 0, p.w.now, 0, 0
 	p.stepping, p.executing, p.saving, p.working, p.halted = false, false, false, false, false
 	if err := p.open(); err != nil {
 		p.refused = err
@@ -116,7 +122,7 @@ func (p *peer) start() {
 }
 
 func (p *peer) open() (err error) {
-	if p.store, err = store.Open("state", store.Options{FS: p.disk.fs()}); err != nil {
+	if p.store, err = store.Open("state", store.Options{FS: p.disk.fs(), SmallFiles: true, StageBytes: stageBytes}); err != nil {
 		return err
 	}
 	if p.node, err = node.New(p.config()); err != nil {
@@ -130,9 +136,15 @@ func (p *peer) config() node.Config {
 	ids := p.w.ids
 	subnet := state.Subnet{ID: ids.subnetID(), Type: "application", PublicKey: ids.der, RootKey: ids.der,
 		Ranges: []ic.CanisterRange{{First: ic.CanisterIDFromUint64(0), Last: ic.CanisterIDFromUint64(1 << 20)}}}
-	cfg := node.Config{Subnet: subnet, Start: p.w.net.start, Version: p.version, Registry: follower{p}, Sync: p,
+	cfg := node.Config{Subnet: subnet, Start: p.w.net.start, Version: p.version, Registry: follower{p}, Stage: p.store.Staging(),
 		Keys: ids.keys[p.index], Scheme: ids.scheme, Machine: p.w.truth.machine(p), Store: &guarded{Store: p.store, p: p}, Net: p, Clock: p,
 		Pace: consensus.DefaultPace, Limits: ingress.Limits{Messages: 200, Bytes: 1 << 20, SenderMessages: 100, SenderBytes: 1 << 20}, Parse: p.w.users.parse, Check: p.w.users.check}
+	switch {
+	case p.byzantine(): // its lies are about whole blocks
+		cfg.Whole = block.MaxBytes
+	case p.w.Seed%2 == 1: // calls go by their hashes, however few
+		cfg.Whole = -1
+	}
 	p.w.Bug.plant(p, &cfg)
 	return cfg
 }
@@ -146,6 +158,7 @@ func (p *peer) plan() {
 	p.planExec()
 	p.planSave()
 	p.planWork()
+	p.planFetch()
 }
 
 func (p *peer) planStep(t time.Duration) {
@@ -171,11 +184,75 @@ func (p *peer) planExec() {
 			return
 		}
 		p.executing = false
-		if p.node.Execute() {
+		ran := false
+		err := p.guard(func() error {
+			ran = p.node.Execute()
+			return nil
+		})
+		if err != nil {
+			p.stop(err)
+		} else if ran {
 			p.w.note('x', p.index, 0, 0)
 			p.plan()
 		}
 	})
+}
+
+// planFetch plans what brings a state from peers, where there is something to do.
+func (p *peer) planFetch() {
+	select {
+	case <-p.node.FetchKick():
+		p.fetchAt(p.w.now + p.takes(stepLow, stepHigh))
+	default:
+	}
+}
+
+func (p *peer) fetchAt(t time.Duration) {
+	life := p.life
+	p.w.at(t, func() {
+		if p.life == life && p.node != nil {
+			p.fetch()
+		}
+	})
+}
+
+func (p *peer) fetch() {
+	err := p.node.Fetch()
+	p.w.note('S', p.index, 0, p.node.Metrics().FetchedBytes)
+	if err != nil {
+		p.stop(err)
+		return
+	}
+	p.planFetch()
+	p.planStep(p.w.now) // a state may have come
+	at := p.node.FetchAt()
+	if at == 0 {
+		return
+	}
+	t := max(time.Duration(at-genesis)-p.skew, p.w.now)
+	if p.fetchWake <= p.w.now || p.fetchWake > t { // else an earlier one asks again
+		p.fetchWake = t
+		p.fetchAt(t)
+	}
+}
+
+// fetched an answer for a state on its way: the power may fail.
+func (p *peer) fetched(bytes int) {
+	p.stateBytes += bytes
+	if p.cutFetch == 0 || bytes == 0 {
+		return
+	}
+	if p.cutFetch--; p.cutFetch == 0 {
+		p.crash(true)
+	}
+}
+
+// begins anew: nothing is left of what it signed, and it knows.
+func (p *peer) beginsAnew() {
+	if _, err := store.SetAside("state", p.Now(), store.Options{FS: p.disk.mem}); err != nil {
+		p.w.fail(err)
+	}
+	p.disk.damaged, p.refused, p.shown, p.cup = false, nil, 0, nil
 }
 
 // planWork plans what keys are made of.
@@ -208,15 +285,33 @@ func (p *peer) planSave() {
 			return
 		}
 		p.saving = false
-		saved, err := p.node.Save()
+		saved := false
+		err := p.guard(func() (err error) {
+			saved, err = p.node.Save()
+			return err
+		})
 		p.stored = p.node.Metrics().Saved
 		p.w.note('s', p.index, 0, uint64(p.stored))
-		if err != nil {
+		if p.disk.cut != nil {
+			p.crash(true)
+		} else if err != nil {
 			p.stop(err)
 		} else if saved {
 			p.plan()
 		}
 	})
+}
+
+// guard makes a panic over what the store cannot read an error.
+func (p *peer) guard(f func() error) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			if err = p.store.Err(); err == nil {
+				panic(r)
+			}
+		}
+	}()
+	return f()
 }
 
 func (p *peer) takes(low, high time.Duration) time.Duration {
@@ -226,7 +321,7 @@ func (p *peer) takes(low, high time.Duration) time.Duration {
 func (p *peer) step() {
 	p.stepping, p.inbox = false, 0
 	p.free = p.w.now + p.takes(stepLow, stepHigh)
-	err := p.node.Step()
+	err := p.guard(p.node.Step)
 	p.w.note('t', p.index, 0, uint64(p.free))
 	switch {
 	case errors.Is(err, errPower):
@@ -241,6 +336,7 @@ func (p *peer) step() {
 	p.planExec()
 	p.planSave()
 	p.planWork()
+	p.planFetch()
 	p.planWake()
 }
 
@@ -264,14 +360,19 @@ func (p *peer) planWake() {
 	})
 }
 
-// look at what readers see.
-func (p *peer) look() {
+// packaged looks at the node's newest catch-up package.
+func (p *peer) packaged() {
 	if cup, _ := p.node.Package(); cup != nil && (p.cup == nil || cup.Height > p.cup.Height) {
 		p.cup = cup
 		if !p.byzantine() {
 			p.w.fail(p.w.truth.packaged(p, cup))
 		}
 	}
+}
+
+// look at what readers see.
+func (p *peer) look() {
+	p.packaged()
 	v := p.node.View()
 	if v == nil || v == p.view {
 		return
@@ -286,6 +387,7 @@ func (p *peer) look() {
 // stop is the end of a node by itself; its database may not be fit to be closed.
 func (p *peer) stop(err error) {
 	p.w.log("node %d stops: %v", p.index, err)
+	p.packaged()
 	after := p.disk.clone()
 	p.down()
 	p.disk.mem = after
@@ -322,7 +424,7 @@ func (p *peer) crash(power bool) {
 }
 
 func (p *peer) down() {
-	p.node, p.view = nil, nil
+	p.node, p.view, p.disk.cutSave = nil, nil, 0
 	p.life++
 	p.said.told = nil
 	p.w.wire.disconnect(p)

@@ -20,6 +20,7 @@ type Plan struct {
 	Real      bool   // signatures: Ed25519 and BLS, not hashes
 	Canisters bool   // state machine: the real one, not the ledger
 	Interval  uint64 // heights between summaries; 0: as on real networks
+	Pages     int    // of the state, beside what accounts need
 	Members   []int  // that the subnet begins with; empty: all nodes
 
 	Delay, Jitter time.Duration // of a message: Delay and up to Jitter more
@@ -58,6 +59,7 @@ const (
 	PowerCut Verb = "power cut at" // what was not synced is lost
 	Kill     Verb = "kill"         // nothing is lost
 	MidStep  Verb = "power cut in the middle of a step of"
+	MidSave  Verb = "power cut in the middle of a save of"
 	Start    Verb = "start"
 	Cut      Verb = "cut"     // NODES from TO, both ways
 	Silence  Verb = "silence" // NODES to TO, one way
@@ -69,6 +71,8 @@ const (
 	FreeDisk Verb = "free the disk of"
 	Damage   Verb = "damage the disk of"
 	Wipe     Verb = "wipe the disk of"
+	Resync   Verb = "resync" // begin anew with a state of peers, what is on disk is set aside
+	MidFetch Verb = "power cut in the middle of a fetch of"
 	Add      Verb = "add"        // NODES to the registry
 	Remove   Verb = "remove"     // NODES from it
 	Upgrade  Verb = "upgrade to" // a version, in the registry
@@ -114,9 +118,11 @@ func (p *Plan) founders() []int {
 
 // Expect is something that has to be true at the end.
 type Expect struct {
-	What   string // stuck, height, package, version, members, stopped, violation
+	What   string // stuck, height, fetched, package, version, members, stopped, violation
 	Height ic.Height
 	Node   int
+	Low    int // KiB
+	High   int
 	Text   string // part of the violation, or of why the node stopped
 }
 
@@ -154,8 +160,33 @@ func FromSeed(seed uint64, nodes int) *Plan {
 	if r.IntN(2) == 0 {
 		p.change(r)
 	}
+	if p.Members == nil && r.IntN(3) == 0 {
+		p.loss(r)
+	}
 	slices.SortStableFunc(p.Acts, func(a, b Act) int { return int(a.At - b.At) })
 	return p
+}
+
+// loss of a node's disk, late enough for its peers to have forgotten how it began. It
+// is one of the f that may be faulty, since it may not vote for a while.
+func (p *Plan) loss(r *rand.Rand) {
+	if len(p.Lies) >= (p.Nodes-1)/3 {
+		return
+	}
+	i := r.IntN(p.Nodes)
+	for len(p.Lies[i]) > 0 {
+		i = r.IntN(p.Nodes)
+	}
+	p.Pages = r.IntN(200)
+	at := p.Run + between(r, 4*time.Second, 8*time.Second).Round(time.Millisecond)
+	p.Run = at + between(r, time.Second, 4*time.Second).Round(time.Millisecond)
+	begin := at + between(r, 0, 2*time.Second).Round(time.Millisecond)
+	p.Acts = append(p.Acts, Act{At: at, Do: Wipe, Nodes: []int{i}})
+	for range r.IntN(3) {
+		p.Acts = append(p.Acts, Act{At: begin, Do: MidFetch, Nodes: []int{i}}, Act{At: begin, Do: Start, Nodes: []int{i}})
+		begin += between(r, 0, 2*time.Second).Round(time.Millisecond)
+	}
+	p.Acts = append(p.Acts, Act{At: begin, Do: Start, Nodes: []int{i}})
 }
 
 // change adds what the registry brings: nodes that join and leave, versions, halts.
@@ -193,6 +224,8 @@ func (p *Plan) fault(r *rand.Rand) {
 	switch k := r.IntN(20); {
 	case k < 5:
 		both(Act{Do: PowerCut, Nodes: some}, Act{Do: Start, Nodes: some})
+	case k < 6:
+		both(Act{Do: MidSave, Nodes: some}, Act{Do: Start, Nodes: some})
 	case k < 8:
 		both(Act{Do: MidStep, Nodes: some}, Act{Do: Start, Nodes: some})
 	case k < 10:

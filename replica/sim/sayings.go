@@ -30,9 +30,21 @@ func newSayings() *sayings {
 		makers: map[block.Hash]uint64{}, blocks: map[maker]block.Hash{}, two: map[maker]bool{}}
 }
 
+// heard is an artifact as peers hear it; the outline of a proposal is one without calls.
+func heard(data []byte) (*block.Artifact, error) {
+	if !block.IsOutline(data) {
+		return block.Decode(data)
+	}
+	o, err := block.DecodeOutline(data)
+	if err != nil {
+		return nil, err
+	}
+	return &block.Artifact{Kind: block.Proposal, Height: o.Height(), Hash: o.Hash(), Signer: o.Signer, Signature: o.Signature, Block: o.Block}, nil
+}
+
 // check what the node is about to send.
 func (s *sayings) check(p *peer, data []byte) error {
-	a, err := block.Decode(data)
+	a, err := heard(data)
 	if err != nil {
 		return violated("node %d sends what nobody can read: %v", p.index, err)
 	}
@@ -79,7 +91,7 @@ func (s *sayings) check(p *peer, data []byte) error {
 // hear a message that is on its way into the node, and tells whether it is a
 // further block of a maker.
 func (s *sayings) hear(data []byte) (further bool) {
-	a, err := block.Decode(data)
+	a, err := heard(data)
 	if err != nil || a.Kind != block.Proposal {
 		return false
 	}

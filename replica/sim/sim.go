@@ -31,6 +31,7 @@ type Result struct {
 	Height    ic.Height     // certified, by the best node
 	Time      time.Duration // virtual
 	Answered  int
+	Took      []time.Duration // of the answered calls, from the call to the certificate
 	Crashes   int
 	Messages  int // between nodes
 	Bytes     int
@@ -68,7 +69,7 @@ func play(p *Plan, tell bool) (Result, error) {
 	}
 	defer w.close()
 	w.play()
-	r := Result{Height: w.truth.best, Time: w.now, Answered: len(w.truth.answers), Crashes: w.crashes,
+	r := Result{Height: w.truth.best, Time: w.now, Answered: len(w.truth.answers), Took: w.users.took, Crashes: w.crashes,
 		Messages: w.wire.messages, Bytes: w.wire.bytes, Trace: [32]byte(w.trace.Sum(nil)), Lines: w.lines}
 	var v violation
 	if w.wrong != nil && !errors.As(w.wrong, &v) {

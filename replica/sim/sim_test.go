@@ -2,9 +2,12 @@ package sim
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"strings"
 	"testing"
 	"time"
+
+	"ashlar/replica/ic"
 )
 
 func TestSeeds(t *testing.T) {
@@ -26,6 +29,36 @@ func TestSeeds(t *testing.T) {
 			t.Logf("%d heights, %d answers, %d crashes in %v, played twice in %v", sum.Height, sum.Answered, sum.Crashes, sum.Time, time.Since(began))
 		})
 	}
+}
+
+// Power cuts some hundreds of times, at random moments and in the middle of steps
+// and saves, on disks that lose what was not synced. The world compares what the
+// node computes, certifies and answers after each with what it did before, or, in
+// a subnet, with what nodes did that never stopped.
+func TestPowerCuts(t *testing.T) {
+	cuts, heights := 0, ic.Height(0)
+	for seed := range uint64(10) {
+		rng := rand.New(rand.NewPCG(seed, 5))
+		p := &Plan{Title: fmt.Sprintf("power cuts, seed %d", seed), Nodes: 1 + int(seed%5/4)*3, Seed: seed, Calls: 50, Within: time.Minute,
+			Run: 12 * time.Second, Delay: time.Millisecond, Jitter: 5 * time.Millisecond}
+		for at := 100 * time.Millisecond; at < p.Run; at += between(rng, 260*time.Millisecond, 400*time.Millisecond) {
+			verb := []Verb{PowerCut, MidStep, MidSave, MidSave}[rng.IntN(4)]
+			node := []int{rng.IntN(p.Nodes)}
+			p.Acts = append(p.Acts, Act{At: at, Do: verb, Nodes: node}, Act{At: at + 100*time.Millisecond, Do: PowerCut, Nodes: node}, Act{At: at + 120*time.Millisecond, Do: Start, Nodes: node})
+		}
+		r, err := Run(p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r.Violation != nil {
+			t.Fatalf("seed %d after %v: %v\n%s", seed, r.Time, r.Violation, strings.Join(r.Lines[max(0, len(r.Lines)-20):], "\n"))
+		}
+		cuts, heights = cuts+r.Crashes, heights+r.Height
+	}
+	if cuts < 300 || heights < 1000 {
+		t.Errorf("%d power cuts in %d heights: too few to tell", cuts, heights)
+	}
+	t.Logf("%d power cuts, %d heights", cuts, heights)
 }
 
 // A story comes back as it was written.

@@ -18,6 +18,7 @@ import (
 //	signatures are real
 //	canisters
 //	intervals of 12 heights
+//	the state has 300 pages
 //	members 0 1 2
 //	messages take 5ms to 25ms
 //	2 % of messages are lost, 1 % come twice
@@ -34,6 +35,10 @@ import (
 //	at 6s: halt the subnet
 //	run 10s, recover within 30s
 //	expect height 50
+//	at 5s: wipe the disk of 3
+//	at 5s: power cut in the middle of a fetch of 3
+//	at 6s: resync 3
+//	expect node 3 fetched 100 to 900 KiB
 //	expect package 24
 //	expect members 0 1 2 3
 //	expect version 2
@@ -60,6 +65,9 @@ func (p *Plan) Story() string {
 	}
 	if p.Interval != 0 {
 		line("intervals of %d heights", p.Interval)
+	}
+	if p.Pages != 0 {
+		line("the state has %d pages", p.Pages)
 	}
 	if len(p.Members) > 0 {
 		line("members %s", numbers(p.Members))
@@ -137,6 +145,8 @@ func (e Expect) text() string {
 	switch e.What {
 	case "height":
 		return fmt.Sprintf("expect height %d", e.Height)
+	case "fetched":
+		return fmt.Sprintf("expect node %d fetched %d to %d KiB", e.Node, e.Low, e.High)
 	case "package":
 		return fmt.Sprintf("expect package %d", e.Height)
 	case "version", "members":
@@ -247,6 +257,7 @@ func init() {
 		{"signatures are real", func(p *Plan, _ []string) error { p.Real = true; return nil }},
 		{"canisters", func(p *Plan, _ []string) error { p.Canisters = true; return nil }},
 		{"intervals of _ heights", func(p *Plan, g []string) error { return read(g, &p.Interval) }},
+		{"the state has _ pages", func(p *Plan, g []string) error { return read(g, &p.Pages) }},
 		{"members *", func(p *Plan, g []string) error {
 			var a Act
 			err := a.nodes(g[0])
@@ -310,6 +321,12 @@ func init() {
 		{"expect violation: *", func(p *Plan, g []string) error {
 			p.Expects = append(p.Expects, Expect{What: "violation", Text: g[0]})
 			return nil
+		}},
+		{"expect node _ fetched _ to _ KiB", func(p *Plan, g []string) error {
+			e := Expect{What: "fetched"}
+			err := read(g, &e.Node, &e.Low, &e.High)
+			p.Expects = append(p.Expects, e)
+			return err
 		}},
 		{"expect node _ stopped: *", func(p *Plan, g []string) error {
 			e := Expect{What: "stopped", Text: g[1]}
@@ -396,7 +413,7 @@ func (a *Act) read(what string) error {
 			return f.take(got)
 		}
 	}
-	for _, v := range []Verb{MidStep, PowerCut, Kill, Start, FillDisk, FreeDisk, Damage, Wipe, Add, Remove} {
+	for _, v := range []Verb{MidStep, MidSave, MidFetch, PowerCut, Kill, Start, FillDisk, FreeDisk, Damage, Wipe, Resync, Add, Remove} {
 		if nodes, ok := strings.CutPrefix(what, string(v)+" "); ok {
 			a.Do = v
 			return a.nodes(nodes)

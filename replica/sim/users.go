@@ -17,12 +17,14 @@ type users struct {
 	open  []*request // sent and not answered
 	old   []*request // the last ones, to be sent again
 	ended bool
+	took  []time.Duration // from a call until some node shows its certified answer
 }
 
 // request is a call as its user knows it.
 type request struct {
-	msg *ic.Ingress
-	raw []byte
+	msg   *ic.Ingress
+	raw   []byte
+	began time.Duration
 	// at took it in this life, and owes an answer as long as it lives; nil: nobody.
 	at   *peer
 	life int
@@ -59,7 +61,7 @@ func (u *users) call() {
 
 func (u *users) request(ttl time.Duration) *request {
 	u.nonce++
-	r := &request{}
+	r := &request{began: u.w.now}
 	rng := u.w.rng
 	r.msg, r.raw = transferCall(byte(rng.IntN(3)), byte(rng.IntN(accounts)), byte(rng.IntN(accounts)), uint32(rng.IntN(endowed/20)), u.nonce, genesis+ic.Time(u.w.now+ttl))
 	return r
@@ -93,6 +95,7 @@ func (u *users) ask(v *node.View, answered func(ic.RequestID, *state.Call)) {
 	for _, r := range u.open {
 		if c := v.State.Status(r.msg.ID); c != nil && c.State.Terminal() {
 			answered(r.msg.ID, c)
+			u.took = append(u.took, u.w.now-r.began)
 		} else if r.msg.Expiry > v.Time {
 			left = append(left, r)
 		}
@@ -122,7 +125,7 @@ func (u *users) served() bool {
 	return true
 }
 
-func (u *users) machine(*peer) node.Machine { return ledger{} }
+func (u *users) machine(*peer) node.Machine { return ledger{pages: u.w.Pages} }
 
 func (u *users) parse(raw []byte) (*ic.Ingress, error) { return parseTransfer(raw) }
 

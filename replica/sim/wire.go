@@ -5,7 +5,7 @@ import (
 	"time"
 
 	"ashlar/replica/ic"
-	"ashlar/replica/wire/block"
+	"ashlar/replica/node"
 )
 
 // Spans of the network.
@@ -53,7 +53,7 @@ func (n *wire) broadcast(p *peer, data []byte) { n.post(p, -1, data) }
 // post to one peer, or all.
 func (n *wire) post(p *peer, to int, data []byte) {
 	m := &parcel{data: data, to: to, got: make([]bool, n.w.Nodes)}
-	if a, err := block.Decode(data); err == nil {
+	if a, err := heard(data); err == nil {
 		m.height = a.Height
 	}
 	box := n.out[p.index]
@@ -137,6 +137,11 @@ func (n *wire) ask(from *peer, name ic.NodeID, id uint64, request []byte) {
 		return func() {
 			if from.life == life && from.node != nil {
 				from.node.Answered(name, id, data)
+				if request[0] == node.AskState {
+					from.planFetch()
+					from.fetched(len(data))
+					return
+				}
 				from.planStep(n.w.now)
 			}
 		}
@@ -153,6 +158,9 @@ func (n *wire) ask(from *peer, name ic.NodeID, id uint64, request []byte) {
 // serve what a peer asks for; a liar makes something up.
 func (p *peer) serve(request []byte) ([]byte, error) {
 	response, err := p.node.Serve(request)
+	if p.byzantine() && request[0] == node.AskState {
+		return p.liar.falseState(response), err
+	}
 	if p.byzantine() && len(response) > 0 {
 		if forged := p.liar.forgeCUP(response); forged != nil {
 			return forged, err

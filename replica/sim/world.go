@@ -160,7 +160,7 @@ func (w *world) end() {
 	w.lost = 0
 	w.wire.heal()
 	for _, p := range w.peers {
-		p.slow, p.disk.cutIn = 1, 0
+		p.slow, p.disk.cutIn, p.disk.cutSave, p.cutFetch = 1, 0, 0, 0
 		p.disk.full.Store(false)
 		if p.refused != nil && !p.disk.damaged && !p.left {
 			p.refused = nil // its disk was full
@@ -222,6 +222,10 @@ func (w *world) expect(e Expect) error {
 	case "height":
 		if w.truth.best < e.Height {
 			return violated("the subnet came to height %d, not to %d", w.truth.best, e.Height)
+		}
+	case "fetched":
+		if kib := w.peers[e.Node].stateBytes >> 10; kib < e.Low || kib > e.High {
+			return violated("node %d fetched %d KiB of states, not %d to %d", e.Node, kib, e.Low, e.High)
 		}
 	case "version":
 		for _, p := range w.peers {

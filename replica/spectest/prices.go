@@ -2,7 +2,9 @@ package spectest
 
 import (
 	"fmt"
+	"strings"
 
+	"ashlar/replica/ic"
 	"ashlar/replica/spectest/script"
 	"ashlar/replica/wire/candid"
 )
@@ -71,6 +73,31 @@ func (n *net) instructions() {
 	// Without a byte it does not matter where.
 	got, err := n.do(id, program().Push(1<<60).Push(1<<31).Push(0).API("stable64_write").Push(1<<31).Push(1<<60).Push(0).API("stable64_read").Reply([]byte("fine")))
 	n.says("an empty copy beyond all memory", []byte("fine"), got, err)
+}
+
+// touching: one message may read or write so many pages of stable memory.
+func (n *net) touching() {
+	id := n.scripted(script.Options{})
+	if _, err := n.do(id, program().Push(3<<14).API("stable64_grow").ReplyInt()); err != nil { // 3 GiB, of which nothing is stored
+		n.Fatal(err)
+	}
+	const at, counter = 0x10, 0x18
+	read := func(pages int) script.Script {
+		body := program().Push(script.Scratch).Push(at).Load().Push(1).API("stable64_read").Push(at).Push(at).Load().Push(4096).Add().Store()
+		return program().Push(at).Push(0).Store().Repeat(pages, counter, body).Then(replied)
+	}
+	const gib = 1 << 18 // in pages
+	_, err := n.ask(id, read(gib))
+	n.must("a query of 1 GiB", err)
+	_, err = n.ask(id, read(gib+1))
+	n.rejected("a query of more", err, ic.CanisterError, "IC0524")
+	if err != nil && !strings.Contains(err.Error(), "Canister exceeded memory access limits: Exceeded the limit for the number of accessed pages in the stable memory in a single execution: limit 2097152 KB for regular messages, 8388608 KB for upgrade messages and 1048576 KB for queries.") {
+		n.Error(err)
+	}
+	_, err = n.do(id, read(gib+1))
+	n.must("an update of more", err)
+	_, err = n.do(id, read(2*gib+1))
+	n.rejected("an update of more than 2 GiB", err, ic.CanisterError, "IC0524")
 }
 
 // queryStats: canister_status counts the queries of a canister.

@@ -49,6 +49,7 @@ type Canister struct {
 	pending    trie.Map[int] // open callbacks by callee
 	guaranteed int           // open callbacks whose response is guaranteed
 	queued     weight        // of the messages in Queue
+	line       line          // who sent them
 	tree       *hashtree.Tree
 	shown      shown
 	sum        merkle.Sum // set once the version is in a sealed state
@@ -334,9 +335,11 @@ func Number(key string) uint64 { return binary.BigEndian.Uint64([]byte(key)) }
 
 // Push puts a message at the end of the canister's queue.
 func (c *Canister) Push(m *Message) {
-	c.Queue = c.Queue.With(ID(c.NextPlace), m)
+	key := c.line.next(c.Queue, m, c.NextPlace)
+	c.Queue = c.Queue.With(key, m)
 	c.NextPlace++
 	c.queued.add(m)
+	c.line = c.line.joined(key, m)
 }
 
 // Take removes a message from the canister's queue.
@@ -344,14 +347,17 @@ func (c *Canister) Take(key string) {
 	if m, ok := c.Queue.Get(key); ok {
 		c.Queue = c.Queue.Without(key)
 		c.queued.remove(m)
+		c.line = c.line.left(key, m, c.Queue)
 	}
 }
 
-// Swap puts another message at the place of one.
+// Swap puts another message of the same sender at the place of one.
 func (c *Canister) Swap(key string, m *Message) {
-	c.Take(key)
-	c.Queue = c.Queue.With(key, m)
-	c.queued.add(m)
+	if old, ok := c.Queue.Get(key); ok {
+		c.queued.remove(old)
+		c.queued.add(m)
+		c.Queue = c.Queue.With(key, m)
+	}
 }
 
 // Pending is the number of calls to callee that are not yet worked off.

@@ -1,7 +1,6 @@
 package state
 
 import (
-	"crypto/sha256"
 	"fmt"
 
 	"ashlar/replica/ic"
@@ -24,7 +23,7 @@ func (d *Draft) Rebase(parent *Draft) { d.s, d.parent = parent.s, parent }
 func (d *Draft) Reset(c *Canister) { d.own = c }
 
 // Codes are the modules that were put into a fork.
-func (d *Draft) Codes() [][]byte { return d.codes }
+func (d *Draft) Codes() []NamedCode { return d.codes }
 
 func (d *Draft) mine(id ic.CanisterID) {
 	if d.own == nil || d.own.ID != id {
@@ -39,19 +38,10 @@ func (d *Draft) putFork(c *Canister) {
 	d.own = c
 }
 
-// forkCode keeps a module until the parent gets it.
-func (d *Draft) forkCode(code []byte) [32]byte {
-	hash := sha256.Sum256(code)
-	if _, ok := d.Code(hash); !ok {
-		d.codes = append(d.codes, code)
-	}
-	return hash
-}
-
 func (d *Draft) codeOfFork(hash [32]byte) ([]byte, bool) {
-	for _, code := range d.codes {
-		if sha256.Sum256(code) == hash {
-			return code, true
+	for i := range d.codes {
+		if d.codes[i].Hash == hash {
+			return d.codes[i].Bytes, true
 		}
 	}
 	return d.s.Code(hash)

@@ -252,6 +252,7 @@ func (l *loader) finish() (*State, error) {
 		}
 		d.Put(c)
 	}
+	d.s.line = lineOf(d.s.queue)
 	l.s.calls.Each(func(key string, c *Call) bool {
 		if at := c.forgotten(); at != 0 {
 			d.s.ends = d.s.ends.With(timeKey(at, key), struct{}{})
@@ -305,6 +306,7 @@ func (x *loading) finish() (*Canister, error) {
 		c.queued.add(m)
 		return true
 	})
+	c.line = lineOf(c.Queue)
 	for id, s := range x.snapshots { // the order does not matter: a map is a function of its entries
 		if s.s == nil {
 			return nil, fmt.Errorf("the record of snapshot %x is missing", id)

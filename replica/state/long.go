@@ -63,7 +63,7 @@ func (c *Canister) longCode() string {
 func (c *Canister) Merge(start, end *Canister) *Canister {
 	m := *end
 	m.Long, m.LastRound, m.Credit = nil, c.LastRound, c.Credit
-	m.Queue, m.NextPlace, m.queued = c.Queue, c.NextPlace, c.queued
+	m.Queue, m.NextPlace, m.queued, m.line = c.Queue, c.NextPlace, c.queued, c.line
 	if c.Long.Kind == LongMessage {
 		m.Take(c.Long.Key)
 	}

@@ -91,6 +91,7 @@ type State struct {
 	calls     trie.Map[*Call]
 	codes     trie.Map[*Code]
 	queue     trie.Map[*Message] // for the management canister
+	line      line               // who sent what is in it
 	tree      *hashtree.Tree
 
 	root      merkle.Sum
@@ -193,7 +194,7 @@ type Draft struct {
 	// Of a fork only.
 	parent *Draft
 	own    *Canister
-	codes  [][]byte
+	codes  []NamedCode
 }
 
 // Subnet is what the registry says.
@@ -294,14 +295,27 @@ func (d *Draft) flush() {
 // canisters and snapshots that are Put with a Module of this hash; what nobody
 // uses when the round is sealed is dropped.
 func (d *Draft) PutCode(code []byte) [32]byte {
+	n := NamedCode{sha256.Sum256(code), code}
+	d.PutNamed(n)
+	return n.Hash
+}
+
+// NamedCode is a module with its SHA-256, which takes a while to compute.
+type NamedCode struct {
+	Hash  [32]byte
+	Bytes []byte
+}
+
+// PutNamed is PutCode of code whose hash is known.
+func (d *Draft) PutNamed(n NamedCode) {
+	if _, ok := d.Code(n.Hash); ok {
+		return
+	}
 	if d.parent != nil {
-		return d.forkCode(code)
+		d.codes = append(d.codes, n) // until the parent gets it
+		return
 	}
-	hash := sha256.Sum256(code)
-	if _, ok := d.s.codes.Get(string(hash[:])); !ok {
-		d.s.codes = d.s.codes.With(string(hash[:]), &Code{Bytes: code})
-	}
-	return hash
+	d.s.codes = d.s.codes.With(string(n.Hash[:]), &Code{Bytes: n.Bytes})
 }
 
 // Code finds a module's bytes.
@@ -323,7 +337,9 @@ func (d *Draft) useCode(hash [32]byte, by int) {
 
 // Enqueue puts a message at the end of the management canister's queue.
 func (d *Draft) Enqueue(m *Message) {
-	d.s.queue = d.s.queue.With(ID(d.Head.NextPlace), m)
+	key := d.s.line.next(d.s.queue, m, d.Head.NextPlace)
+	d.s.queue = d.s.queue.With(key, m)
+	d.s.line = d.s.line.joined(key, m)
 	d.Head.NextPlace++
 }
 
@@ -331,7 +347,12 @@ func (d *Draft) Enqueue(m *Message) {
 func (d *Draft) Queued(yield func(key string, m *Message) bool) { d.s.queue.Each(yield) }
 
 // Dequeue removes a message by the key that Queued gave.
-func (d *Draft) Dequeue(key string) { d.s.queue = d.s.queue.Without(key) }
+func (d *Draft) Dequeue(key string) {
+	if m, ok := d.s.queue.Get(key); ok {
+		d.s.queue = d.s.queue.Without(key)
+		d.s.line = d.s.line.left(key, m, d.s.queue)
+	}
+}
 
 // Seal ends the draft: indexes and tree of the new version are complete.
 func (d *Draft) Seal() *State {

@@ -60,7 +60,7 @@ func (s *Store) openCatalog() error {
 	c.open, c.list, c.next = map[uint64]*file{}, map[uint64]*usage{}, 1
 	err := s.each(prefixFile, func(key, value []byte) error {
 		if len(key) != 9 || len(value) != 9 {
-			return fmt.Errorf("the list of page files is damaged at key %x\n  restore the directory from a backup", key)
+			return damaged(s.dir, fmt.Errorf("the list of page files at key %x", key))
 		}
 		number := binary.BigEndian.Uint64(key[1:])
 		c.list[number] = &usage{pages: binary.BigEndian.Uint32(value), refs: binary.BigEndian.Uint32(value[4:]), staged: value[8] != 0}

@@ -52,7 +52,10 @@ type sizes struct {
 	move int
 }
 
-var fullSizes = sizes{young: 16 << 20 / pages.Size, file: maxFilePages, small: maxFilePages / 4, dead: maxFilePages / 4, move: maxFilePages}
+var (
+	fullSizes  = sizes{young: 16 << 20 / pages.Size, file: maxFilePages, small: maxFilePages / 4, dead: maxFilePages / 4, move: maxFilePages}
+	smallSizes = sizes{young: 30, file: 64, small: 16, dead: 40, move: 100}
+)
 
 // maxFilePages are 256 MiB.
 const maxFilePages = 1 << 16
@@ -63,6 +66,7 @@ type file struct {
 	number uint64
 	pages  int
 	data   []byte // all of it
+	mapped bool
 	moved  []place
 }
 
@@ -92,6 +96,22 @@ func (f *file) Holds(p pages.Page) bool {
 
 func (f *file) at(p pages.Page) uint32 {
 	return uint32((uintptr(unsafe.Pointer(p)) - uintptr(unsafe.Pointer(unsafe.SliceData(f.data))) - headerBytes) / pages.Size)
+}
+
+// Place implements pages.Owner.
+func (f *file) Place(p pages.Page) uint64 { return uint64(f.at(p)) }
+
+// Map implements pages.Owner.
+func (f *file) Map(over []byte, place uint64) bool {
+	if !f.mapped || place*pages.Size+uint64(len(over)) > uint64(f.pages)*pages.Size {
+		return false
+	}
+	r, err := f.store.fs.Open(f.store.pageFile(f.number))
+	if err != nil {
+		return false // it was merged and deleted
+	}
+	defer r.Close()
+	return mapOver(over, r.Fd(), headerBytes+int64(place)*pages.Size)
 }
 
 func (f *file) page(at uint32) pages.Page {
@@ -124,7 +144,7 @@ func (f *file) intact(p pages.Page) (ok bool) {
 }
 
 func damagedPages(name, what string) error {
-	return fmt.Errorf("the state is damaged: %s: %s\n  restore the state directory from a backup, or start with a new one (--state): a subnet's node then fetches the state from its peers; nothing was changed", name, what)
+	return fmt.Errorf("the state is damaged: %s: %s%s", name, what, wayBack)
 }
 
 // where a page is now that f was merged into others.
@@ -214,7 +234,7 @@ func (s *Store) openFile(number uint64, n int) (*file, error) {
 	if f.data, err = mapFile(r.Fd(), int(info.Size())); err != nil {
 		return nil, fmt.Errorf("map %s: %w", name, err)
 	}
-	if f.data != nil {
+	if f.mapped = f.data != nil; f.mapped {
 		runtime.AddCleanup(f, func(data []byte) { time.AfterFunc(unmapAfter, func() { unmapFile(data) }) }, f.data)
 	} else {
 		f.data = make([]byte, info.Size())

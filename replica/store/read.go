@@ -42,7 +42,7 @@ func (s *Store) EachArtifact(from, to ic.Height, yield func(*block.Artifact) boo
 	err := s.span(heightKey(from), heightKey(to), func(key, value []byte) error {
 		a, err := block.Decode(slices.Clone(value))
 		if err != nil {
-			return fmt.Errorf("the database in %s holds a damaged artifact at key %x: %w\n  restore the directory from a backup", s.dir, key, err)
+			return damaged(s.dir, fmt.Errorf("an artifact at key %x: %w", key, err))
 		}
 		if !yield(a) {
 			return stop
@@ -74,23 +74,7 @@ func (s *Store) CUP() (cup *block.Artifact, waits bool, err error) {
 		}
 		err = errors.Join(err, bad)
 	}
-	return nil, false, fmt.Errorf("the database in %s holds a damaged catch-up package: %w\n  restore the directory from a backup", s.dir, err)
-}
-
-// Quiet is what SetQuiet said last, 0 before.
-func (s *Store) Quiet() (ic.Height, error) {
-	value, closer, err := s.db.Get([]byte{prefixQuiet})
-	if errors.Is(err, pebble.ErrNotFound) {
-		return 0, nil
-	}
-	if err != nil {
-		return 0, explain(s.dir, err)
-	}
-	defer closer.Close()
-	if len(value) != 8 {
-		return 0, fmt.Errorf("the database in %s holds a height of %d bytes\n  restore the directory from a backup", s.dir, len(value))
-	}
-	return ic.Height(binary.BigEndian.Uint64(value)), nil
+	return nil, false, damaged(s.dir, fmt.Errorf("the catch-up package: %w", err))
 }
 
 // SavedHeight is that of the saved state; ok is false before the first.
@@ -104,7 +88,7 @@ func (s *Store) SavedHeight() (h ic.Height, ok bool, err error) {
 	}
 	defer closer.Close()
 	if len(value) != 8 {
-		return 0, false, fmt.Errorf("the database in %s holds a height of %d bytes\n  restore the directory from a backup", s.dir, len(value))
+		return 0, false, damaged(s.dir, fmt.Errorf("a height of %d bytes", len(value)))
 	}
 	return ic.Height(binary.BigEndian.Uint64(value)), true, nil
 }
@@ -118,10 +102,10 @@ func (s *Store) LoadState() (*state.State, error) {
 	}
 	now, err := state.Open(s.eachState, s.openMemory)
 	if err != nil {
-		return nil, fmt.Errorf("load the saved state: %w\n  restore the state directory from a backup", err)
+		return nil, damaged(s.dir, fmt.Errorf("the saved state: %w", err))
 	}
 	if now.Height() != h {
-		return nil, fmt.Errorf("the saved state says height %d, the store %d\n  restore the state directory from a backup", now.Height(), h)
+		return nil, damaged(s.dir, fmt.Errorf("the saved state says height %d, the store %d", now.Height(), h))
 	}
 	if s.format < Format { // pages were entries: they are written anew
 		if err := s.SaveState(now, nil); err != nil {

@@ -45,7 +45,7 @@ func (s *Store) SaveState(next, old *state.State) error {
 func (s *Store) save(c change) error {
 	s.saving.Lock()
 	defer s.saving.Unlock()
-	x := &saving{s: s, c: c, b: s.db.NewBatch()}
+	x := &saving{s: s, c: c, b: s.db.NewBatch(), nodes: map[any]*piece{}}
 	defer x.b.Close()
 	if err := x.write(); err != nil {
 		s.fail(fmt.Errorf("write state %d: %w", c.height, err))
@@ -64,8 +64,9 @@ type saving struct {
 	c      change
 	b      *pebble.Batch
 	err    error
-	blocks []*piece // that have pages to be written or to settle
-	fresh  int      // pages that are not on disk
+	blocks []*piece       // that have pages to be written or to settle
+	nodes  map[any]*piece // the first of blocks with this node
+	fresh  int            // pages that are not on disk
 }
 
 // piece is a node of the lowest level that is to be written.
@@ -74,6 +75,7 @@ type piece struct {
 	part   pages.Part
 	slots  []pages.Slot
 	places []place // of each slot; no file: young
+	again  bool    // another memory has the same node, and it has the places
 }
 
 func (x *saving) write() error {
@@ -167,13 +169,20 @@ func (x *saving) memory(key string, old, now pages.Map) bool {
 
 func (x *saving) addBlock(memory string, p pages.Part) {
 	b := &piece{memory: memory, part: p, slots: p.Slots()}
+	if first := x.nodes[p.Node()]; first != nil && len(b.slots) > 0 {
+		// A node has its pages in one place, whichever memory it is of.
+		b.places, b.again = first.places, true
+		x.fresh += len(b.slots)
+		x.blocks = append(x.blocks, b)
+		return
+	}
 	b.places = make([]place, len(b.slots))
 	waits := false
 	for i := range b.slots {
 		slot := &b.slots[i]
 		if f, ok := slot.Owner.(*file); ok && f.store == x.s {
 			b.places[i] = f.where(f.at(slot.Page))
-			waits = waits || b.places[i].file != f
+			waits = waits || slot.Moved || b.places[i].file != f
 			continue
 		}
 		waits = true
@@ -182,7 +191,7 @@ func (x *saving) addBlock(memory string, p pages.Part) {
 		}
 	}
 	if waits {
-		x.blocks = append(x.blocks, b)
+		x.blocks, x.nodes[p.Node()] = append(x.blocks, b), b
 	} else {
 		x.check(x.putBlock(b))
 	}
@@ -216,7 +225,7 @@ func (x *saving) writeFiles() error {
 	w := &fileWriter{s: x.s}
 	for _, b := range x.blocks {
 		for i := range b.slots {
-			if b.places[i].file != nil {
+			if b.places[i].file != nil || b.again {
 				continue
 			}
 			if err := w.put(b.slots[i].Page, b.slots[i].Sum, &b.places[i]); err != nil {
@@ -280,7 +289,9 @@ func (x *saving) putBlock(b *piece) error {
 // settle lets memories use the pages where they lie now.
 func (x *saving) settle() {
 	for _, b := range x.blocks {
-		b.settle()
+		if !b.again {
+			b.settle()
+		}
 	}
 }
 

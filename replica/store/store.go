@@ -14,7 +14,7 @@
 // Keys: v = format version; h = height of the saved state; s... = its entries;
 // m... and y... = its memories (memory.go); f<number> = a page file in use;
 // b<height><kind><signer><hash> = an artifact of consensus; c = the catch-up package
-// that the node begins with; q = the height up to which it signs nothing.
+// that the node begins with.
 //
 //	DIR/db     the database
 //	DIR/pages  page files: most pages of memories, written once, mapped to be read
@@ -27,7 +27,6 @@ package store
 
 import (
 	"cmp"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -64,7 +63,6 @@ const (
 	prefixState   = 's'
 	prefixBlock   = 'b'
 	prefixCUP     = 'c'
-	prefixQuiet   = 'q'
 	prefixFile    = 'f'
 	prefixNode    = 'm'
 	prefixYoung   = 'y'
@@ -72,11 +70,14 @@ const (
 
 // Options of a store; the zero value is the real disk.
 type Options struct {
-	FS vfs.FS
+	FS  vfs.FS
+	Log func(line string)
+	// SmallFiles lets page files hold a few pages, so that files come, are merged and
+	// go all the time: for tests and simulations.
+	SmallFiles bool
 	// StageBytes of a state that comes from peers gather before they are written; 0:
 	// as many as are good for a disk.
 	StageBytes int
-	Log        func(line string)
 }
 
 // Store is an open database.
@@ -108,6 +109,9 @@ func Open(dir string, o Options) (*Store, error) {
 		o.Log = func(string) {}
 	}
 	s := &Store{dir: filepath.Join(dir, "db"), pagesDir: filepath.Join(dir, "pages"), fs: o.FS, log: o.Log, sizes: fullSizes, stageBytes: cmp.Or(o.StageBytes, stageBytes), failed: make(chan struct{}), checked: diskCheckEvery}
+	if o.SmallFiles {
+		s.sizes = smallSizes
+	}
 	if err := s.makeDir(); err != nil {
 		return nil, explain(dir, err)
 	}
@@ -121,7 +125,11 @@ func Open(dir string, o Options) (*Store, error) {
 	if err != nil {
 		return nil, explain(dir, err)
 	}
-	if err := s.look(); err != nil {
+	err = s.takeForgot(filepath.Join(dir, forgotFile))
+	if err == nil {
+		err = s.look()
+	}
+	if err != nil {
 		s.db.Close()
 		return nil, err
 	}
@@ -198,8 +206,12 @@ func explain(dir string, err error) error {
 }
 
 func damaged(file string, err error) error {
-	return fmt.Errorf("the database is damaged: %s: %w\n  restore the state directory from a backup, or start with a new one (--state) and lose what was in it; it was not changed", file, err)
+	return fmt.Errorf("the database is damaged: %s: %w%s", file, err, wayBack)
 }
+
+// wayBack is what errors about damage end with.
+const wayBack = "\n  nothing was changed. A node with peers: start it with --resync, which sets the damage aside and fetches the state from them" +
+	"\n  a network of one node: restore the state directory from a backup"
 
 func (s *Store) checkFormat() error {
 	value, closer, err := s.db.Get([]byte{prefixVersion})
@@ -259,16 +271,6 @@ func (s *Store) Begin(cup *block.Artifact, all bool) error {
 	return s.commit(b, true)
 }
 
-// SetQuiet remembers up to which height the node signs nothing; durable at once.
-func (s *Store) SetQuiet(until ic.Height) error {
-	b := s.db.NewBatch()
-	defer b.Close()
-	if err := b.Set([]byte{prefixQuiet}, binary.BigEndian.AppendUint64(nil, uint64(until)), nil); err != nil {
-		return err
-	}
-	return s.commit(b, true)
-}
-
 // Purge forgets artifacts below a height.
 func (s *Store) Purge(below ic.Height) error {
 	b := s.db.NewBatch()
@@ -277,6 +279,16 @@ func (s *Store) Purge(below ic.Height) error {
 		return err
 	}
 	return s.commit(b, false)
+}
+
+// Flush makes durable all that was written before.
+func (s *Store) Flush() error {
+	b := s.db.NewBatch()
+	defer b.Close()
+	if err := b.LogData(nil, nil); err != nil {
+		return err
+	}
+	return s.commit(b, true)
 }
 
 func (s *Store) commit(b *pebble.Batch, sync bool) error {

@@ -129,21 +129,9 @@ func (w *workshop) qemu(ctx context.Context) error {
 	return w.tree().QEMU(ctx)
 }
 
-// testnetCommand is the replica alone: the same execution and API, healthy within a second.
-func testnetCommand(ctx context.Context, w *workshop, _ []string) error {
-	port, err := portFrom(os.Getenv("PORT"))
-	if err != nil {
-		return err
-	}
-	address := fmt.Sprintf("127.0.0.1:%d", port)
-	if err := buildCommand(ctx, w, nil); err != nil {
-		return err
-	}
-	return w.tree().Run(ctx, w.out("bin", "replica"), "--dev", "--listen", address, "--state", w.out("testnet"))
-}
-
 // soakCommand plays new seeds of the simulator for FOR (10m); or runs the fuzz
-// tests as long, those of Wasm beside wasmtime; or the QEMU tests until one fails.
+// tests as long, those of Wasm beside wasmtime; or a storm on a network of real
+// processes; or the QEMU tests until one fails.
 func soakCommand(ctx context.Context, w *workshop, args []string) error {
 	span := os.Getenv("FOR")
 	if span == "" {
@@ -152,6 +140,10 @@ func soakCommand(ctx context.Context, w *workshop, args []string) error {
 	switch {
 	case len(args) > 0 && args[0] == "fuzz":
 		return w.fuzz(ctx, span, args[1:])
+	case len(args) > 0 && args[0] == "net":
+		t := w.tree()
+		t.Env = append(t.Env, "STORM="+span)
+		return t.Run(ctx, "go", "test", "-count=1", "-v", "-timeout", "0", "-run", "^TestStorm$", "./build/testnet")
 	case len(args) == 0 || args[0] != "qemu":
 		return simCommand(ctx, w, append([]string{"-for", span}, args...))
 	}

@@ -13,6 +13,7 @@ import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync,
 const require = createRequire(import.meta.url);
 const target = process.argv[2];
 const libraries = ['Child.mo', 'Sha256.mo', 'HashTree.mo', 'Certified.mo']; // compiled as part of what imports them
+const metadata = ['candid:service']; // that anybody may read, as the Candid UI does
 const here = new URL('.', import.meta.url);
 const lock = readFileSync(new URL('package-lock.json', here));
 mkdirSync(target, { recursive: true });
@@ -26,14 +27,13 @@ function build(folder, compiler, library) {
   let mo;
   for (const f of files.filter((f) => !libraries.includes(f))) {
     const out = `${target}/${folder}-${f.replace('.mo', '.wasm')}`;
-    const hash = createHash('sha256').update(lock).update(texts[f]);
-    for (const l of libraries) if (texts[l]) hash.update(texts[l]);
-    const stamp = hash.digest('hex');
+    const stamp = createHash('sha256').update(lock).update(metadata.join()).update(withImports(f, texts)).digest('hex');
     if (current(out, stamp)) continue;
     if (!mo) {
       const m = require(compiler);
       mo = m.default ?? m;
       mo.loadPackage(require(`${compiler}/packages/latest/${library}.json`));
+      mo.setPublicMetadata?.(metadata);
       for (const [name, text] of Object.entries(texts)) mo.write(name, text);
     }
     const began = Date.now();
@@ -50,6 +50,13 @@ function build(folder, compiler, library) {
     writeFileSync(out + '.stamp', stamp);
     report(`${folder}/${f}`, made.wasm.length, began);
   }
+}
+
+// withImports is a program's text and that of the files here that it imports.
+function withImports(f, texts, seen = []) {
+  if (!texts[f] || seen.includes(f)) return '';
+  seen.push(f);
+  return texts[f] + [...texts[f].matchAll(/^import \w+ "(\w+)";/gm)].map((m) => withImports(m[1] + '.mo', texts, seen)).join('');
 }
 
 // azle wants a folder like that of its users: it writes into it.

@@ -8,8 +8,9 @@
 // ours stand there (ledgers.mjs).
 import { execFile } from 'node:child_process';
 import { copyFileSync, existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { chrome, page } from './chrome.mjs';
 import { ledgers } from './ledgers.mjs';
-import { check, done, flags, holds, matches, rejects } from './lib.mjs';
+import { check, done, equal, flags, holds, matches, rejects } from './lib.mjs';
 
 const bin = new URL('node_modules/@icp-sdk/icp-cli-linux-x64/bin/icp', import.meta.url).pathname;
 const launcher = new URL('launcher.mjs', import.meta.url).pathname;
@@ -170,6 +171,22 @@ await check('seeded: ICP and cycles', async () => {
 await check('deploy', async () => {
   matches(await local('deploy', '-y'), /Deployed canisters/);
   matches(await local('canister', 'call', 'suite', 'inc', '()'), /\(1 : nat\)/);
+});
+// The Candid UI is the CLI's own canister, in Rust: its page comes through the
+// gateway, and asks the network at the address that the page has.
+await check('gateway: the address that deploy prints, in Chromium, calls the canister', async () => {
+  const address = (await local('deploy', 'suite', '-y')).match(/http:\/\/\S+/)[0];
+  const browser = await chrome();
+  try {
+    const p = await page(browser, address);
+    await p.locator('#inc button').first().click();
+    await p.waitForFunction(() => /\(\d+\)/.test(document.querySelector('#inc .result').innerText));
+    matches(await p.locator('#inc .result').innerText(), /\(2\)/);
+    await p.goto(new URL(address).origin.replace(/[a-z0-9-]{27}/, 'qoctq-giaaa-aaaaa-aaaea-cai'));
+    equal(await p.title(), 'Canister not found');
+  } finally {
+    await browser.close();
+  }
 });
 await check('through the proxy: call with cycles, create, status, delete', async () => {
   const proxy = (await icp('network', 'status')).match(/Proxy Canister Principal: (\S+)/)[1];

@@ -12,9 +12,11 @@ import { createInterface } from 'node:readline';
 import { parseArgs } from 'node:util';
 
 const { values: asked } = parseArgs({ strict: false, options: {
-  'state-dir': { type: 'string' }, 'status-dir': { type: 'string' }, bind: { type: 'string' }, 'gateway-port': { type: 'string', default: '0' } } });
+  'state-dir': { type: 'string' }, 'status-dir': { type: 'string' }, bind: { type: 'string' }, 'gateway-port': { type: 'string', default: '0' },
+  domain: { type: 'string', multiple: true, default: [] } } });
 
-const replica = spawn(process.env.ASHLAR_REPLICA, ['--dev', '--listen', `${asked.bind}:${asked['gateway-port']}`, '--state', `${asked['state-dir']}/replica`], { stdio: ['ignore', 'pipe', 'inherit'], detached: true });
+const replica = spawn(process.env.ASHLAR_REPLICA, ['--dev', '--listen', `${asked.bind}:${asked['gateway-port']}`, '--state', `${asked['state-dir']}/replica`,
+  '--domain', ['localhost', ...asked.domain].join(',')], { stdio: ['ignore', 'pipe', 'inherit'], detached: true });
 replica.on('exit', (code) => process.exit(code ?? 1));
 for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => replica.kill(signal));
 

@@ -6,16 +6,16 @@ import { parseArgs } from 'node:util';
 import { idl as managementIDL } from './management.mjs';
 
 export const { values: flags } = parseArgs({ options: {
-  url: { type: 'string' }, wasm: { type: 'string' }, work: { type: 'string' }, replica: { type: 'string' }, generation: { type: 'string', default: 'core' },
+  url: { type: 'string' }, urls: { type: 'string' }, wasm: { type: 'string' }, work: { type: 'string' }, replica: { type: 'string' }, generation: { type: 'string', default: 'core' },
 } });
 
 const load = (generation, name) => import(generation === 'core' ? `@icp-sdk/core/${name}` : '@dfinity/' + name.replace('/', '-'));
 
 // client is one user with an agent that trusts one root key and checks all signatures.
-export async function client({ generation = flags.generation, identity, url = flags.url } = {}) {
+export async function client({ generation = flags.generation, identity, url = flags.url, fetch } = {}) {
   const [A, { IDL }, { Principal }, ID, K] = await Promise.all(['agent', 'candid', 'principal', 'identity', 'identity/secp256k1'].map((n) => load(generation, n)));
   const me = identity ?? ID.Ed25519KeyIdentity.generate(new Uint8Array(randomBytes(32)));
-  const agent = await A.HttpAgent.create({ host: url, identity: me, shouldFetchRootKey: true, verifyQuerySignatures: true });
+  const agent = await A.HttpAgent.create({ host: url, identity: me, ...(fetch && { fetch }), shouldFetchRootKey: true, verifyQuerySignatures: true });
   const anywhere = Principal.fromText('rwlgt-iiaaa-aaaaa-aaaaa-cai');
   const route = (_, [arg]) => ({ effectiveCanisterId: arg?.canister_id ?? arg?.target_canister ?? anywhere });
   const ic = A.Actor.createActor(managementIDL, { agent, canisterId: Principal.managementCanister(), callTransform: route, queryTransform: route });

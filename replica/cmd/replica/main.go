@@ -34,8 +34,8 @@ import (
 var Version = "dev"
 
 type flags struct {
-	listen, p2p, state, rootKeyOut, gateway, domains string
-	dev                                              bool
+	listen, p2p, state, rootKeyOut, apart, gateway, domains string
+	dev                                                     bool
 }
 
 func main() {
@@ -61,6 +61,7 @@ func parse(args []string, out io.Writer) (f flags, err error) {
 	set.BoolVar(&f.dev, "dev", false, "a network of its own for canister developers: may be made new, canisters from nothing")
 	set.StringVar(&f.gateway, "gateway", "", "address at which browsers open canisters; with --dev and none it is that of --listen")
 	set.StringVar(&f.domains, "domain", "localhost", "domains below which browsers find canisters, separated by commas")
+	set.StringVar(&f.apart, "apart", "", "file with names of members to keep apart from, one a line; obeyed as it changes: partitions of a testnet")
 	set.StringVar(&f.rootKeyOut, "root-key-out", "", "file to write the root key to, as DER in hex")
 	if err := set.Parse(args); err != nil {
 		return f, err
@@ -80,7 +81,7 @@ func parse(args []string, out io.Writer) (f flags, err error) {
 // run is the life of a node: listen first, so that a busy port leaves no trace.
 func run(ctx context.Context, f flags, out io.Writer) error {
 	began := time.Now()
-	debug.SetGCPercent(200) // memory is cheaper here than the collector under load
+	debug.SetGCPercent(gcPercent)
 	log := func(format string, args ...any) {
 		fmt.Fprintf(out, "%s %s\n", time.Now().UTC().Format("2006-01-02T15:04:05.000Z"), fmt.Sprintf(format, args...))
 	}
@@ -106,6 +107,12 @@ func run(ctx context.Context, f flags, out io.Writer) error {
 	running := 2
 	go func() { ends <- r.node.Run(ctx) }()
 	go func() { r.follow(ctx, f.state, log); ends <- nil }()
+	if r.peers != nil {
+		go r.gate(ctx, r.node.Since, log)
+		if f.apart != "" {
+			go r.keepApart(ctx, f.apart, log)
+		}
+	}
 	if err = r.announce(ctx, f, at, began, log); err == nil {
 		running += at.serve(ctx, f, server, front, ends)
 		select {

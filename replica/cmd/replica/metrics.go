@@ -74,6 +74,7 @@ func (m *metrics) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 		{"batches_waiting", "gauge", "batches delivered and not executed", uint64(n.Batches)},
 		{"peer_invalid_total", "counter", "artifacts of peers that were refused", n.Invalid},
 		{"peer_dropped_total", "counter", "artifacts of peers dropped because too many waited", n.Dropped},
+		{"fetched_calls_total", "counter", "calls of blocks that were asked of peers, because they had not come before", n.Fetched},
 		{"goroutines", "gauge", "goroutines", uint64(runtime.NumGoroutine())},
 	} {
 		fmt.Fprintf(w, "# HELP ashlar_%s %s\n# TYPE ashlar_%s %s\nashlar_%s %d\n", v.name, v.help, v.name, v.kind, v.name, v.value)

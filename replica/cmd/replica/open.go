@@ -95,12 +95,12 @@ func (r *replica) join(f flags, log func(string, ...any)) error {
 	if err != nil {
 		return err
 	}
-	eng, err := engine.New(engine.Config{Host: sysapi.Functions(), CacheDir: filepath.Join(f.state, "compiled")})
+	mem := shareMemory(log)
+	eng, err := engine.New(engine.Config{Host: sysapi.Functions(), CacheDir: filepath.Join(f.state, "compiled"), CodeBytes: mem.code})
 	if err != nil {
 		return err
 	}
 	subnet := subnetOf(view)
-	mem := shareMemory(log)
 	machine := messaging.New(messaging.Config{Subnet: subnet, Provisional: f.dev, Version: Version, HotBytes: mem.hot,
 		Pool: node.NewInstances(mem.idle), Cache: node.NewAnswers(int(mem.answers)), Parallel: engine.Parallel}, eng)
 	if r.peers, err = r.listenPeers(f, view, log); err != nil {

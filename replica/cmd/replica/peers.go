@@ -1,9 +1,15 @@
 package main
 
 import (
+	"context"
 	"crypto/ed25519"
+	"errors"
 	"fmt"
+	"io/fs"
 	"net/netip"
+	"os"
+	"strings"
+	"time"
 
 	"ashlar/replica/ic"
 	"ashlar/replica/p2p"
@@ -17,7 +23,7 @@ func (r *replica) listenPeers(f flags, v *registry.View, log func(string, ...any
 	if err != nil || !here.IsValid() {
 		return nil, err
 	}
-	members, err := peersOf(v)
+	members, err := r.membersFrom(v.Version)
 	if err != nil {
 		return nil, err
 	}
@@ -48,16 +54,57 @@ func peerAddress(f flags, v *registry.View, self ic.NodeID) (at netip.AddrPort, 
 	return parseNode(v, i)
 }
 
-// peersOf are the members as the registry names them.
-func peersOf(v *registry.View) (out []p2p.Peer, err error) {
-	for i, id := range v.Subnet.Members {
-		at, err := parseNode(v, i)
-		if err != nil && len(v.Nodes) > 1 {
+// membersFrom a version of the registry on: who is a member at the version that
+// consensus runs under, or at any later one, and where the latest of them says that
+// it is reached. A new member is let in before its first round, to get the state;
+// one that is removed is cut off once consensus goes on without it.
+func (r *replica) membersFrom(version uint64) (out []p2p.Peer, err error) {
+	seen := map[ic.NodeID]bool{}
+	for latest := r.registry.Latest(); latest >= version; latest-- {
+		v, err := r.registry.Members(latest, ic.SubnetID{})
+		if err != nil {
 			return nil, err
 		}
-		out = append(out, p2p.Peer{ID: id, Key: ed25519.PublicKey(v.Nodes[i].PublicKey), Addr: at})
+		for i, id := range v.Subnet.Members {
+			if seen[id] {
+				continue
+			}
+			seen[id] = true
+			at, err := parseNode(v, i)
+			if err != nil && len(v.Nodes) > 1 {
+				return nil, err
+			}
+			out = append(out, p2p.Peer{ID: id, Key: ed25519.PublicKey(v.Nodes[i].PublicKey), Addr: at})
+		}
 	}
 	return out, nil
+}
+
+// gateEvery is how often it is asked which version consensus runs under.
+const gateEvery = time.Second
+
+// gate lets the members in, as the registry and consensus go on.
+func (r *replica) gate(ctx context.Context, inUse func() uint64, log func(string, ...any)) {
+	tick := time.NewTicker(gateEvery)
+	defer tick.Stop()
+	for last := [2]uint64{}; ; {
+		now := [2]uint64{inUse(), r.registry.Latest()}
+		if now != last {
+			members, err := r.membersFrom(now[0])
+			if err == nil {
+				err = r.peers.SetMembers(members)
+			}
+			if err != nil {
+				log("who may connect: %v", err)
+			}
+			last = now
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 func parseNode(v *registry.View, i int) (netip.AddrPort, error) {
@@ -66,4 +113,43 @@ func parseNode(v *registry.View, i int) (netip.AddrPort, error) {
 		return at, fmt.Errorf("the registry (version %d) does not say where peers reach node %s: %w", v.Version, v.Subnet.Members[i], err)
 	}
 	return at, nil
+}
+
+// apartEvery is how often the file of partitions is read. A signal could come
+// before the process is ready for it.
+const apartEvery = 200 * time.Millisecond
+
+// keepApart obeys a testnet's file of partitions.
+func (r *replica) keepApart(ctx context.Context, file string, log func(string, ...any)) {
+	tick := time.NewTicker(apartEvery)
+	defer tick.Stop()
+	for last := 0; ; {
+		names, err := readApart(file)
+		if err != nil {
+			log("partition: %v", err)
+		} else if r.peers.KeepApart(names); len(names) != last {
+			log("kept apart from %d members", len(names))
+			last = len(names)
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func readApart(file string) (out []ic.NodeID, err error) {
+	text, err := os.ReadFile(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	for _, name := range strings.Fields(string(text)) {
+		p, err := ic.ParsePrincipal(name)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", file, err)
+		}
+		out = append(out, ic.NodeID{Principal: p})
+	}
+	return out, err
 }

@@ -17,7 +17,7 @@ import (
 )
 
 // subnet makes a network of n nodes, each with an address of its own.
-func subnet(t *testing.T, n int) (homes, at []string) {
+func subnet(t testing.TB, n int) (homes, at []string) {
 	t.Helper()
 	dir, bin := t.TempDir(), filepath.Join(t.TempDir(), "network")
 	if out, err := exec.Command("go", "build", "-o", bin, "../network").CombinedOutput(); err != nil {
@@ -71,7 +71,7 @@ func TestFourNodes(t *testing.T) {
 	}
 }
 
-func page(t *testing.T, url string) string {
+func page(t testing.TB, url string) string {
 	t.Helper()
 	r, err := http.Get(url)
 	if err != nil {

@@ -3,6 +3,7 @@ package canister
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"ashlar/replica/execution/machine"
 	"ashlar/replica/execution/sysapi"
@@ -18,7 +19,7 @@ const docs = "https://internetcomputer.org/docs/current/references/execution-err
 func canisterError(id ic.CanisterID, code ic.ErrorCode, text, help, doc string) *ic.UserError {
 	text = fmt.Sprintf("Error from Canister %s: %s", id, text)
 	if help != "" {
-		text += ".\n" + help
+		text = strings.TrimSuffix(text, ".") + ".\n" + help
 		if doc != "" {
 			text += " See documentation: " + docs + doc
 		}

@@ -1,6 +1,7 @@
 package canister
 
 import (
+	"crypto/sha256"
 	"sort"
 
 	"ashlar/replica/execution/cycles"
@@ -45,8 +46,10 @@ func (r *Room) Deploy(c *state.Canister, in *Installation) (machine.Instructions
 	if err := r.installsTooFast(c); err != nil {
 		return 0, err
 	}
-	r.PutCode(in.Code) // before anything runs: an execution that rests may need it again
-	module, err := r.Tip.engine.Compile(in.Code)
+	code := state.NamedCode{Hash: sha256.Sum256(in.Code), Bytes: in.Code}
+	_, known := r.Code(code.Hash)
+	r.PutNamed(code) // before anything runs: an execution that rests may need it again
+	module, err := r.Tip.engine.Load(code.Hash, func() []byte { return in.Code })
 	if err != nil {
 		return 0, canisterError(c.ID, ic.CanisterInvalidWasm, "Canister's Wasm module is not valid: "+err.Error(),
 			"If you are running this canister in a test environment (e.g., dfx), make sure the test environment is up to date. Otherwise, this is likely an error with the compiler/CDK toolchain being used to build the canister. Please report the error to IC devs on the forum: https://forum.dfinity.org and include which language/CDK was used to create the canister.", "")
@@ -59,8 +62,11 @@ func (r *Room) Deploy(c *state.Canister, in *Installation) (machine.Instructions
 		return 0, notInstalled(err)
 	}
 	next := *c
-	d := &deployment{room: r, in: in, module: module, used: compileCost * machine.Instructions(module.Info().Instructions)}
+	d := &deployment{room: r, in: in, code: code.Hash, module: module, used: compileCost * machine.Instructions(module.Info().Instructions)}
 	r.turn.spend(d.used)
+	if known {
+		r.turn.spared = d.used - d.used/knownCode
+	}
 	fault := d.run(&next)
 	if fault == nil {
 		fault = r.Grow(&next, Growth{Before: c.MemoryTaken(), ByUser: true, Caller: in.Caller})
@@ -96,6 +102,10 @@ func notInstalled(err *ic.UserError) *ic.UserError {
 // compileCost is what each Wasm instruction of new code costs, in instructions.
 const compileCost = 6000
 
+// knownCode that another canister or snapshot of the subnet has is compiled already.
+// Who installs it pays as ever; of the round it takes this part of the work.
+const knownCode = 10
+
 func modeFits(c *state.Canister, in *Installation) *ic.UserError {
 	switch {
 	case in.Mode == Install && c.Module != nil:
@@ -126,6 +136,7 @@ func keepFits(c *state.Canister, in *Installation, info *wasm.Info) *ic.UserErro
 type deployment struct {
 	room   *Room
 	in     *Installation
+	code   [32]byte
 	module machine.Module
 	used   machine.Instructions
 }
@@ -147,7 +158,7 @@ func (d *deployment) run(c *state.Canister) *ic.UserError {
 		c.Certified = nil
 		c.ClearLog()
 	}
-	c.Memory, c.Module = memory, describe(r.PutCode(in.Code), uint64(len(in.Code)), d.module.Info())
+	c.Memory, c.Module = memory, describe(d.code, uint64(len(in.Code)), d.module.Info())
 	c.HeapBytes, c.StableBytes = memory.Heap.Bytes(), memory.Stable.Bytes()
 	c.Timer, c.LowMemory = 0, state.HookIdle
 	c.Version++
@@ -249,19 +260,4 @@ func (r *Room) Empty(c *state.Canister, reason string) {
 		r.Answer(&o.call.Origin, failed(&ic.UserError{Code: ic.CanisterRejectedMessage, Message: reason}), o.refund)
 	}
 	*c = *r.Canister(c.ID) // an answer may have come to c itself
-}
-
-// Describe checks the code of an uploaded snapshot and that an instance of it
-// can have the snapshot's memories; the code is kept.
-func (r *Room) Describe(code []byte, s *state.Snapshot) (*state.Module, error) {
-	m, err := r.Tip.engine.Compile(code)
-	if err != nil {
-		return nil, err
-	}
-	inst, err := m.Instantiate(s.Memory.Heap, s.Memory.Stable, engineGlobals(s.Globals))
-	if err != nil {
-		return nil, err
-	}
-	inst.Close()
-	return describe(r.PutCode(code), uint64(len(code)), m.Info()), nil
 }

@@ -265,7 +265,7 @@ func (r *Room) answerCanister(o *state.Origin, reply ic.Reply, refund ic.Cycles)
 	answered := *cb
 	answered.Answered = true
 	c.Callbacks = c.Callbacks.With(state.ID(o.Callback), &answered)
-	m := &state.Message{Origin: state.Origin{Kind: state.Response, Callback: o.Callback, Deadline: cb.Deadline}, Arg: reply.Data, Cycles: refund}
+	m := &state.Message{Origin: state.Origin{Kind: state.Response, Callback: o.Callback, Deadline: cb.Deadline}, Callee: ic.CanisterID{Principal: cb.Callee}, Arg: reply.Data, Cycles: refund}
 	if reply.Reject != nil {
 		m.Reject, m.Arg = cut(reply.Reject), nil
 	}

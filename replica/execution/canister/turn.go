@@ -110,6 +110,7 @@ type Turn struct {
 	message                        state.Long
 	start                          *state.Canister // version before it
 	before, total, counted, target machine.Instructions
+	spared                         machine.Instructions // of total, that the round is not to count
 	paid                           ic.Cycles
 	counters                       counters
 	batch                          batch
@@ -236,6 +237,9 @@ func (t *Turn) execute(m state.Long, run func() bool) {
 	}
 	if ran {
 		t.core.Used += PerExecution + t.total - min(t.counted, t.total)
+		if t.long == nil { // whoever begins it again finds the code in the state
+			t.core.Used -= t.spared
+		}
 	}
 }
 
@@ -255,7 +259,7 @@ func (t *Turn) begin(m state.Long) {
 	m.Free, m.Taken, m.Room, m.Held = r.Free(), r.Head.Taken, r.FreeCalls(), r.Head.Guaranteed
 	t.message, t.start = m, r.Canister(t.Canister)
 	t.counters = counters{r.Head.Burned, r.Head.Updates, r.Head.Taken, r.Head.Guaranteed}
-	t.before, t.total, t.paid = 0, 0, ic.Cycles{}
+	t.before, t.total, t.spared, t.paid = 0, 0, 0, ic.Cycles{}
 	t.target = t.counted + t.core.Slice
 }
 
@@ -328,7 +332,7 @@ func (r *Room) Finish(t *Turn) bool {
 	}
 	r.count(t)
 	for _, code := range t.Room.Codes() {
-		r.PutCode(code)
+		r.PutNamed(code)
 	}
 	if t.resume != nil {
 		r.park(t)
@@ -384,8 +388,7 @@ func (r *Room) park(t *Turn) {
 		l.Start, l.Paid = &start, t.paid
 		c.Cycles, _ = c.Cycles.Sub(t.paid)
 		if codes := t.Room.Codes(); len(codes) > 0 {
-			hash := t.Room.PutCode(codes[0])
-			l.Code = string(hash[:])
+			l.Code = string(codes[0].Hash[:])
 		}
 	} else {
 		c, l = *r.Canister(t.Canister), *t.long

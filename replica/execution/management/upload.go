@@ -186,7 +186,7 @@ func readMetadata(x *call) ([]byte, *ic.UserError) {
 		Source: sourceOf(s.Uploaded), Taken: uint64(s.Taken), Code: s.CodeBytes, Globals: []global{}, Heap: s.HeapBytes, Stable: s.StableBytes,
 		Chunks: []chunkHash{}, Version: s.Version, Certified: s.Certified,
 	}
-	for _, g := range s.Globals {
+	for _, g := range x.ShownGlobals(s) {
 		out.Globals = append(out.Globals, globalOf(g))
 	}
 	s.Chunks.Each(func(hash string, _ []byte) bool {
@@ -378,9 +378,9 @@ func write(m *pages.Map, at uint64, data []byte) *ic.UserError {
 func (x *call) assemble(s *state.Snapshot) (*state.Module, *state.Memory, *ic.UserError) {
 	code := make([]byte, s.CodeBytes)
 	s.Upload.ReadAt(code, 0)
-	module, err := x.Describe(code, s)
+	module, memory, err := x.Describe(code, s)
 	if err != nil {
 		return nil, nil, ic.Errorf(ic.InvalidManagementPayload, "The uploaded snapshot cannot be loaded: %s\nMake sure to upload a complete and valid snapshot. Compare with snapshot metadata from the endpoint `read_canister_snapshot_metadata`", clip(err.Error()))
 	}
-	return module, &state.Memory{Heap: s.Memory.Heap, Stable: s.Memory.Stable, Globals: s.Globals}, nil
+	return module, memory, nil
 }

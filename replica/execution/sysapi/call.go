@@ -210,6 +210,23 @@ func burn128(e *Env, c machine.Caller, a []uint64) error {
 	return nil
 }
 
+// mint128 is for one canister alone, which makes cycles of the network's token.
+// Modules of others may import it, as test canisters do.
+func mint128(e *Env, c machine.Caller, a []uint64) error {
+	if e.Self != cyclesMinter {
+		return violation("ic0.mint_cycles cannot be executed on non Cycles Minting Canister: %s != %s", e.Self, cyclesMinter)
+	}
+	amount := ic.Cycles{Hi: a[0], Lo: a[1]}
+	if err := putCycles(c, "mint_cycles128", a[2], amount); err != nil {
+		return err
+	}
+	e.Balance = e.Balance.Add(amount)
+	return nil
+}
+
+// cyclesMinter is rkp4c-7iaaa-aaaaa-aaaca-cai.
+var cyclesMinter = ic.CanisterIDFromUint64(4)
+
 func balance128(e *Env, c machine.Caller, a []uint64) error {
 	e.ReadBalance = true
 	return putCycles(c, "canister_cycle_balance128", a[0], e.Balance)

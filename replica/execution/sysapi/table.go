@@ -69,6 +69,7 @@ var table = []entry{
 	{"msg_cycles_refunded128", callbacks, "p", "", usual, false, refunded128},
 	{"msg_cycles_accept128", withCycles, "llp", "", usual, false, accept128},
 	{"cycles_burn128", Init | PreUpgrade | Update | ReplicatedQuery | callbacks | Cleanup | Task, "llp", "", usual, false, burn128},
+	{"mint_cycles128", Update | ReplicatedQuery | callbacks | Task, "llp", "", usual, false, mint128},
 	{"msg_cycles_available", withCycles, "", "l", usual, true, available},
 	{"msg_cycles_refunded", callbacks, "", "l", usual, true, refunded},
 	{"msg_cycles_accept", withCycles, "l", "l", usual, true, accept},

@@ -33,6 +33,8 @@ type Info struct {
 	// Instructions is the number of instructions in the code and in what mainnet's
 	// metering adds to it: compiling is charged by it.
 	Instructions uint64
+	// Globals are those that snapshots show.
+	Globals []Shown
 	// DataBytes is the length of the data section.
 	DataBytes uint64
 }

@@ -129,6 +129,9 @@ func prepare(code []byte, opt options) (*Prepared, error) {
 	p.Info.HasHeap = len(m.allMemories) > 0
 	p.Info.HasStart = m.start >= 0
 	p.Info.DataBytes = m.dataBytes
+	if p.Info.Globals, err = m.shown(code); err != nil {
+		return nil, err
+	}
 	if err := m.segments(code, p); err != nil {
 		return nil, err
 	}

@@ -7,4 +7,4 @@ node 6 is Byzantine: makes bad dealings, makes bad blocks
 at 1s: power cut at 0
 at 3s: start 0
 run 6s, recover within 60s
-expect package 42
+expect package 28

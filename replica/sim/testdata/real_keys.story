@@ -6,4 +6,4 @@ intervals of 10 heights
 at height 14: power cut at 0 1 2 3
 at 2500ms: start 0 1 2 3
 run 3s, recover within 60s
-expect package 20
+expect package 10

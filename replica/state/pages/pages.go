@@ -46,6 +46,12 @@ type Owner interface {
 	Sum(p Page) merkle.Sum
 	// Check compares p with its sum. It does not return where they differ.
 	Check(p Page)
+	// Place of p among the file's pages, which follow each other.
+	Place(p Page) uint64
+	// Map puts the pages from a place on over a part of the process's memory, where
+	// they may be written to without the file knowing; false where that cannot be.
+	// What is mapped outlives the owner.
+	Map(over []byte, place uint64) bool
 }
 
 const (

@@ -84,7 +84,11 @@ type Slot struct {
 	Sum   merkle.Sum
 	Owner Owner // nil: it lies on the heap
 	Kept  bool  // the old version has it, too
+	Moved bool  // it lies on the heap, but the old version's in a file: Page and Owner are those
 }
+
+// Node is the same for two parts that are one node, of which two memories are made.
+func (p Part) Node() any { return p.now }
 
 // Slots are the pages of a node of the lowest level that are not zero.
 func (p Part) Slots() (out []Slot) {
@@ -102,7 +106,7 @@ func (p Part) Slots() (out []Slot) {
 		case y.mapped&bit != 0:
 			s.Owner = y.owner(page)
 		case s.Kept && x.mapped&bit != 0: // in a file by now
-			s.Page = x.pages[i]
+			s.Page, s.Moved = x.pages[i], true
 			s.Owner = x.owner(s.Page)
 		}
 		out = append(out, s)

@@ -47,10 +47,17 @@ type Block struct {
 // envelope: blocks without their envelopes can be checked once these are found
 // elsewhere.
 func (b *Block) Hash() Hash {
+	calls := make([]Hash, len(b.Ingress))
+	for i, raw := range b.Ingress {
+		calls[i] = CallHash(raw)
+	}
+	return b.hash(calls)
+}
+
+func (b *Block) hash(calls []Hash) Hash {
 	payload := sha256.New()
-	for _, raw := range b.Ingress {
-		h := sha256.Sum256(raw)
-		payload.Write(h[:])
+	for i := range calls {
+		payload.Write(calls[i][:])
 	}
 	w := writer("\x0cashlar-block")
 	w.header(b)
@@ -60,7 +67,7 @@ func (b *Block) Hash() Hash {
 		h := sha256.Sum256(s.Data)
 		w = append(w, h[:]...)
 	}
-	w.uint(uint64(len(b.Ingress)))
+	w.uint(uint64(len(calls)))
 	return sha256.Sum256(payload.Sum(w))
 }
 

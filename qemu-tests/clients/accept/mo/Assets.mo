@@ -124,7 +124,8 @@ persistent actor Assets {
   };
 
   public query func http_request(r : Request) : async Response {
-    let ?url = Text.split(r.url, #char '?').next() else return response(400, [], "");
+    let ?encoded = Text.split(r.url, #char '?').next() else return response(400, [], "");
+    let url = Certified.decoded(encoded);
     if (url == "/count") return { response(200, [], "") with upgrade = ?true };
     if (url == "/uncertified") return response(200, [("Content-Type", "text/html")], "<script>document.title = 'hacked'</script>");
     let range = header(r, "range");

@@ -1,6 +1,7 @@
 // Response certification, version 2 of the HTTP gateway protocol, as a canister does it.
 import Array "mo:core/Array";
 import Blob "mo:core/Blob";
+import Char "mo:core/Char";
 import List "mo:core/List";
 import Nat "mo:core/Nat";
 import Nat8 "mo:core/Nat8";
@@ -41,6 +42,24 @@ module {
 
   public func requestHash(method : Text, headers : [Header]) : Blob {
     Sha256.sum([mapHash(Array.concat([(":ic-cert-method", text(method))], Array.map<Header, (Text, Blob)>(headers, func((name, value)) { (name, text(value)) }))), Sha256.sum([])]);
+  };
+
+  // decoded is a URL's path without its percent-encoding, of ASCII.
+  public func decoded(url : Text) : Text {
+    let parts = Array.fromIter(Text.split(url, #char '%'));
+    var out = parts[0];
+    var i = 1;
+    while (i < parts.size()) {
+      let chars = Text.toArray(parts[i]);
+      out #= Char.toText(Char.fromNat32(hex(chars[0]) * 16 + hex(chars[1]))) # Text.fromIter(Array.sliceToArray(chars, 2, chars.size()).vals());
+      i += 1;
+    };
+    out;
+  };
+
+  func hex(c : Char) : Nat32 {
+    let n = Char.toNat32(c);
+    if (n < 58) n - 48 else if (n < 71) n - 55 else n - 87;
   };
 
   // segments of a URL's path; a directory ends with "".

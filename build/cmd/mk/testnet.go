@@ -1,0 +1,66 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+
+	"ashlar/build/testnet"
+)
+
+// testnetCommand runs a network of replicas until Ctrl-C, or tells one that runs
+// in another terminal what to do.
+func testnetCommand(ctx context.Context, w *workshop, args []string) error {
+	if len(args) == 1 && args[0] == "help" {
+		w.print.Say("make testnet N=4 runs a network; then, in another terminal:\n%s", testnet.Commands())
+		return nil
+	}
+	if len(args) > 0 {
+		return testnet.Tell(w.out("testnet"), args, os.Stdout)
+	}
+	port, err := portFrom(os.Getenv("PORT"))
+	if err != nil {
+		return err
+	}
+	nodes := 0
+	if text := os.Getenv("N"); text != "" {
+		if nodes, err = strconv.Atoi(text); err != nil || nodes < 1 {
+			return fmt.Errorf("the number of nodes is N=%s: give one from 1", text)
+		}
+	}
+	if err := buildCommand(ctx, w, nil); err != nil {
+		return err
+	}
+	n, err := testnet.Open(testnet.Options{Bin: w.out("bin"), Dir: w.out("testnet"), Nodes: nodes, Port: port, Netem: os.Getenv("NETEM"), Say: w.print.Say})
+	if err != nil {
+		return err
+	}
+	return w.run(ctx, n)
+}
+
+func (w *workshop) run(ctx context.Context, n *testnet.Net) error {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	l, err := n.Listen()
+	if err != nil {
+		return err
+	}
+	served := make(chan error, 1)
+	go func() { served <- n.Serve(ctx, l) }()
+	if err := n.Start(ctx); err != nil {
+		return err
+	}
+	w.print.Say("root key %s", n.RootKey)
+	for _, d := range n.Nodes {
+		w.print.Say("node %d   %s   log %s", d.Number, d.URL, w.relative(d.Log))
+	}
+	w.print.Say("%d nodes are healthy; Ctrl-C stops them. In another terminal:\n%s", len(n.Nodes), testnet.Commands())
+	select {
+	case <-ctx.Done():
+	case err = <-served:
+	}
+	w.print.Say("stopping")
+	return errors.Join(err, n.Close())
+}

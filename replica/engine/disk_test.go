@@ -1,0 +1,146 @@
+package engine
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"ashlar/replica/execution/wasm"
+)
+
+// A module that is loaded by its shell counts, answers and traps as one that was
+// just compiled, and is compiled anew where the disk has lost or changed anything.
+func TestKeptCode(t *testing.T) {
+	dir := t.TempDir()
+	plain := testEngine(t, Config{})
+	play := func(e *Engine, code []byte) (replies []byte, used []uint64) {
+		in := install(t, e, code)
+		defer in.Close()
+		_, n := run(t, in, "canister_start", nil)
+		_, m := run(t, in, "canister_init", []byte("DIDL\x00\x00"))
+		used = append(used, uint64(n), uint64(m))
+		for range 3 {
+			r, n := run(t, in, "canister_update inc", []byte("DIDL\x00\x00"))
+			replies, used = append(replies, r...), append(used, uint64(n))
+		}
+		return replies, used
+	}
+	want, counts := play(plain, motokoCounter)
+	hash := sha256.Sum256(motokoCounter)
+	same := func(what string, kept bool) {
+		t.Helper()
+		e := testEngine(t, Config{CacheDir: dir})
+		k := e.disk.read(hash)
+		if k == nil && kept {
+			t.Fatalf("%s: the code was not kept", what)
+		}
+		if k != nil {
+			m := e.load(k)
+			if (m != nil) != kept {
+				t.Errorf("%s: loaded by the shell: %v, want %v", what, m != nil, kept)
+			}
+			if m != nil && m.prep.FuncName(3) != install(t, plain, motokoCounter).module.prep.FuncName(3) {
+				t.Errorf("%s: functions have other names", what)
+			}
+		}
+		got, n := play(e, motokoCounter)
+		if !bytes.Equal(got, want) || len(n) != len(counts) {
+			t.Fatalf("%s: replies %x, want %x", what, got, want)
+		}
+		for i := range n {
+			if n[i] != counts[i] {
+				t.Errorf("%s: run %d took %d instructions, want %d", what, i, n[i], counts[i])
+			}
+		}
+	}
+	play(testEngine(t, Config{CacheDir: dir}), motokoCounter)
+	same("as it was written", true)
+
+	e := testEngine(t, Config{CacheDir: dir})
+	file := e.disk.read(hash).file
+	if _, err := e.Compile(kernels32); err != nil {
+		t.Fatal(err)
+	}
+	other, err := os.ReadFile(e.disk.read(sha256.Sum256(kernels32)).file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	change := func(what string, f func() error) {
+		t.Helper()
+		if err := f(); err != nil {
+			t.Fatal(err)
+		}
+		same(what, false)
+		same("after "+what, true)
+	}
+	rewrite := func(name string, f func(b []byte) []byte) func() error {
+		return func() error {
+			b, err := os.ReadFile(name)
+			if err != nil {
+				return err
+			}
+			return os.WriteFile(name, f(b), 0o600)
+		}
+	}
+	flip := func(b []byte) []byte { b[len(b)/2] ^= 1; return b }
+	half := func(b []byte) []byte { return b[:len(b)/2] }
+	change("with the code of another module", func() error { return os.WriteFile(file, other, 0o600) })
+	change("with a flipped bit in the code", rewrite(file, flip))
+	change("with half of the code", rewrite(file, half))
+	change("without the code", func() error { return os.Remove(file) })
+	change("with the shell's own code", func() error {
+		from, name, err := e.disk.compile(e.config, e.disk.read(hash).prep.Code)
+		if err != nil {
+			return err
+		}
+		return os.Rename(filepath.Join(from, name), file)
+	})
+	change("with a flipped bit in what was prepared", rewrite(e.disk.name(hash), flip))
+	change("with half of what was prepared", rewrite(e.disk.name(hash), half))
+	change("without what was prepared", func() error { return os.Remove(e.disk.name(hash)) })
+}
+
+// The cache on disk has a bound: the oldest files go.
+func TestCacheIsBounded(t *testing.T) {
+	dir := t.TempDir()
+	for i, name := range []string{"a/old", "b", "a/c/young"} {
+		name = filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(name, make([]byte, 1000), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		at := time.Unix(int64(1000+i), 0)
+		if err := os.Chtimes(name, at, at); err != nil {
+			t.Fatal(err)
+		}
+	}
+	trimCache(dir, 2500)
+	for name, want := range map[string]bool{"a/old": false, "b": true, "a/c/young": true} {
+		if _, err := os.Stat(filepath.Join(dir, name)); (err == nil) != want {
+			t.Errorf("%s is there: %v, want %v", name, err == nil, want)
+		}
+	}
+}
+
+// Modules of all kinds get a shell, and damaged ones an error.
+func FuzzShell(f *testing.F) {
+	for _, code := range [][]byte{motokoCounter, kernels32} {
+		prep, err := wasm.Prepare(code, testEngine(f, Config{}).imports)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(prep.Code)
+	}
+	f.Add([]byte("\x00asm\x01\x00\x00\x00\x01\xff\xff\xff\xff\x0f"))
+	f.Fuzz(func(t *testing.T, module []byte) {
+		full, shell, _, err := withProof(module)
+		if err == nil && (len(shell) == 0 || len(full) <= len(module)) {
+			t.Errorf("a module of %d bytes has %d with its proof, its shell %d", len(module), len(full), len(shell))
+		}
+	})
+}
