@@ -19,4 +19,4 @@ soak:    ; @$(mk) soak
 clean:   ; @$(mk) clean
 
 .PHONY: help setup build image run check test accept sim testnet repro bench release pins soak clean
-export DEMO PORT ONLY SEED NODES N COUNT STORY FOR NETEM
+export DEMO PORT ONLY SEED NODES N COUNT STORY FOR NETEM INTERVAL

@@ -41,13 +41,14 @@ const DefaultPort = 4943
 
 // Options of a network.
 type Options struct {
-	Bin   string     // directory of the programs replica and network
-	Dir   string     // of the network
-	Nodes int        // 0: as many as Dir has, or 1
-	First netip.Addr // of node 1, the next node has the next one; zero: 127.0.0.1
-	Port  int        // 0: DefaultPort
-	Netem string     // what tc netem is told of each node's link, such as "delay 60ms loss 1%"; "": no namespaces
-	Say   func(format string, args ...any)
+	Bin    string     // directory of the programs replica and network
+	Dir    string     // of the network
+	Nodes  int        // 0: as many as Dir has, or 1
+	First  netip.Addr // of node 1, the next node has the next one; zero: 127.0.0.1
+	Port   int        // 0: DefaultPort
+	Rounds uint64     // from one summary to the next, of a network that is made new; 0: the usual
+	Netem  string     // what tc netem is told of each node's link, such as "delay 60ms loss 1%"; "": no namespaces
+	Say    func(format string, args ...any)
 }
 
 // Net is a network, running or not.
@@ -102,7 +103,11 @@ func (n *Net) create() ([]byte, error) {
 	for a := n.First; len(at) < count; a = a.Next() {
 		at = append(at, a.String())
 	}
-	made, err := n.network("new", "--dir", n.Dir, "--at", strings.Join(at, ","), "--http", strconv.Itoa(n.Port), "--p2p", strconv.Itoa(n.Port+1))
+	args := []string{"new", "--dir", n.Dir, "--at", strings.Join(at, ","), "--http", strconv.Itoa(n.Port), "--p2p", strconv.Itoa(n.Port + 1)}
+	if n.Rounds != 0 {
+		args = append(args, "--interval", strconv.FormatUint(n.Rounds, 10))
+	}
+	made, err := n.network(args...)
 	if err != nil {
 		return nil, err
 	}
@@ -199,13 +204,16 @@ func (n *Net) Add() (*Node, error) {
 			d.Name = f[1]
 		}
 	}
-	if _, err := n.network("add", filepath.Join(d.Dir, "node.record"), "--dir", n.Dir); err != nil {
+	if _, err := n.network("add", filepath.Join(d.Dir, "node.record"), "--dir", n.Dir, "--offline"); err != nil {
 		return nil, err
 	}
 	if _, err := n.network("give", d.Dir, "--dir", n.Dir); err != nil {
 		return nil, err
 	}
 	if err := n.note(d); err != nil {
+		return nil, err
+	}
+	if err := n.send(); err != nil {
 		return nil, err
 	}
 	n.Nodes = append(n.Nodes, d)
@@ -225,11 +233,23 @@ func (n *Net) note(d *Node) error {
 // Remove nodes from the members. They go on until the others go on without them.
 func (n *Net) Remove(nodes ...*Node) error {
 	for _, d := range nodes {
-		if _, err := n.network("remove", d.Name, "--dir", n.Dir); err != nil {
+		if _, err := n.network("remove", d.Name, "--dir", n.Dir, "--offline"); err != nil {
 			return err
 		}
 	}
-	return nil
+	return n.send()
+}
+
+// send changes to all nodes that run; others take them from these when they are back.
+func (n *Net) send() error {
+	args := []string{"send", "--dir", n.Dir}
+	for _, d := range n.Nodes {
+		if d.PID() != 0 {
+			args = append(args, d.URL)
+		}
+	}
+	_, err := n.network(args...)
+	return err
 }
 
 // network runs the program that makes and changes networks.

@@ -46,7 +46,7 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-func open(t *testing.T, nodes int) *Net {
+func open(t *testing.T, nodes int, rounds uint64) *Net {
 	t.Helper()
 	bin, err := programs()
 	if err != nil {
@@ -54,7 +54,7 @@ func open(t *testing.T, nodes int) *Net {
 	}
 	// Addresses that no other test has: all of 127/8 are this machine's.
 	first := netip.AddrFrom4([4]byte{127, byte(1 + mathrand.IntN(250)), byte(mathrand.IntN(250)), 1})
-	n, err := Open(Options{Bin: bin, Dir: t.TempDir(), Nodes: nodes, First: first, Say: t.Logf})
+	n, err := Open(Options{Bin: bin, Dir: t.TempDir(), Nodes: nodes, Rounds: rounds, First: first, Say: t.Logf})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -63,7 +63,12 @@ func open(t *testing.T, nodes int) *Net {
 
 func running(t *testing.T, nodes int) *Net {
 	t.Helper()
-	n := open(t, nodes)
+	return start(t, open(t, nodes, 0))
+}
+
+// start a network, until the test ends.
+func start(t *testing.T, n *Net) *Net {
+	t.Helper()
 	if err := n.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}

@@ -106,7 +106,6 @@ func muxer() *yamux.Transport {
 	c := *yamux.DefaultTransport.Config()
 	c.MaxStreamWindowSize = windowBytes
 	c.MaxMessageSize = pieceBytes
-	c.WriteCoalesceDelay = 0 // frames flushes when there is nothing more to say
 	c.KeepAliveInterval = aliveEvery
 	return (*yamux.Transport)(&c)
 }

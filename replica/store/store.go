@@ -331,18 +331,32 @@ func (s *Store) space(size int) error {
 }
 
 // do runs f where the database may end the goroutine: that is how logger.Fatalf
-// stops it when its log cannot be written.
+// stops it when its log cannot be written. Where the log cannot be begun, it panics
+// with the error of the disk.
 func (s *Store) do(f func() error) error {
 	if err := s.Err(); err != nil {
 		return err
 	}
 	done := make(chan error, 1)
-	go func() { done <- f() }()
+	go func() {
+		defer s.stopped()
+		done <- f()
+	}()
 	select {
 	case err := <-done:
 		return err
 	case <-s.failed:
 		return s.Err()
+	}
+}
+
+func (s *Store) stopped() {
+	switch r := recover().(type) {
+	case nil:
+	case error:
+		logger{s}.stop(r.Error())
+	default:
+		panic(r)
 	}
 }
 
@@ -382,6 +396,10 @@ type logger struct{ s *Store }
 func (l logger) Infof(string, ...any)              {}
 func (l logger) Errorf(format string, args ...any) { l.s.log(fmt.Sprintf(format, args...)) }
 func (l logger) Fatalf(format string, args ...any) {
-	l.s.fail(fmt.Errorf("the database in %s stopped: %s\n  nothing that was answered is lost; see to the disk and start again", l.s.dir, fmt.Sprintf(format, args...)))
+	l.stop(fmt.Sprintf(format, args...))
 	runtime.Goexit()
+}
+
+func (l logger) stop(why string) {
+	l.s.fail(fmt.Errorf("the database in %s stopped: %s\n  nothing that was answered is lost; see to the disk and start again", l.s.dir, why))
 }

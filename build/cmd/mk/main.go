@@ -30,7 +30,7 @@ var commands = []command{
 	{"test", "everything: check, unit tests, acceptance, repro, QEMU tests", testCommand},
 	{"accept", "clients and compilers that we did not write, against a replica (arguments name suites)", acceptCommand},
 	{"sim", "run a subnet from a seed (SEED=N NODES=N COUNT=N, or STORY=FILE)", simCommand},
-	{"testnet", "a network of N real replicas, no VM (N=4 PORT=P NETEM=\"delay 60ms loss 1%\"); mk testnet help: kill, partition, ...", testnetCommand},
+	{"testnet", "a network of N real replicas, no VM (N=4 PORT=P INTERVAL=60 NETEM=\"delay 60ms loss 1%\"); mk testnet help: kill, partition, ...", testnetCommand},
 	{"soak", "run new seeds for FOR=10m, print the story of the first that fails; mk soak fuzz [PKG]: the fuzz tests; mk soak net: a network of processes that fail; mk soak qemu: the QEMU tests", soakCommand},
 	{"repro", "build twice under other circumstances and compare every byte", reproCommand},
 	{"bench", "measure the figures that the project has promised", benchCommand},

@@ -30,10 +30,16 @@ func testnetCommand(ctx context.Context, w *workshop, args []string) error {
 			return fmt.Errorf("the number of nodes is N=%s: give one from 1", text)
 		}
 	}
+	rounds := uint64(0)
+	if text := os.Getenv("INTERVAL"); text != "" {
+		if rounds, err = strconv.ParseUint(text, 10, 64); err != nil {
+			return fmt.Errorf("the rounds of an interval are INTERVAL=%s: give a number, such as INTERVAL=60", text)
+		}
+	}
 	if err := buildCommand(ctx, w, nil); err != nil {
 		return err
 	}
-	n, err := testnet.Open(testnet.Options{Bin: w.out("bin"), Dir: w.out("testnet"), Nodes: nodes, Port: port, Netem: os.Getenv("NETEM"), Say: w.print.Say})
+	n, err := testnet.Open(testnet.Options{Bin: w.out("bin"), Dir: w.out("testnet"), Nodes: nodes, Rounds: rounds, Port: port, Netem: os.Getenv("NETEM"), Say: w.print.Say})
 	if err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"fmt"
+	"sync"
 
 	"ashlar/replica/consensus"
 	"ashlar/replica/ic"
@@ -11,13 +12,38 @@ import (
 	"ashlar/replica/wire/records"
 )
 
-// subnetRecords is the registry as consensus reads it.
-type subnetRecords struct{ registry.Subnet }
+// subnetRecords is the registry as consensus reads it: several times a step, so
+// what was read is kept. To decode a version is to check its members' keys, which
+// takes longer than all else in a round.
+type subnetRecords struct {
+	registry.Subnet
+	mu   sync.Mutex
+	read map[uint64]*consensus.Record
+}
 
-// At a version.
-func (r subnetRecords) At(version uint64) (*consensus.Record, error) {
+// maxVersions that are kept: a block names a recent one.
+const maxVersions = 8
+
+func recordsOf(reg *registry.Store, id ic.SubnetID) *subnetRecords {
+	return &subnetRecords{Subnet: registry.Subnet{Store: reg, ID: id}, read: map[uint64]*consensus.Record{}}
+}
+
+// At a version, not above Latest: it never changes.
+func (r *subnetRecords) At(version uint64) (*consensus.Record, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if rec := r.read[version]; rec != nil {
+		return rec, nil
+	}
 	rec, err := r.Subnet.At(version)
-	return (*consensus.Record)(rec), err
+	if err != nil {
+		return nil, err
+	}
+	if len(r.read) >= maxVersions {
+		clear(r.read)
+	}
+	r.read[version] = (*consensus.Record)(rec)
+	return r.read[version], nil
 }
 
 // startOf is the catch-up package that the registry tells of: of the genesis, or of
@@ -36,7 +62,7 @@ func startOf(reg *registry.Store, v *registry.View) (*block.Artifact, error) {
 		}
 		since--
 	}
-	rec, err := subnetRecords{registry.Subnet{Store: reg, ID: v.ID}}.At(since)
+	rec, err := recordsOf(reg, v.ID).At(since)
 	if err != nil {
 		return nil, err
 	}

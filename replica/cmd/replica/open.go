@@ -107,7 +107,7 @@ func (r *replica) join(f flags, log func(string, ...any)) error {
 		return err
 	}
 	cfg := node.Config{
-		Subnet: subnet, Start: start, Version: Version, Registry: subnetRecords{registry.Subnet{Store: r.registry, ID: view.ID}},
+		Subnet: subnet, Start: start, Version: Version, Registry: recordsOf(r.registry, view.ID),
 		Keys: node.FileKeys{Keys: r.keys, Dir: f.state, Random: rand.Reader}, Machine: machine, Store: r.store, Clock: node.WallClock{}, Pace: consensus.DefaultPace,
 		Limits: ingress.Default, Log: func(line string) { log("%s", line) }, Parse: parseEnvelope, Check: api.Forwarded(subnet.RootKey),
 	}

@@ -110,10 +110,7 @@ func (k *PublicKey) check(tag string, message []byte, s *curve.G1Affine) error {
 	if k.point.IsInfinity() { // an aggregate of keys may be
 		return errIdentityKey
 	}
-	h, err := curve.HashToG1(message, []byte(tag))
-	if err != nil {
-		panic(fmt.Sprintf("hash to G1 with tag %q: %v", tag, err))
-	}
+	h := hashToCurve(tag, message)
 	k.once.Do(func() { l := curve.PrecomputeLines(k.point); k.lines = &l })
 	ok, err := curve.PairingCheckFixedQ([]curve.G1Affine{*s, h}, []lines{*negGenerator(), *k.lines})
 	if err != nil {
@@ -126,6 +123,15 @@ func (k *PublicKey) check(tag string, message []byte, s *curve.G1Affine) error {
 }
 
 func parseSignature(b []byte) (*curve.G1Affine, error) {
+	s, err := parsePoint(b)
+	if err == nil && !s.IsInSubGroup() {
+		return nil, errors.New("BLS signature is not a point of the group: it lies outside of the subgroup")
+	}
+	return s, err
+}
+
+// parsePoint leaves the subgroup to the caller.
+func parsePoint(b []byte) (*curve.G1Affine, error) {
 	if len(b) != SignatureBytes {
 		return nil, fmt.Errorf("BLS signature has %d bytes, it must have %d", len(b), SignatureBytes)
 	}
@@ -133,7 +139,7 @@ func parseSignature(b []byte) (*curve.G1Affine, error) {
 		return nil, errors.New("BLS signature is not in compressed form")
 	}
 	s := new(curve.G1Affine)
-	if _, err := s.SetBytes(b); err != nil {
+	if err := curve.NewDecoder(bytes.NewReader(b), curve.NoSubgroupChecks()).Decode(s); err != nil {
 		return nil, fmt.Errorf("BLS signature is not a point of the group: %w", err)
 	}
 	if s.IsInfinity() {

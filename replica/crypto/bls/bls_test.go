@@ -282,6 +282,31 @@ func TestCombineFindsBadShares(t *testing.T) {
 	if _, _, err := g.Combine(message, []Share{{5, shares[0].Signature}}); err == nil {
 		t.Error("a holder outside of the group was accepted")
 	}
+	shares[1].Signature, shares[2].Signature = keys[1].Sign(message), outsideSubgroup(t)
+	sig, bad, err = g.Combine(message, shares)
+	if err != nil || g.Key.Verify(message, sig) != nil || len(bad) != 1 || bad[0] != 2 {
+		t.Errorf("with a share outside of the subgroup: bad %v, %v", bad, err)
+	}
+}
+
+// Hashes that are kept are those of their messages, under each tag.
+func TestKeptHashes(t *testing.T) {
+	for range 2 {
+		for i := range 2 * keptHashes {
+			message := []byte{byte(i)}
+			for _, tag := range []string{signatureTag, possessionTag} {
+				want, err := curve.HashToG1(message, []byte(tag))
+				if err != nil {
+					t.Fatal(err)
+				}
+				for range 2 {
+					if got := hashToCurve(tag, message); !got.Equal(&want) {
+						t.Fatalf("message %d has another hash", i)
+					}
+				}
+			}
+		}
+	}
 }
 
 func TestAggregate(t *testing.T) {

@@ -96,10 +96,7 @@ func (k *SecretKey) sign(tag string, message []byte) []byte {
 	if k.s.IsZero() {
 		panic("bls: sign with an erased key")
 	}
-	h, err := curve.HashToG1(message, []byte(tag))
-	if err != nil {
-		panic(fmt.Sprintf("hash to G1 with tag %q: %v", tag, err))
-	}
+	h := hashToCurve(tag, message)
 	a, b := k.split()
 	defer wipe(a, b)
 	var p, q curve.G1Affine

@@ -63,15 +63,15 @@ func Deal(random io.Reader, t, n int) (*Group, []*SecretKey, error) {
 }
 
 // Combine makes the group's signature of the shares: it combines first and
-// checks the result once; only where that fails it looks for the bad shares,
-// which it returns, and tries again without them.
+// checks the result once, subgroup included; only where that fails it looks for
+// the bad shares, which it returns, and tries again without them.
 func (g *Group) Combine(message []byte, shares []Share) (sig []byte, bad []int, err error) {
 	points := map[int]*curve.G1Affine{}
 	for _, s := range shares {
 		if s.Index < 0 || s.Index >= len(g.Holders) {
 			return nil, nil, fmt.Errorf("a share of holder %d in a group of %d", s.Index, len(g.Holders))
 		}
-		if p, err := parseSignature(s.Signature); err != nil {
+		if p, err := parsePoint(s.Signature); err != nil {
 			bad = append(bad, s.Index)
 		} else {
 			points[s.Index] = p
@@ -79,12 +79,12 @@ func (g *Group) Combine(message []byte, shares []Share) (sig []byte, bad []int, 
 	}
 	if sig, err := g.interpolate(points); err != nil {
 		return nil, bad, err
-	} else if g.Key.check(signatureTag, message, sig) == nil {
+	} else if sig.IsInSubGroup() && g.Key.check(signatureTag, message, sig) == nil {
 		b := sig.Bytes()
 		return b[:], bad, nil
 	}
 	for i, p := range points {
-		if g.Holders[i].check(signatureTag, message, p) != nil {
+		if !p.IsInSubGroup() || g.Holders[i].check(signatureTag, message, p) != nil {
 			delete(points, i)
 			bad = append(bad, i)
 		}
