@@ -308,10 +308,12 @@ func (l *lab) turn() {
 				h := n.work[0]
 				n.work = n.work[1:]
 				n.step(Executed{Height: h, Root: n.chain[h]})
-				if l.saves {
-					n.cfg.Saved = max(n.cfg.Saved, n.Certified())
-					n.step(Saved{n.cfg.Saved})
-				}
+			})
+		}
+		if l.saves && n.Certified() > n.cfg.Saved {
+			due = append(due, func() {
+				n.cfg.Saved = n.Certified()
+				n.step(Saved{n.cfg.Saved})
 			})
 		}
 		if len(n.tasks) > 0 {

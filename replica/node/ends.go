@@ -63,6 +63,9 @@ func (n *Node) beginning() (cup *block.Artifact, fresh bool, err error) {
 			if err := n.unused(); err != nil {
 				return nil, false, err
 			}
+			if err := n.amnesia(start); err != nil {
+				return nil, false, err
+			}
 		} else {
 			n.Log(fmt.Sprintf("the registry says to go on from height %d", start.Height))
 		}
@@ -81,4 +84,19 @@ func (n *Node) unused() error {
 		err = fmt.Errorf("the state directory holds a state of height %d and no catch-up package: an older replica wrote it\n  go on with that one, or begin with a new directory", s.Height())
 	}
 	return err
+}
+
+// amnesia: keys that signed before, and nothing is known of what. Who signs two things
+// of one height is as bad as who lies, so this node votes on nothing that it may have
+// seen before (consensus.Config.Forgot). A node alone has nobody to deceive.
+func (n *Node) amnesia(start *block.Artifact) error {
+	s, err := block.DecodeSummary(start.Block.Section(block.SummarySection))
+	if err != nil || !n.Keys.Used() || len(s.Current.Members) == 1 {
+		return err
+	}
+	if at, err := n.Store.Forgot(); at != 0 || err != nil {
+		return err
+	}
+	n.Log("this node's keys were used before, and its database is new: it votes once it sees blocks that are later than this")
+	return n.Store.SetForgot(n.Clock.Now())
 }

@@ -72,6 +72,7 @@ type Store interface {
 	CUP() (cup *block.Artifact, waits bool, err error)
 	// Forgot is when the node lost what it had signed before, 0: never.
 	Forgot() (ic.Time, error)
+	SetForgot(at ic.Time) error
 	Failed() <-chan struct{}
 	Err() error
 }
@@ -83,6 +84,8 @@ type Clock interface{ Now() ic.Time }
 type Keys interface {
 	consensus.Keys
 	NodeID() ic.NodeID
+	// Used tells whether any share was ever kept: this node has signed before.
+	Used() bool
 	// Keep returns once this node's shares of these keys are durable, and no others are
 	// kept; lost says of a share that can not be had.
 	Keep(keys []consensus.Key) (lost, err error)

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 
 	"ashlar/replica/ic"
 	"ashlar/replica/messaging"
@@ -36,6 +37,11 @@ type ledger struct {
 func (l ledger) Apply(s *state.State, b *messaging.Batch) *state.State {
 	d := s.Draft()
 	d.Head.Height, d.Head.Time, d.Head.Registry = b.Height, max(b.Time, s.Time()), b.RegistryVersion
+	if now := d.Subnet(); !slices.EqualFunc(now.Nodes, b.Members, func(x, y state.Node) bool { return x.ID == y.ID }) {
+		next := *now
+		next.Nodes = b.Members
+		d.SetSubnet(&next)
+	}
 	d.Forget(d.Head.Time)
 	if d.NumCanisters() == 0 {
 		for i := range byte(accounts) {

@@ -94,20 +94,29 @@ func (n *network) resume() {
 	})
 }
 
-// recover from the last package of a node, in a new era.
+// recover from the newest state that a node has on its disk, in a new era: all are
+// stopped, and what was certified above that state is lost.
 func (n *network) recover() {
-	var last *block.Artifact
+	var best *peer
 	for _, p := range n.w.peers {
-		if p.cup != nil && !p.byzantine() && (last == nil || p.cup.Height > last.Height) {
-			last = p.cup
+		runs := p.node != nil || p.halted
+		p.crash(false)
+		if runs && !p.byzantine() && p.cup != nil && p.stored >= p.cup.Height && (best == nil || p.stored > best.stored) {
+			best = p
 		}
 	}
-	if last == nil {
-		n.w.fail(violated("there is no catch-up package to recover from"))
+	if best == nil {
+		n.w.log("there is no state to recover from")
 		return
 	}
 	n.change(func(r *consensus.Record) { r.Halt = false })
-	cup, err := consensus.Recover(consensus.Recovery{Last: last, Height: last.Height, Root: last.Other, Time: last.Block.Time + 1, Registry: uint64(len(n.records))})
+	h := best.stored
+	root, ok := n.w.truth.roots[h]
+	if !ok { // height 0, which nobody executes
+		n.w.log("there is nothing to recover")
+		return
+	}
+	cup, err := consensus.Recover(consensus.Recovery{Last: best.cup, Height: h, Root: root, Time: n.w.truth.clock[h], Registry: uint64(len(n.records))})
 	if err != nil {
 		n.w.fail(err)
 		return

@@ -48,6 +48,7 @@ type peer struct {
 	halted  bool   // the registry halted the subnet
 	left    bool   // its last interval has ended
 	cup     *block.Artifact
+	stored  ic.Height // of the state on its disk
 
 	stepping, executing, saving, working bool          // planned
 	free                                 time.Duration // when the present step ends
@@ -114,6 +115,7 @@ func (p *peer) start() {
 		p.w.fail(p.excuse(err))
 		return
 	}
+	p.stored = p.node.Metrics().Saved
 	p.w.log("node %d starts", p.index)
 	p.w.wire.connect(p)
 	p.plan()
@@ -288,7 +290,8 @@ func (p *peer) planSave() {
 			saved, err = p.node.Save()
 			return err
 		})
-		p.w.note('s', p.index, 0, uint64(p.node.Metrics().Saved))
+		p.stored = p.node.Metrics().Saved
+		p.w.note('s', p.index, 0, uint64(p.stored))
 		if p.disk.cut != nil {
 			p.crash(true)
 		} else if err != nil {

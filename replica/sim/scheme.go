@@ -231,6 +231,9 @@ func (k *cheapKeys) Deal(s consensus.Session, dealer int, previous [32]byte) ([]
 	return s.Deal(nil, dealer, nil)
 }
 
+// Used tells whether the node has signed before.
+func (k *cheapKeys) Used() bool { return len(k.held) > 0 }
+
 // Keep is durable: the keys of a node outlive its crashes.
 func (k *cheapKeys) Keep(keys []consensus.Key) (lost, err error) {
 	k.held = map[[32]byte]*cheapKey{}

@@ -24,6 +24,7 @@ type truth struct {
 	roots   map[ic.Height]block.Hash
 	certs   map[ic.Height]string // signatures that were checked
 	times   map[ic.Height]ic.Time
+	clock   map[ic.Height]ic.Time // of executed states
 	done    map[ic.RequestID]ic.Height
 	answers map[ic.RequestID]string
 	best    ic.Height    // certified
@@ -34,7 +35,7 @@ type truth struct {
 }
 
 func newTruth(w *world) *truth {
-	return &truth{w: w, batches: map[ic.Height][32]byte{}, states: map[ic.Height][32]byte{}, roots: map[ic.Height]block.Hash{}, certs: map[ic.Height]string{}, times: map[ic.Height]ic.Time{},
+	return &truth{w: w, batches: map[ic.Height][32]byte{}, states: map[ic.Height][32]byte{}, roots: map[ic.Height]block.Hash{}, certs: map[ic.Height]string{}, times: map[ic.Height]ic.Time{}, clock: map[ic.Height]ic.Time{},
 		done: map[ic.RequestID]ic.Height{}, answers: map[ic.RequestID]string{},
 		cups: map[ic.Height]block.Hash{}, upgrade: map[string]ic.Height{}}
 }
@@ -101,7 +102,7 @@ func (t *truth) after(p *peer, old, next *state.State) error {
 	if err := t.w.users.conserved(old, next, cycles); err != nil {
 		return err
 	}
-	t.roots[next.Height()] = block.Hash(root)
+	t.roots[next.Height()], t.clock[next.Height()] = block.Hash(root), next.Time()
 	return t.agree(t.states, next.Height(), sha256.Sum256(sum), p, "state")
 }
 

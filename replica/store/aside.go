@@ -120,3 +120,13 @@ func (s *Store) Forgot() (ic.Time, error) {
 	}
 	return ic.Time(binary.BigEndian.Uint64(value)), nil
 }
+
+// SetForgot says when the node lost what it had signed before; durable at once.
+func (s *Store) SetForgot(at ic.Time) error {
+	b := s.db.NewBatch()
+	defer b.Close()
+	if err := b.Set([]byte{prefixForgot}, binary.BigEndian.AppendUint64(nil, uint64(at)), nil); err != nil {
+		return err
+	}
+	return s.commit(b, true)
+}

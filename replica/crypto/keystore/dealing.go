@@ -163,6 +163,9 @@ func (k *Keys) Keep(dir string, random io.Reader, list []Transcript) (lost map[i
 	return lost, k.Save(dir)
 }
 
+// Used tells whether any share is held: this node has signed before.
+func (k *Keys) Used() bool { return len(k.held()) > 0 }
+
 func (k *Keys) held() map[[32]byte]bool {
 	k.mu.RLock()
 	defer k.mu.RUnlock()
