@@ -8,7 +8,7 @@ messages take 2ms to 30ms
 node 1 is Byzantine: sends garbage
 node 4 is Byzantine: signs falsely
 at height 10: cut 6
-at height 105: heal
-run 45s, recover within 90s
-expect height 110
-expect node 6 fetched 350 to 2000 KiB
+at height 200: heal
+run 70s, recover within 90s
+expect height 210
+expect node 6 fetched 2000 to 9000 KiB

@@ -11,4 +11,4 @@ at height 180: power cut in the middle of a fetch of 3
 at height 180: start 3
 at height 190: start 3
 run 40s, recover within 60s
-expect node 3 fetched 1100 to 2400 KiB
+expect node 3 fetched 5000 to 9000 KiB
