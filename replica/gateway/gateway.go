@@ -16,6 +16,7 @@ package gateway
 import (
 	"context"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -66,6 +67,7 @@ type Config struct {
 type Gateway struct {
 	cfg        Config
 	bls        cert.VerifyBLS
+	domains    []string // in lower case, the longest first
 	bodies     *body.Reader
 	requests   chan struct{}
 	assemblies chan struct{}
@@ -79,7 +81,12 @@ func New(cfg Config) *Gateway {
 	if cfg.Log == nil {
 		cfg.Log = func(string, ...any) {}
 	}
-	return &Gateway{cfg: cfg, bls: remember(cfg.BLS), bodies: body.New(), requests: make(chan struct{}, maxRequests), assemblies: make(chan struct{}, maxAssemblies)}
+	domains := make([]string, len(cfg.Domains))
+	for i, d := range cfg.Domains {
+		domains[i] = strings.ToLower(d)
+	}
+	slices.SortStableFunc(domains, func(a, b string) int { return len(b) - len(a) })
+	return &Gateway{cfg: cfg, domains: domains, bls: remember(cfg.BLS), bodies: body.New(), requests: make(chan struct{}, maxRequests), assemblies: make(chan struct{}, maxAssemblies)}
 }
 
 // ServeHTTP answers a browser.
@@ -147,7 +154,9 @@ func (g *Gateway) serve(w http.ResponseWriter, r *http.Request, to target, body 
 	case r.Method == http.MethodOptions && !x.begun:
 		preflight(w, r) // canisters seldom answer these; the gateway allows what it allows to all
 	case x.begun: // no page fits into the middle of a body: the browser shall see that it is cut
-		g.cfg.Log("gateway: %s of canister %s was cut: %s", r.URL.Path, to.canister, fault.detail)
+		if fault.cause != "" { // else it is the browser that left
+			g.cfg.Log("gateway: %s of canister %s was cut: %s", r.URL.Path, to.canister, fault.detail)
+		}
 		panic(http.ErrAbortHandler)
 	default:
 		g.fail(w, r, to, fault)

@@ -26,8 +26,8 @@ func (t target) none() bool { return t.canister.Principal == "" }
 //	the same in the Referer: what a page that was opened in this way loads
 func (g *Gateway) resolve(r *http.Request) (target, *fault) {
 	host := hostname(r.Host)
-	for _, d := range g.cfg.Domains {
-		label, ok := strings.CutSuffix(host, "."+strings.ToLower(d))
+	for _, d := range g.domains {
+		label, ok := strings.CutSuffix(host, "."+d)
 		if !ok {
 			continue
 		}
@@ -76,7 +76,7 @@ func hostname(host string) string {
 // isBase tells whether a host is one of the domains themselves, or an address.
 func (g *Gateway) isBase(host string) bool {
 	host = hostname(host)
-	return net.ParseIP(strings.Trim(host, "[]")) != nil || slices.ContainsFunc(g.cfg.Domains, func(d string) bool { return strings.EqualFold(d, host) })
+	return net.ParseIP(strings.Trim(host, "[]")) != nil || slices.Contains(g.domains, host)
 }
 
 // address is a URL at which a canister can be opened here.
@@ -86,10 +86,8 @@ func (g *Gateway) address(r *http.Request, to target, raw bool) string {
 		port = ":" + p
 	}
 	domain := g.cfg.Domains[0]
-	for _, d := range g.cfg.Domains {
-		if strings.HasSuffix(host, "."+strings.ToLower(d)) {
-			domain = d
-		}
+	if i := slices.IndexFunc(g.domains, func(d string) bool { return strings.HasSuffix(host, "."+d) }); i >= 0 {
+		domain = g.domains[i]
 	}
 	middle := "."
 	if raw {

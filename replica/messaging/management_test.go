@@ -2,6 +2,7 @@ package messaging
 
 import (
 	"crypto/sha256"
+	"math/big"
 	"strings"
 	"testing"
 
@@ -431,5 +432,27 @@ func TestSubnetAdmins(t *testing.T) {
 	w.m.cfg.Admins = nil
 	if err := inspect(bob); err == nil {
 		t.Error("nobody is admin, and may")
+	}
+}
+
+// TestProvisionalAmounts: an amount that no canister can own counts as none.
+func TestProvisionalAmounts(t *testing.T) {
+	w := newWorld(t)
+	many := candid.Natural{Int: new(big.Int).Lsh(big.NewInt(1), 128)}
+	var made idOnly
+	if err := candid.Unmarshal(w.must(w.call(alice, aaaaa, "provisional_create_canister_with_cycles", candid.Marshal(struct {
+		Amount *candid.Natural `candid:"amount"`
+	}{&many}))), &made); err != nil {
+		t.Fatal(err)
+	}
+	const usual = 100_000_000_000_000
+	before, _ := w.status(alice, made.ID).Cycles.Uint64()
+	w.must(w.call(alice, aaaaa, "provisional_top_up_canister", candid.Marshal(struct {
+		ID     ic.CanisterID  `candid:"canister_id"`
+		Amount candid.Natural `candid:"amount"`
+	}{made.ID, many})))
+	after, _ := w.status(alice, made.ID).Cycles.Uint64()
+	if near := func(n, want uint64) bool { return n <= want && want-n < want/1000 }; !near(before, usual) || !near(after, 2*usual) {
+		t.Errorf("%d cycles, then %d", before, after)
 	}
 }

@@ -15,7 +15,7 @@ import (
 //	Behind ──> fetch.Want(package) ── Fetch, Fetch, ... ──> Adopt ──> jump: go on from there
 
 // stateIDs are the questions of fetch, among those of pull.
-const stateIDs uint64 = 1 << 62 // draftAsk is the bit above
+const stateIDs uint64 = 1 << 61
 
 // makeFetch makes what fetches states, where there is a place for them.
 func (n *Node) makeFetch() {

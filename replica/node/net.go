@@ -35,7 +35,8 @@ const (
 	askArtifacts = 1 // <height, 8 bytes>: what became final from there on
 	askCUP       = 2 // <height, 8 bytes>: the newest catch-up package, if it is above that
 	askCalls     = 3 // <hash of a block> <indexes>...: calls of the block
-	AskState     = 4 // a request to a join.Source
+
+	AskState = 4 // a request to a join.Source
 )
 
 // Limits between peers.

@@ -119,7 +119,7 @@ type Metrics struct {
 	Rounds, Messages, Queries, Recalled, Submitted, Refused, Busy, Expired, Dropped, Invalid, Fetched uint64
 	Pool, PoolBytes, Watchers, Waiting, Batches, Chores                                               int
 	CUP                                                                                               ic.Height // of the newest catch-up package
-	FetchedBytes, FalseParts                                                                          uint64    // of a state that is fetched from peers
+	StateBytes, FalseParts                                                                            uint64    // of a state that is fetched from peers
 }
 
 // Metrics at this moment.
@@ -138,7 +138,7 @@ func (n *Node) Metrics() Metrics {
 	}
 	n.mu.Unlock()
 	if n.fetch != nil {
-		m.FetchedBytes = n.fetch.Progress().Fetched
+		m.StateBytes = n.fetch.Progress().Fetched
 	}
 	m.FalseParts = c.falseParts.Load()
 	n.watchers.mu.Lock()

@@ -216,7 +216,7 @@ func (p *peer) fetchAt(t time.Duration) {
 
 func (p *peer) fetch() {
 	err := p.node.Fetch()
-	p.w.note('S', p.index, 0, p.node.Metrics().FetchedBytes)
+	p.w.note('S', p.index, 0, p.node.Metrics().StateBytes)
 	if err != nil {
 		p.stop(err)
 		return

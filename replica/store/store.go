@@ -31,6 +31,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"strings"
 	"sync"
@@ -118,6 +119,9 @@ func Open(dir string, o Options) (*Store, error) {
 	if err := s.space(0); err != nil {
 		return nil, err
 	}
+	if err := s.checkLogs(); err != nil {
+		return nil, err
+	}
 	err := s.do(func() (err error) {
 		s.db, err = pebble.Open(s.dir, s.options())
 		return err
@@ -200,10 +204,16 @@ func explain(dir string, err error) error {
 	case errors.Is(err, syscall.ENOSPC):
 		return fmt.Errorf("no space left for state directory %s\n  free some space and start again: nothing is lost", dir)
 	case pebble.IsCorruptionError(err):
+		if m := tableNumber.FindStringSubmatch(err.Error()); m != nil {
+			dir = filepath.Join(dir, m[1]+".sst")
+		}
 		return damaged(dir, err)
 	}
 	return fmt.Errorf("open the database in %s: %w", dir, err)
 }
+
+// tableNumber is how the database's errors name a file.
+var tableNumber = regexp.MustCompile(`\bfile (\d{6})\b`)
 
 func damaged(file string, err error) error {
 	return fmt.Errorf("the database is damaged: %s: %w%s", file, err, wayBack)
@@ -217,7 +227,10 @@ func (s *Store) checkFormat() error {
 	value, closer, err := s.db.Get([]byte{prefixVersion})
 	if errors.Is(err, pebble.ErrNotFound) {
 		s.format = Format
-		return s.db.Set([]byte{prefixVersion}, []byte{Format}, pebble.Sync)
+		if err := s.db.Set([]byte{prefixVersion}, []byte{Format}, pebble.Sync); err != nil {
+			return err
+		}
+		return s.db.Flush() // the first log does not say how far it is durable: see tail.go
 	}
 	if err != nil {
 		return explain(s.dir, err)
@@ -379,9 +392,17 @@ func (s *Store) Err() error {
 // Failed is closed at the first failure.
 func (s *Store) Failed() <-chan struct{} { return s.failed }
 
-// Close makes everything durable.
+// Close makes everything durable, in tables, whose every block has a checksum; on a
+// full disk, where the database cannot write any, in its log.
 func (s *Store) Close() error {
-	if err := s.do(func() error { return s.db.LogData(nil, pebble.Sync) }); err != nil {
+	settle := s.db.Flush
+	s.mu.Lock()
+	s.checked = diskCheckEvery
+	s.mu.Unlock()
+	if s.space(0) != nil {
+		settle = func() error { return s.db.LogData(nil, pebble.Sync) }
+	}
+	if err := s.do(settle); err != nil {
 		return err
 	}
 	if err := s.do(s.db.Close); err != nil {

@@ -11,7 +11,8 @@
 // HTTP interface, /metrics and, to browsers, canisters at
 // http://<canister-id>.localhost:4943/ (or where --gateway says), and stops at SIGINT or
 // SIGTERM with everything saved. Started again on the same directory it goes on
-// where it was, also after kill -9 or a power cut.
+// where it was, also after kill -9 or a power cut. A database that is damaged is
+// reported, with the file; --resync sets it aside and lets the other nodes bring the state.
 package main
 
 import (
@@ -35,7 +36,7 @@ var Version = "dev"
 
 type flags struct {
 	listen, p2p, state, rootKeyOut, apart, gateway, domains string
-	dev                                                     bool
+	dev, resync                                             bool
 }
 
 func main() {
@@ -59,6 +60,7 @@ func parse(args []string, out io.Writer) (f flags, err error) {
 	set.StringVar(&f.p2p, "p2p", "", "address where peers reach this node, if not the one that the registry names")
 	set.StringVar(&f.state, "state", "", "directory of keys, blocks and state; made if it does not exist")
 	set.BoolVar(&f.dev, "dev", false, "a network of its own for canister developers: may be made new, canisters from nothing")
+	set.BoolVar(&f.resync, "resync", false, "once, for a damaged database: set the state aside and fetch it from the other nodes; keys and registry stay")
 	set.StringVar(&f.gateway, "gateway", "", "address at which browsers open canisters; with --dev and none it is that of --listen")
 	set.StringVar(&f.domains, "domain", "localhost", "domains below which browsers find canisters, separated by commas")
 	set.StringVar(&f.apart, "apart", "", "file with names of members to keep apart from, one a line; obeyed as it changes: partitions of a testnet")
@@ -90,6 +92,11 @@ func run(ctx context.Context, f flags, out io.Writer) error {
 		return err
 	}
 	defer at.close()
+	if f.resync {
+		if err := resync(f, log); err != nil {
+			return err
+		}
+	}
 	r, err := open(f, log)
 	if err != nil {
 		return err

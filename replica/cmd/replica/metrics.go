@@ -75,6 +75,8 @@ func (m *metrics) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 		{"peer_invalid_total", "counter", "artifacts of peers that were refused", n.Invalid},
 		{"peer_dropped_total", "counter", "artifacts of peers dropped because too many waited", n.Dropped},
 		{"fetched_calls_total", "counter", "calls of blocks that were asked of peers, because they had not come before", n.Fetched},
+		{"state_fetched_bytes", "gauge", "bytes that came of the state that is fetched from peers", n.StateBytes},
+		{"state_false_total", "counter", "answers of peers to that which were false", n.FalseParts},
 		{"goroutines", "gauge", "goroutines", uint64(runtime.NumGoroutine())},
 	} {
 		fmt.Fprintf(w, "# HELP ashlar_%s %s\n# TYPE ashlar_%s %s\nashlar_%s %d\n", v.name, v.help, v.name, v.kind, v.name, v.value)

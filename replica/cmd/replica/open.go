@@ -118,7 +118,7 @@ func (r *replica) join(f flags, log func(string, ...any)) error {
 		r.node, err = node.New(cfg)
 		return err
 	}
-	cfg.Net = r.peers
+	cfg.Net, cfg.Stage = r.peers, r.store.Staging()
 	if r.node, err = node.New(cfg); err != nil {
 		return err
 	}

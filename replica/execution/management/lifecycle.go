@@ -55,10 +55,7 @@ func provisionalCreate(x *call) ([]byte, *ic.UserError) {
 	}
 	cycles := ic.NewCycles(defaultProvisional)
 	if in.Amount != nil {
-		var ok bool
-		if cycles, ok = in.Amount.Cycles(); !ok {
-			return nil, ic.Errorf(ic.InvalidManagementPayload, "The amount of cycles has more than 128 bits")
-		}
+		cycles = provisionalAmount(*in.Amount)
 	}
 	var id ic.CanisterID
 	var err *ic.UserError
@@ -74,6 +71,15 @@ func provisionalCreate(x *call) ([]byte, *ic.UserError) {
 		return nil, err
 	}
 	return candid.Marshal(idArgs{id}), nil
+}
+
+// provisionalAmount is a number of cycles that somebody asked for. One of more
+// than 128 bits counts as none, as mainnet's replica has it.
+func provisionalAmount(n candid.Natural) ic.Cycles {
+	if cycles, ok := n.Cycles(); ok {
+		return cycles
+	}
+	return ic.NewCycles(defaultProvisional)
 }
 
 // nextID is the next free canister id of the subnet's last range: ids of the
@@ -159,11 +165,7 @@ func provisionalTopUp(x *call) ([]byte, *ic.UserError) {
 	if err != nil {
 		return nil, err
 	}
-	amount, ok := in.Amount.Cycles()
-	if !ok {
-		return nil, ic.Errorf(ic.InvalidManagementPayload, "The amount of cycles has more than 128 bits")
-	}
-	c.Cycles = c.Cycles.Add(amount)
+	c.Cycles = c.Cycles.Add(provisionalAmount(in.Amount))
 	x.Put(c)
 	return nothing, nil
 }

@@ -77,7 +77,7 @@ type answer struct {
 }
 
 const (
-	rootIDs   = 1 << 62        // questions for roots, among those of the client
+	rootIDs   = 1 << 60        // questions for roots, among those of the client
 	rootPause = ic.Time(2e9)   // ns until all are asked again for a root
 	landPause = ic.Time(100e6) // ns between looks whether an adopted state is saved
 )
