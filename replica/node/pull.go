@@ -2,6 +2,7 @@ package node
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"slices"
 
@@ -145,13 +146,14 @@ func (n *Node) lack(late bool) (who []ic.NodeID, kind byte) {
 	return who, kind
 }
 
-// ahead are the peers that are at a height, or above, in no order.
+// ahead are the peers that are at a height, or above, in order of their names.
 func (p *pull) ahead(of ic.Height) (out []ic.NodeID) {
 	for id, at := range p.seen {
 		if at >= of {
 			out = append(out, id)
 		}
 	}
+	slices.SortFunc(out, func(a, b ic.NodeID) int { return cmp.Compare(a.Principal, b.Principal) })
 	return out
 }
 

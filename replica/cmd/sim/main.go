@@ -135,6 +135,10 @@ func many(f flags) error {
 func count(results <-chan played, stop func(), began time.Time) (err error) {
 	var sum sim.Result
 	n := 0
+	line := func() {
+		fmt.Printf("%d seeds in %v: %d heights, %d calls answered, %d crashes, %v of the subnets' time\n",
+			n, time.Since(began).Round(time.Second), sum.Height, sum.Answered, sum.Crashes, sum.Time.Round(time.Second))
+	}
 	for r := range results {
 		switch {
 		case err != nil:
@@ -148,10 +152,10 @@ func count(results <-chan played, stop func(), began time.Time) (err error) {
 		n++
 		sum.Height, sum.Answered, sum.Crashes, sum.Time = sum.Height+r.result.Height, sum.Answered+r.result.Answered, sum.Crashes+r.result.Crashes, sum.Time+r.result.Time
 		if n%perLine == 0 {
-			fmt.Printf("%d seeds in %v: %d heights, %d calls answered, %d crashes, %v of the subnets' time\n",
-				n, time.Since(began).Round(time.Second), sum.Height, sum.Answered, sum.Crashes, sum.Time.Round(time.Second))
+			line()
 		}
 	}
+	line()
 	return err
 }
 
