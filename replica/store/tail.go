@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -67,11 +68,10 @@ func readAll(fs vfs.FS, path string) ([]byte, error) {
 // logDamage finds a chunk that was durable and is not valid.
 func logDamage(data []byte, number uint32) (at int, found bool) {
 	for at < len(data) {
-		if left := logBlock - at%logBlock; left < shortHeader {
-			at += left
-			continue
-		}
 		size, _, ok := chunk(data, at, number)
+		if left := logBlock - at%logBlock; !ok && blank(data[at:min(at+left, len(data))]) {
+			size, ok = left, true
+		}
 		if !ok {
 			break
 		}
@@ -83,6 +83,11 @@ func logDamage(data []byte, number uint32) (at int, found bool) {
 		}
 	}
 	return at, false
+}
+
+// blank tells whether what is left of a block is too short for a chunk, and empty.
+func blank(rest []byte) bool {
+	return len(rest) < chunkHeader && len(bytes.Trim(rest, "\x00")) == 0
 }
 
 // chunk reads one that begins at a byte.

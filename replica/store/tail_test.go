@@ -92,6 +92,22 @@ func TestACutLogIsNotDamaged(t *testing.T) {
 	must(t, s.Close())
 }
 
+// What does not fit at the end of a block is left blank, and is not damage: records of
+// many sizes end at each distance from it.
+func TestBlocksOfALogEndBlank(t *testing.T) {
+	for size := range 40 {
+		mem := vfs.NewCrashableMem()
+		s := open(t, mem)
+		for i := range 150 {
+			a := final(ic.Height(i + 1))
+			a.Votes[0].Signature = make([]byte, 20+size)
+			must(t, s.Persist([]*block.Artifact{a, a, a, a, a, a, a, a}, true))
+		}
+		open(t, mem.CrashClone(vfs.CrashCloneCfg{}))
+		must(t, s.Close())
+	}
+}
+
 func FuzzLogDamage(f *testing.F) {
 	f.Add([]byte("abcdefgh"), uint32(2))
 	f.Fuzz(func(t *testing.T, data []byte, number uint32) { logDamage(data, number) })

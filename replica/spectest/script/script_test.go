@@ -24,6 +24,7 @@ func TestModule(t *testing.T) {
 		}
 		delete(ours, f.Name)
 	}
+	delete(ours, "mint_cycles128") // of the cycles minting canister alone: the specification does not tell of it
 	for name := range ours {
 		t.Errorf("%s is not in the specification's list", name)
 	}
