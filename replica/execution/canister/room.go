@@ -209,6 +209,9 @@ func (r *Room) settle(c *state.Canister, paid ic.Cycles, used machine.Instructio
 // was but for its log.
 func (r *Room) run(c *state.Canister, e machine.Entry, env *sysapi.Env, limit machine.Instructions, keep bool) (machine.Instructions, *ic.UserError) {
 	h, t := r.instance(c), r.turn
+	if t.batch.again { // a cleanup, say: the message begins again as if nothing of it had been
+		return 0, trapError(c, &machine.Trap{Kind: machine.TrapStopped}, limit)
+	}
 	in := input(env)
 	out := h.inst.Run(e, env, t.limit(limits(limit, env.Context)))
 	t.spend(out.Used)
