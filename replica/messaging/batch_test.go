@@ -2,6 +2,7 @@ package messaging
 
 import (
 	"bytes"
+	"strings"
 	"testing"
 
 	"ashlar/replica/execution/scheduler"
@@ -76,6 +77,30 @@ func TestBatches(t *testing.T) {
 			heaps("stable memory", x.StableBytes, func(i uint64) (a, b *[4096]byte) { return x.Memory.Stable.Get(i), y.Memory.Stable.Get(i) })
 			one.checkReload()
 		}
+	}
+}
+
+// A callback that is too long for its batch begins again: until then nothing of it has
+// been, neither its end nor the cleanup that follows a trap.
+func TestALongCallbackIsNotCleanedUp(t *testing.T) {
+	w := newWorldOn(t, newEngine(t))
+	id := w.universal(alice)
+	add := prog{}.b("+").op('j').reply()
+	long := prog{}.u64('x', 5_000_000/loops).b("long").op('j').op('g').reply()
+	two := prog{} // whose answers come in one turn
+	for _, onReply := range []prog{prog{}.b("short").op('j'), long} {
+		two = two.call(outgoing{to: id, method: "update", arg: add, onReply: onReply, onCleanup: prog{}.b("cleaned").op('j')})
+	}
+	call := w.send(bob, id, "update", two)
+	for range 4 {
+		w.round()
+	}
+	status := w.s.Status(call)
+	if status == nil || status.Reject != nil {
+		t.Fatalf("%+v", status)
+	}
+	if got := string(status.Reply); !strings.Contains(got, "long") || strings.Contains(got, "cleaned") {
+		t.Errorf("the canister wrote %q", got)
 	}
 }
 
