@@ -50,6 +50,7 @@ func (l *liar) send(data []byte) {
 	case a.Kind == block.CertificationShare && own && l.does(WrongState):
 		a.Hash[0] ^= 1
 		l.all(l.sign(a).Encode())
+		l.p.w.fail(l.conspire(a))
 	case a.Kind.IsShare() && own && l.does(BadShares):
 		a.Signature = slices.Clone(a.Signature)
 		a.Signature[l.p.w.rng.IntN(len(a.Signature))] ^= 4
@@ -71,6 +72,26 @@ func (l *liar) send(data []byte) {
 	default:
 		l.all(data)
 	}
+}
+
+// conspire with the other liars to sign a wrong state: their shares must be too few.
+func (l *liar) conspire(a *block.Artifact) error {
+	keys, ok := l.keys.(*cheapKeys)
+	if !ok {
+		return nil
+	}
+	_, high := l.p.node.Core().KeysAt(a.Height)
+	shares := l.p.w.wrongShares[a.Hash]
+	if !slices.ContainsFunc(shares, func(s bls.Share) bool { return s.Index == int(a.Signer) }) {
+		shares = append(shares, bls.Share{Index: int(a.Signer), Signature: a.Signature})
+		l.p.w.wrongShares[a.Hash] = shares
+	}
+	if key := keys.held[high]; key != nil {
+		if _, _, err := key.Combine(l.message(a), shares); err == nil {
+			return violated("%d liars signed a wrong state of height %d for the subnet", len(shares), a.Height)
+		}
+	}
+	return nil
 }
 
 // hear what others say.

@@ -13,7 +13,9 @@ import (
 	"time"
 
 	"ashlar/replica/consensus"
+	"ashlar/replica/crypto/bls"
 	"ashlar/replica/ic"
+	"ashlar/replica/wire/block"
 )
 
 // genesis is the time at which all simulations begin.
@@ -40,10 +42,11 @@ type world struct {
 	truth *truth
 	users *users
 
-	waiting []Act // for a height
-	lost    int   // percent, at present
-	crashes int
-	wrong   error
+	waiting     []Act                      // for a height
+	wrongShares map[block.Hash][]bls.Share // of states that nobody computed
+	lost        int                        // percent, at present
+	crashes     int
+	wrong       error
 
 	trace hash.Hash
 	tell  bool
@@ -87,7 +90,7 @@ func (w *world) at(t time.Duration, do func()) {
 func (w *world) after(d time.Duration, do func()) { w.at(w.now+d, do) }
 
 func newWorld(p *Plan, tell bool) (*world, error) {
-	w := &world{Plan: p, rng: rand.New(rand.NewPCG(p.Seed, 1)), lost: p.Lost, trace: sha256.New(), tell: tell}
+	w := &world{Plan: p, wrongShares: map[block.Hash][]bls.Share{}, rng: rand.New(rand.NewPCG(p.Seed, 1)), lost: p.Lost, trace: sha256.New(), tell: tell}
 	rec := &consensus.Record{Interval: p.Interval, Version: firstVersion}
 	var err error
 	if w.ids, err = found(p, rec); err != nil {
