@@ -41,7 +41,7 @@ const (
 	maxAhead    = 70          // rounds that may be notarized and not yet certified (replica.md B.2)
 	keep        = 50          // finalized heights kept below the saved state, for peers that lag
 	maxDrift    = 30 * second // of a peer's clock before ours
-	backlogStep = 4           // rounds of backlog after which a lone maker stops making blocks at all
+	backlogStep = 1           // batches that wait while one is executed: who calls waits for each of them
 )
 
 // Spans of time.
