@@ -161,6 +161,10 @@ type Certified struct {
 	Signature []byte
 }
 
+// Vouched: a catch-up package is of the state executed here, of which there is no
+// certificate. It may be saved, not shown.
+type Vouched struct{ Height ic.Height }
+
 // Wake asks for a Tick at a time; each Step's Wake replaces the last.
 type Wake struct{ At ic.Time }
 
@@ -208,6 +212,7 @@ func (Persist) effect()   {}
 func (Send) effect()      {}
 func (Deliver) effect()   {}
 func (Certified) effect() {}
+func (Vouched) effect()   {}
 func (Wake) effect()      {}
 func (Purge) effect()     {}
 func (Task) effect()      {}

@@ -158,7 +158,8 @@ type Node struct {
 	since    atomic.Uint64               // see Since
 	loose    atomic.Bool                 // artifacts are written and not durable
 	view     atomic.Pointer[View]
-	floor    ic.Height // no view below: readers may have seen it before a crash
+	vouched  atomic.Pointer[state.State] // by a catch-up package: to be saved, not to be shown
+	floor    ic.Height                   // no view below: readers may have seen it before a crash
 
 	ready    chan struct{}
 	watchers *watchers
