@@ -60,7 +60,8 @@ func TestSourceOpensLater(t *testing.T) {
 	if l.opened != 0 {
 		t.Error("opened before anybody asks")
 	}
-	if !serves(t, s, states[0]) || !serves(t, s, states[0]) || l.opened != 1 || serves(t, s, states[1]) {
+	again := serves(t, s, states[0])
+	if !again || !serves(t, s, states[0]) || l.opened != 1 || serves(t, s, states[1]) {
 		t.Errorf("opened %d times", l.opened)
 	}
 	reads := s.use(func(st *state.State) bool { return st.Root() == states[0].Root() })
