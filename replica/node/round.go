@@ -302,18 +302,26 @@ func (n *Node) Unsaved() *state.State {
 
 // Save writes the latest state that counts, and tells whether there was one.
 // States between the last one saved and this are never written: a page that
-// changed in each costs one write.
+// changed in each costs one write. But that of a summary is, and becomes a
+// checkpoint before the next one takes its place: a catch-up package may name it.
 func (n *Node) Save() (bool, error) {
 	n.saving.Lock()
 	defer n.saving.Unlock()
 	s := n.Unsaved()
 	if s == nil || n.disk != nil && n.disk.Height() >= s.Height() {
-		return false, nil
+		return false, n.dropCheckpoints()
 	}
+	s, packed := n.toSave(s)
 	if err := n.Store.SaveState(s, n.disk); err != nil {
 		return false, err
 	}
 	n.disk = s
+	if packed {
+		if err := n.checkpoint(s.Height()); err != nil {
+			return false, err
+		}
+		poke(n.dirty)
+	}
 	n.mu.Lock()
 	n.saved = s.Height()
 	n.onDisk.Store(uint64(s.Height()))
@@ -321,6 +329,33 @@ func (n *Node) Save() (bool, error) {
 	poke(n.kick)
 	poke(n.work)
 	return true, nil
+}
+
+// toSave is the newest state, or the first one of a summary up to it that is not saved;
+// packed tells which.
+func (n *Node) toSave(newest *state.State) (s *state.State, packed bool) {
+	saved := n.savedHeight()
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	s = newest
+	for h, p := range n.packed {
+		if saved < h && h <= s.Height() {
+			s, packed = p, true
+		}
+	}
+	return s, packed
+}
+
+// dropCheckpoints that no package names any more.
+func (n *Node) dropCheckpoints() error {
+	n.mu.Lock()
+	below := n.outdated
+	n.outdated = 0
+	n.mu.Unlock()
+	if below == 0 {
+		return nil
+	}
+	return n.Store.DropCheckpoints(below)
 }
 
 func (n *Node) savedHeight() ic.Height { return ic.Height(n.onDisk.Load()) }

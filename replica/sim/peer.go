@@ -296,6 +296,9 @@ func (p *peer) planSave() {
 		saved := false
 		err := p.guard(func() (err error) {
 			saved, err = p.node.Save()
+			if err == nil && p.node.Unsaved() == nil {
+				_, err = p.node.Save() // has nothing to write, and tidies
+			}
 			return err
 		})
 		p.w.note('s', p.index, 0, uint64(p.node.Metrics().Saved))
