@@ -313,6 +313,10 @@ func (c *Core) Height() ic.Height    { return c.delivered }
 func (c *Core) Finalized() ic.Height { return c.finalized }
 func (c *Core) Certified() ic.Height { return c.certified }
 
+// Round is the height in progress here. It can be below what was delivered, where the
+// beacon of a round is missing that the others have left behind.
+func (c *Core) Round() ic.Height { return c.height }
+
 func (c *Core) emit(e Effect) { c.out = append(c.out, e) }
 
 // settle leaves out own shares at heights that became final in the same Step:

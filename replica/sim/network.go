@@ -109,14 +109,10 @@ func (n *network) recover() {
 			last, h = cup, at
 		}
 	}
-	if last == nil {
-		n.w.log("there is no state to recover from")
-		return
-	}
 	n.change(func(r *consensus.Record) { r.Halt = false })
 	root, ok := n.w.truth.roots[h]
-	if !ok { // height 0, which nobody executes
-		n.w.log("there is nothing to recover")
+	if last == nil || !ok { // nobody executes height 0
+		n.w.log("there is no state to recover from")
 		n.w.over = n.w.forgotten() > consensus.Faults(len(n.records[0].Members))
 		return
 	}
@@ -141,7 +137,7 @@ func (n *network) recover() {
 // stored is what an operator finds on the disk of a node that is down: a state, and the
 // package before it; nil where there is none.
 func (p *peer) stored() (cup *block.Artifact, h ic.Height) {
-	s, err := store.Open("state", store.Options{FS: p.disk.fs(), SmallFiles: true})
+	s, err := store.Open("state", store.Options{FS: p.disk.mem, SmallFiles: true})
 	if err != nil {
 		p.w.log("the disk of node %d can not be read", p.index)
 		return nil, 0
