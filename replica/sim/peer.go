@@ -118,6 +118,9 @@ func (p *peer) start() {
 	} else if err != nil {
 		p.refused = err
 		p.w.log("node %d does not start: %v", p.index, err)
+		if p.left = !p.w.net.has(p.w.ids.public[p.index].Node) && contains(err.Error(), "is no member"); p.left {
+			return // and its disk does not know any more that it was one
+		}
 		p.w.fail(p.excuse(err))
 		return
 	}
