@@ -82,7 +82,7 @@ func (g *Staging) flush() error {
 		}
 	}
 	b := g.s.db.NewBatch()
-	defer b.Close()
+	defer g.s.release(b)
 	for _, p := range g.pending {
 		value := append([]byte{byte(p.Kind)}, p.Content...)
 		if p.Kind == statesync.Page && p.Content != nil {
@@ -148,7 +148,7 @@ func (g *Staging) Sweep(keep func(yield func(key string, sum statesync.Sum) erro
 	if err = errors.Join(err, it.Close()); err == nil {
 		err = w.commit()
 	}
-	w.b.Close()
+	w.s.release(w.b)
 	return g.s.readError(err)
 }
 
@@ -171,7 +171,7 @@ func (w *sweep) drop(until []byte) error {
 		if err := w.commit(); err != nil {
 			return err
 		}
-		w.b.Close()
+		w.s.release(w.b)
 		w.b = w.s.db.NewBatch()
 	}
 	return nil
@@ -199,7 +199,7 @@ func (g *Staging) Clear() error {
 	g.pending, g.bytes = nil, 0
 	clear(g.index)
 	b := g.s.db.NewBatch()
-	defer b.Close()
+	defer g.s.release(b)
 	if err := b.DeleteRange([]byte{prefixStaged}, []byte{prefixInner + 1}, nil); err != nil {
 		return err
 	}
