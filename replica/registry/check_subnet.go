@@ -210,6 +210,9 @@ func (n *network) recheck(t *dkg.Transcript) error {
 	if err != nil {
 		return err
 	}
+	if proven.has(t, keys) {
+		return nil
+	}
 	s, err := ceremony(keys, t.Tag())
 	if err == nil {
 		err = s.Recheck(t)
@@ -217,6 +220,7 @@ func (n *network) recheck(t *dkg.Transcript) error {
 	if err != nil {
 		return fmt.Errorf("its %s-threshold key: %w", t.Tag(), err)
 	}
+	proven.add(t, keys)
 	return nil
 }
 
