@@ -73,6 +73,11 @@ type Store interface {
 	// Forgot is when the node lost what it had signed before, 0: never.
 	Forgot() (ic.Time, error)
 	SetForgot(at ic.Time) error
+	// Checkpoint keeps the saved state until it is dropped, for peers that begin with it.
+	Checkpoint() error
+	HasCheckpoint(ic.Height) bool
+	OpenCheckpoint(ic.Height) (*state.Lease, error)
+	DropCheckpoints(below ic.Height) error
 	Failed() <-chan struct{}
 	Err() error
 }
@@ -141,6 +146,7 @@ type Node struct {
 	adopted     *state.State
 	newest      *block.Artifact            // package that was reached
 	packed      map[ic.Height]*state.State // of it, and of summaries above it
+	outdated    ic.Height                  // checkpoints below are to be dropped; 0: none
 	failed      error
 	answers     []answer                    // of peers, not yet read by Step
 	callAnswers []answer                    // the same, for drafts
@@ -181,13 +187,14 @@ func New(cfg Config) (*Node, error) {
 		wanted: map[ic.Height]*block.Artifact{}, packed: map[ic.Height]*state.State{},
 		inspects: make(chan struct{}, maxInspects*runtime.GOMAXPROCS(0)), queries: newTurns(maxQueries*runtime.GOMAXPROCS(0), maxQueries*runtime.GOMAXPROCS(0)/2, maxWaiting, maxWaiting/2),
 		inbox: make(chan parcel, inboxBacklog), kick: make(chan struct{}, 1), work: make(chan struct{}, 1), dirty: make(chan struct{}, 1), toil: make(chan struct{}, 1)}
-	n.pull, n.read, n.source = newPull(), newReader(), join.NewSource()
+	n.pull, n.read = newPull(), newReader()
 	if n.Whole == 0 {
 		n.Whole = wholeBytes
 	}
 	if n.Log == nil {
 		n.Log = func(string) {}
 	}
+	n.source = join.NewSource(n.Log)
 	n.makeFetch()
 	if n.Scheme == nil {
 		n.Scheme = consensus.Real{}
@@ -258,6 +265,9 @@ func (n *Node) start(cup *block.Artifact, s *state.State) error {
 		n.Log(fmt.Sprintf("state of height %d is saved, %d rounds are executed again", s.Height(), behind))
 	}
 	n.latest.Store(s)
+	if err := n.checkpoint(cup.Height); err != nil {
+		return err
+	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.onDisk.Store(uint64(s.Height()))
@@ -265,8 +275,8 @@ func (n *Node) start(cup *block.Artifact, s *state.State) error {
 	clear(n.packed)
 	if s.Height() == cup.Height {
 		n.packed[s.Height()] = s
-		n.source.Keep(s)
 	}
+	n.offer(cup.Height)
 	// The saved state gets its certificate back first: the store has it, or it is made again.
 	n.states = map[ic.Height]*state.State{s.Height(): s}
 	n.results = []consensus.Executed{n.executed(s)}

@@ -272,25 +272,60 @@ func (n *Node) executed(s *state.State) consensus.Executed {
 
 // Save writes the latest certified state, and tells whether there was one.
 // States between the last one saved and this are never written: a page that
-// changed in each costs one write.
+// changed in each costs one write. But that of a summary is, and becomes a
+// checkpoint before the next one takes its place: a catch-up package may name it.
 func (n *Node) Save() (bool, error) {
 	n.saving.Lock()
 	defer n.saving.Unlock()
 	v := n.view.Load()
 	if v == nil || n.disk != nil && n.disk.Height() >= v.Height {
-		return false, nil
+		return false, n.dropCheckpoints()
 	}
-	if err := n.Store.SaveState(v.State, n.disk); err != nil {
+	s, packed := n.toSave(v)
+	if err := n.Store.SaveState(s, n.disk); err != nil {
 		return false, err
 	}
-	n.disk = v.State
+	n.disk = s
+	if packed {
+		if err := n.checkpoint(s.Height()); err != nil {
+			return false, err
+		}
+		poke(n.dirty)
+	}
 	n.mu.Lock()
-	n.saved = v.Height
-	n.onDisk.Store(uint64(v.Height))
+	n.saved = s.Height()
+	n.onDisk.Store(uint64(s.Height()))
 	n.mu.Unlock()
 	poke(n.kick)
 	poke(n.work)
 	return true, nil
+}
+
+// toSave is the state of a certified view, or the first one of a summary up to it that
+// is not saved; packed tells which.
+func (n *Node) toSave(v *View) (s *state.State, packed bool) {
+	saved := n.savedHeight()
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	s = v.State
+	for h, p := range n.packed {
+		if saved < h && h <= s.Height() {
+			s, packed = p, true
+		}
+	}
+	return s, packed
+}
+
+// dropCheckpoints that no package names any more.
+func (n *Node) dropCheckpoints() error {
+	n.mu.Lock()
+	below := n.outdated
+	n.outdated = 0
+	n.mu.Unlock()
+	if below == 0 {
+		return nil
+	}
+	return n.Store.DropCheckpoints(below)
 }
 
 func (n *Node) savedHeight() ic.Height { return ic.Height(n.onDisk.Load()) }

@@ -209,6 +209,9 @@ func (n *network) recheck(t *dkg.Transcript) error {
 	if err != nil {
 		return err
 	}
+	if proven.has(t, keys) {
+		return nil
+	}
 	s, err := ceremony(keys, t.Tag())
 	if err == nil {
 		err = s.Recheck(t)
@@ -216,6 +219,7 @@ func (n *network) recheck(t *dkg.Transcript) error {
 	if err != nil {
 		return fmt.Errorf("its %s-threshold key: %w", t.Tag(), err)
 	}
+	proven.add(t, keys)
 	return nil
 }
 

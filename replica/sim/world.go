@@ -107,6 +107,16 @@ func newWorld(p *Plan, tell bool) (*world, error) {
 	return w, nil
 }
 
+// runs is how long things happen: until the last act, and at least Run. A power cut
+// after all was repaired would be repaired by nobody.
+func (p *Plan) runs() time.Duration {
+	t := p.Run
+	for _, a := range p.Acts {
+		t = max(t, a.At)
+	}
+	return t
+}
+
 // play all acts, then repair everything and see the subnet recover.
 func (w *world) play() {
 	defer func() {
@@ -127,7 +137,7 @@ func (w *world) play() {
 		}
 	}
 	w.users.begin()
-	w.until(w.Run, func() bool { return false })
+	w.until(w.runs(), func() bool { return false })
 	if w.wrong == nil {
 		w.end()
 	}

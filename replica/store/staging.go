@@ -55,9 +55,6 @@ func stageKey(kind statesync.PartKind, key string, sum statesync.Sum) []byte {
 // Put keeps parts.
 func (g *Staging) Put(parts []statesync.Part) error {
 	for _, p := range parts {
-		if p.Content != nil {
-			p.Content = append([]byte{}, p.Content...)
-		}
 		g.index[string(stageKey(p.Kind, p.Key, p.Sum))] = len(g.pending)
 		g.pending = append(g.pending, p)
 		g.bytes += len(p.Key) + len(p.Content) + 2*sumBytes

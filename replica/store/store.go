@@ -16,8 +16,9 @@
 // b<height><kind><signer><hash> = an artifact of consensus; c = the catch-up package
 // that the node begins with.
 //
-//	DIR/db     the database
-//	DIR/pages  page files: most pages of memories, written once, mapped to be read
+//	DIR/db           the database
+//	DIR/pages        page files: most pages of memories, written once, mapped to be read
+//	DIR/checkpoints  states of catch-up packages, for peers: checkpoint.go
 //
 // A state that was loaded reads its memories when they are needed, so a start
 // takes as long whether canisters hold megabytes or gigabytes, and what nobody
@@ -88,6 +89,7 @@ type Store struct {
 	db            *pebble.DB
 	log           func(string)
 	format        byte // of what is there
+	frozen        bool // a checkpoint: nothing of it is ever written
 
 	sizes      sizes
 	stageBytes int
@@ -98,7 +100,8 @@ type Store struct {
 	mu      sync.Mutex
 	err     error // the first failure; nothing is written after it
 	failed  chan struct{}
-	checked int // bytes written since free space was last asked for
+	checked int               // bytes written since free space was last asked for
+	reading map[ic.Height]int // checkpoints that are open
 }
 
 // Open opens or makes the database under dir.
@@ -132,6 +135,9 @@ func Open(dir string, o Options) (*Store, error) {
 	err = s.takeForgot(filepath.Join(dir, forgotFile))
 	if err == nil {
 		err = s.look()
+	}
+	if err == nil {
+		err = s.tidyCheckpoints()
 	}
 	if err != nil {
 		s.db.Close()
@@ -225,6 +231,9 @@ const wayBack = "\n  nothing was changed. A node with peers: start it with --res
 
 func (s *Store) checkFormat() error {
 	value, closer, err := s.db.Get([]byte{prefixVersion})
+	if errors.Is(err, pebble.ErrNotFound) && s.frozen {
+		return damaged(s.dir, errors.New("it has no format"))
+	}
 	if errors.Is(err, pebble.ErrNotFound) {
 		s.format = Format
 		if err := s.db.Set([]byte{prefixVersion}, []byte{Format}, pebble.Sync); err != nil {
