@@ -31,6 +31,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"slices"
 
 	"ashlar/replica/ic"
 	"ashlar/replica/wire/block"
@@ -240,6 +241,8 @@ type Core struct {
 	era       block.Hash
 	busy      bool // also at the start: the first block comes at once, and with it a certified state
 
+	untold []*whole // that this node joined
+
 	again []*block.Artifact // restored and not yet sent: what this node said may have reached nobody
 	dealt []*block.Artifact // own dealings, restored
 
@@ -279,9 +282,39 @@ func Faults(n int) int { return (n - 1) / 3 }
 // Quorum of n members: two of them share an honest one.
 func Quorum(n int) int { return n - Faults(n) }
 
-// Step takes one event at a time and returns what is to be done, in order.
-func (c *Core) Step(now ic.Time, ev Event) []Effect {
+// Step takes what has happened and returns what is to be done, in order. Many events
+// at once cost less than one after the other: what their sum makes superfluous is not
+// looked at.
+func (c *Core) Step(now ic.Time, events ...Event) []Effect {
 	c.now, c.wake = max(c.now, now), 0
+	for _, ev := range events {
+		if !ofMany(ev) {
+			c.event(ev)
+		}
+	}
+	for _, a := range c.again {
+		c.emit(Send{a})
+	}
+	c.again = nil
+	c.advance()
+	if slices.ContainsFunc(events, ofMany) {
+		for _, ev := range events {
+			if ofMany(ev) {
+				c.event(ev)
+			}
+		}
+		c.advance()
+	}
+	c.tell()
+	if c.wake != 0 {
+		c.emit(Wake{c.wake})
+	}
+	out := c.out
+	c.out = nil
+	return c.settle(out)
+}
+
+func (c *Core) event(ev Event) {
 	switch ev := ev.(type) {
 	case Received:
 		c.receive(ev.Artifact, ev.From)
@@ -295,17 +328,13 @@ func (c *Core) Step(now ic.Time, ev Event) []Effect {
 			ev.then(c)
 		}
 	}
-	for _, a := range c.again {
-		c.emit(Send{a})
-	}
-	c.again = nil
-	c.advance()
-	if c.wake != 0 {
-		c.emit(Wake{c.wake})
-	}
-	out := c.out
-	c.out = nil
-	return c.settle(out)
+}
+
+// ofMany is an artifact that many signed: its check takes longest, and shares that come
+// with it may make the same.
+func ofMany(ev Event) bool {
+	r, ok := ev.(Received)
+	return ok && !r.Artifact.Kind.Signed() && r.Artifact.Kind != block.CUP
 }
 
 // Height is the last delivered one, and Finalized the last finalized.

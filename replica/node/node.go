@@ -129,12 +129,13 @@ type Config struct {
 // Node is one member of a subnet.
 type Node struct {
 	Config
-	core *consensus.Core // used by Step alone; nil: there is no state to begin with
-	cup  *block.Artifact // that core began with
-	high consensus.Key   // the subnet's
-	wake ic.Time         // when Step wants a Tick; 0: not by itself
-	pull pull            // used by Step alone
-	read *reader
+	core  *consensus.Core // used by Step alone; nil: there is no state to begin with
+	cup   *block.Artifact // that core began with
+	began *block.Artifact // the same, for other goroutines: never changed
+	high  consensus.Key   // the subnet's
+	wake  ic.Time         // when Step wants a Tick; 0: not by itself
+	pull  pull            // used by Step alone
+	read  *reader
 
 	drafts drafts // used by Step alone
 
@@ -220,7 +221,7 @@ func New(cfg Config) (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	n.cup = cup
+	n.cup, n.began = cup, cup
 	n.since.Store(summary.Current.Registry)
 	for _, m := range summary.Current.Members {
 		n.pull.known = append(n.pull.known, m.Node)
@@ -326,7 +327,7 @@ func (n *Node) load(cup *block.Artifact, summary *block.Summary, fresh bool) (*s
 		return state.New(state.Genesis{Subnet: subnet, Time: cup.Block.Time}), nil
 	}
 	n.disk = s
-	if !fresh && s.Height() >= cup.Height || s.Height() == cup.Height && block.Hash(s.Tree().Digest()) == cup.Other {
+	if !fresh && s.Height() >= cup.Height || fits(s, cup) {
 		return s, nil
 	}
 	return nil, nil

@@ -26,16 +26,14 @@ func (n *Node) step() error {
 	if err := n.jump(); err != nil {
 		return err
 	}
-	for _, ev := range n.events() {
-		if n.lost() {
-			if r, ok := ev.(consensus.Received); ok {
-				n.heard(r.Artifact)
-			}
-			continue
-		}
-		if err := n.do(n.core.Step(n.Clock.Now(), ev)); err != nil {
+	events := n.events()
+	for _, ev := range n.pulled() { // of many heights, of which one opens the way to the next
+		if err := n.tell(ev); err != nil {
 			return err
 		}
+	}
+	if err := n.tell(events...); err != nil {
+		return err
 	}
 	if !n.lost() {
 		n.since.Store(n.core.Since())
@@ -48,6 +46,19 @@ func (n *Node) step() error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return n.failed
+}
+
+// tell consensus what has happened, and do what it says.
+func (n *Node) tell(events ...consensus.Event) error {
+	if !n.lost() {
+		return n.do(n.core.Step(n.Clock.Now(), events...))
+	}
+	for _, ev := range events {
+		if r, ok := ev.(consensus.Received); ok {
+			n.heard(r.Artifact)
+		}
+	}
+	return nil
 }
 
 // Since is the version of the registry from which on versions say who takes part in
@@ -77,7 +88,6 @@ func (n *Node) events() (out []consensus.Event) {
 		n.saved = 0
 	}
 	n.mu.Unlock()
-	out = append(out, n.pulled()...)
 	for {
 		select {
 		case p := <-n.inbox:

@@ -130,7 +130,7 @@ func (p *peer) start() {
 }
 
 func (p *peer) open() (err error) {
-	if p.store, err = store.Open("state", store.Options{FS: p.disk.fs(), SmallFiles: true, StageBytes: stageBytes}); err != nil {
+	if p.store, err = store.Open("state", store.Options{FS: p.disk.fs(), SmallFiles: true, StageBytes: stageBytes, Alone: true}); err != nil {
 		return err
 	}
 	if p.node, err = node.New(p.config()); err != nil {

@@ -116,6 +116,12 @@ func (k *cheapKey) Verify(message, sig []byte) error {
 	return nil
 }
 
+// Agree is for shares that are all good: more of them than are needed.
+func (k *cheapKey) Agree(message []byte, shares []bls.Share, spare int) ([]byte, bool) {
+	sig, bad, err := k.Combine(message, shares)
+	return sig, err == nil && len(bad) == 0 && len(shares) >= k.Threshold()+spare
+}
+
 // Combine needs enough shares that match.
 func (k *cheapKey) Combine(message []byte, shares []bls.Share) (sig []byte, bad []int, err error) {
 	good := 0
