@@ -401,7 +401,12 @@ func (p *peer) look() {
 
 // stop is the end of a node by itself; its database may not be fit to be closed.
 func (p *peer) stop(err error) {
-	p.w.log("node %d stops: %v", p.index, err)
+	if p.disk.refused.Load() {
+		p.w.log("node %d stops: its disk is full", p.index)
+		p.w.say("%v", err) // in the words of whoever noticed first
+	} else {
+		p.w.log("node %d stops: %v", p.index, err)
+	}
 	p.packaged()
 	after := p.disk.clone()
 	p.down()
@@ -494,11 +499,11 @@ type guarded struct {
 // Persist may be cut before or after the write.
 func (g *guarded) Persist(artifacts []*block.Artifact, sync bool) error {
 	if g.p.disk.cutIn == 0 {
-		return g.Store.Persist(artifacts, sync)
+		return g.noticed(g.Store.Persist(artifacts, sync))
 	}
 	g.p.disk.cutIn--
 	if g.p.disk.cutIn > 0 {
-		return g.Store.Persist(artifacts, sync)
+		return g.noticed(g.Store.Persist(artifacts, sync))
 	}
 	if g.p.w.rng.IntN(2) == 0 {
 		if err := g.Store.Persist(artifacts, sync); err != nil {
@@ -506,4 +511,28 @@ func (g *guarded) Persist(artifacts []*block.Artifact, sync bool) error {
 		}
 	}
 	return errPower
+}
+
+// SaveState notices a full disk.
+func (g *guarded) SaveState(next, old *state.State) error {
+	return g.noticed(g.Store.SaveState(next, old))
+}
+
+// Purge notices a full disk.
+func (g *guarded) Purge(below ic.Height) error { return g.noticed(g.Store.Purge(below)) }
+
+// noticed: that the disk is full is seen at once, and not when the database's own
+// goroutine comes to write its log.
+func (g *guarded) noticed(err error) error {
+	if err == nil && g.p.disk.full.Load() {
+		return g.Store.Flush()
+	}
+	return err
+}
+
+// settle lets the database's own goroutine write what it has.
+func (p *peer) settle() {
+	if p.node != nil {
+		_ = p.store.Flush() // if it failed, the node's next write tells
+	}
 }
