@@ -162,6 +162,10 @@ type Certified struct {
 	Signature []byte
 }
 
+// Vouched: a catch-up package is of the state executed here, of which there is no
+// certificate. It may be saved, not shown.
+type Vouched struct{ Height ic.Height }
+
 // Wake asks for a Tick at a time; each Step's Wake replaces the last.
 type Wake struct{ At ic.Time }
 
@@ -209,6 +213,7 @@ func (Persist) effect()   {}
 func (Send) effect()      {}
 func (Deliver) effect()   {}
 func (Certified) effect() {}
+func (Vouched) effect()   {}
 func (Wake) effect()      {}
 func (Purge) effect()     {}
 func (Task) effect()      {}
@@ -336,6 +341,10 @@ func ofMany(ev Event) bool {
 func (c *Core) Height() ic.Height    { return c.delivered }
 func (c *Core) Finalized() ic.Height { return c.finalized }
 func (c *Core) Certified() ic.Height { return c.certified }
+
+// Round is the height in progress here. It can be below what was delivered, where the
+// beacon of a round is missing that the others have left behind.
+func (c *Core) Round() ic.Height { return c.height }
 
 func (c *Core) emit(e Effect) { c.out = append(c.out, e) }
 

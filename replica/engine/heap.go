@@ -21,6 +21,7 @@ type heap_ struct {
 	tracker  tracker
 	images   int64  // parts of files mapped over it
 	mappedTo uint64 // end of the last of them, in bytes
+	held     uint64 // pages that take memory, at most: see resident
 }
 
 func newHeap(maxBytes uint64, t trackerMaker) *heap {
@@ -56,6 +57,10 @@ func (h *heap) Reallocate(size uint64) []byte {
 // Free implements experimental.LinearMemory: the mapping stays until release.
 func (h *heap) Free() {}
 
+// resident is the memory in bytes that the heap takes, or may take with what it
+// has mapped. It is never too little; a page may count twice.
+func (h *heap) resident() uint64 { return min(h.held*pages.Size, uint64(len(h.buf))) }
+
 func (h *heap) page(i uint64) pages.Page { return pages.Page(h.space[i*pages.Size:]) }
 
 // clean makes the present content the one that later changes are found against.
@@ -68,6 +73,9 @@ func (h *heap) changes(base pages.Map) []pages.Change {
 		c, changed := change(i, h.page(i), base)
 		if !changed {
 			return
+		}
+		if base.Get(i) == nil {
+			h.held++
 		}
 		if c.Page != nil {
 			p := *c.Page
@@ -87,6 +95,7 @@ func (h *heap) restore(base pages.Map) {
 		}
 		if p := base.Get(i); p == nil {
 			*h.page(i) = zeroPage
+			h.held++
 		} else if *h.page(i) != *p {
 			*h.page(i) = *p
 		}
@@ -106,6 +115,7 @@ func (h *heap) load(next, base pages.Map) {
 			p = &zeroPage
 		}
 		*h.page(i) = *p
+		h.held++
 		return true
 	})
 	h.zeroFrom(next.Bytes())

@@ -98,6 +98,7 @@ func (h *heap) fill(m pages.Map) {
 				continue
 			}
 			*h.page(i) = *m.Get(i)
+			h.held++
 		}
 		return true
 	})
@@ -122,6 +123,7 @@ func (h *heap) mapParts(m pages.Map, limit uint64) []part {
 			continue
 		}
 		h.images++
+		h.held += p.end - p.start
 		h.mappedTo = max(h.mappedTo, p.end*pages.Size)
 		done = append(done, p)
 	}

@@ -12,6 +12,9 @@ import (
 	"ashlar/replica/state/pages"
 )
 
+// instanceBytes is what an instance takes besides its memories, about.
+const instanceBytes = 20 << 10
+
 // Instance implements machine.Instance and machine.Caller.
 type Instance struct {
 	module *Module
@@ -170,6 +173,14 @@ func (in *Instance) HeapBytes() uint64 {
 		return 0
 	}
 	return uint64(len(in.heap.buf))
+}
+
+// Resident implements machine.Instance.
+func (in *Instance) Resident() uint64 {
+	if in.heap == nil {
+		return instanceBytes
+	}
+	return instanceBytes + in.heap.resident()
 }
 
 // StableBytes implements machine.Instance and machine.Caller.

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 	"runtime"
 
@@ -13,6 +14,10 @@ import (
 	"ashlar/replica/execution/wasm"
 	"ashlar/replica/state/pages"
 )
+
+// instanceConfig is that of every instance. It names a source of randomness, of which
+// no canister can read, because wazero seeds one for each instance otherwise.
+var instanceConfig = wazero.NewModuleConfig().WithName("").WithStartFunctions().WithRandSource(rand.Reader)
 
 // wasmPage is the unit in which memories grow.
 const wasmPage = 64 << 10
@@ -97,7 +102,7 @@ func (in *Instance) start(bytes uint64) error {
 	if in.heap != nil {
 		ctx = experimental.WithMemoryAllocator(ctx, in.heap)
 	}
-	mod, err := in.module.engine.runtime.InstantiateModule(ctx, in.module.compiled, wazero.NewModuleConfig().WithName("").WithStartFunctions())
+	mod, err := in.module.engine.runtime.InstantiateModule(ctx, in.module.compiled, instanceConfig)
 	if err != nil {
 		return fmt.Errorf("module cannot be instantiated: %w", err)
 	}

@@ -58,7 +58,7 @@ type Config struct {
 	// Capacity is how many bytes all canisters together may take; 0: what the
 	// specification gives a subnet. The same on all nodes.
 	Capacity uint64
-	// HotBytes is how much heap the running instances may have together; 0: 4 GiB.
+	// HotBytes is how much memory the heaps of the running instances may take; 0: 4 GiB.
 	HotBytes uint64
 	// Pool of instances and code for queries, Cache of their answers; nil: none.
 	Pool  canister.Pool

@@ -5,6 +5,8 @@ import (
 
 	"ashlar/replica/consensus"
 	"ashlar/replica/crypto/keystore"
+	"ashlar/replica/ic"
+	"ashlar/replica/node/join"
 	"ashlar/replica/state"
 	"ashlar/replica/wire/block"
 )
@@ -109,9 +111,7 @@ func (n *Node) reached(cup *block.Artifact) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.newest = cup
-	if s := n.packed[cup.Height]; s != nil {
-		n.source.Keep(s)
-	}
+	n.offer(cup.Height)
 	if n.fetch != nil {
 		n.fetch.Reached()
 	}
@@ -120,6 +120,26 @@ func (n *Node) reached(cup *block.Artifact) {
 			delete(n.packed, h)
 		}
 	}
+}
+
+// offer peers the state of a package: from memory, or from its checkpoint once they
+// ask. Older checkpoints may go. Called with mu held.
+func (n *Node) offer(h ic.Height) {
+	if s := n.packed[h]; s != nil {
+		n.source.Keep(s)
+	} else if n.Store.HasCheckpoint(h) {
+		n.source.KeepLater(&join.Later{Height: h, Open: func() (*state.Lease, error) { return n.Store.OpenCheckpoint(h) }})
+	}
+	n.outdated = h
+}
+
+// checkpoint the saved state if it is of this height; a node without peers has nobody
+// who asks for it.
+func (n *Node) checkpoint(h ic.Height) error {
+	if n.Stage == nil || n.disk == nil || n.disk.Height() != h {
+		return nil
+	}
+	return n.Store.Checkpoint()
 }
 
 // nodesOf a committee, as the certified tree shows them.

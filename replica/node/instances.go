@@ -36,8 +36,8 @@ type lent struct {
 	bytes    uint64
 }
 
-// NewInstances is an empty pool; the heaps of its idle instances together stay
-// below idleBytes, except that one may stay.
+// NewInstances is an empty pool; what the heaps of its idle instances take of the
+// memory stays below idleBytes, except that one may stay.
 func NewInstances(idleBytes uint64) *Instances {
 	return &Instances{limit: idleBytes, modules: map[[32]byte]machine.Module{}}
 }
@@ -93,7 +93,7 @@ func (p *Instances) Take(c *state.Canister) (machine.Instance, *state.Memory) {
 
 // Give brings one back, rolled back and of c's memory.
 func (p *Instances) Give(c *state.Canister, inst machine.Instance) {
-	l := lent{c.ID, c.Module.Hash, c.Memory, inst, inst.HeapBytes()}
+	l := lent{c.ID, c.Module.Hash, c.Memory, inst, inst.Resident()}
 	var old []lent
 	p.mu.Lock()
 	p.idle = append(p.idle, l)

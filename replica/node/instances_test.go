@@ -15,8 +15,8 @@ type idleInstance struct {
 	closed int
 }
 
-func (i *idleInstance) HeapBytes() uint64 { return i.bytes }
-func (i *idleInstance) Close()            { i.closed++ }
+func (i *idleInstance) Resident() uint64 { return i.bytes }
+func (i *idleInstance) Close()           { i.closed++ }
 
 func TestInstances(t *testing.T) {
 	const maxIdleBytes = 1 << 20

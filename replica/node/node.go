@@ -74,6 +74,11 @@ type Store interface {
 	// Forgot is when the node lost what it had signed before, 0: never.
 	Forgot() (ic.Time, error)
 	SetForgot(at ic.Time) error
+	// Checkpoint keeps the saved state until it is dropped, for peers that begin with it.
+	Checkpoint() error
+	HasCheckpoint(ic.Height) bool
+	OpenCheckpoint(ic.Height) (*state.Lease, error)
+	DropCheckpoints(below ic.Height) error
 	Failed() <-chan struct{}
 	Err() error
 }
@@ -85,7 +90,9 @@ type Clock interface{ Now() ic.Time }
 type Keys interface {
 	consensus.Keys
 	NodeID() ic.NodeID
-	// Used tells whether any share was ever kept: this node has signed before.
+	// MarkUsed notes durably that this node signs from now on, and Used tells whether it
+	// may have signed before.
+	MarkUsed() error
 	Used() bool
 	// Keep returns once this node's shares of these keys are durable, and no others are
 	// kept; lost says of a share that can not be had.
@@ -124,12 +131,13 @@ type Config struct {
 // Node is one member of a subnet.
 type Node struct {
 	Config
-	core *consensus.Core // used by Step alone; nil: there is no state to begin with
-	cup  *block.Artifact // that core began with
-	high consensus.Key   // the subnet's
-	wake ic.Time         // when Step wants a Tick; 0: not by itself
-	pull pull            // used by Step alone
-	read *reader
+	core  *consensus.Core // used by Step alone; nil: there is no state to begin with
+	cup   *block.Artifact // that core began with
+	began *block.Artifact // the same, for other goroutines: never changed
+	high  consensus.Key   // the subnet's
+	wake  ic.Time         // when Step wants a Tick; 0: not by itself
+	pull  pull            // used by Step alone
+	read  *reader
 
 	drafts drafts // used by Step alone
 
@@ -143,6 +151,7 @@ type Node struct {
 	adopted     *state.State
 	newest      *block.Artifact            // package that was reached
 	packed      map[ic.Height]*state.State // of it, and of summaries above it
+	outdated    ic.Height                  // checkpoints below are to be dropped; 0: none
 	failed      error
 	answers     []answer                    // of peers, not yet read by Step
 	callAnswers []answer                    // the same, for drafts
@@ -160,7 +169,8 @@ type Node struct {
 	since    atomic.Uint64               // see Since
 	loose    atomic.Bool                 // artifacts are written and not durable
 	view     atomic.Pointer[View]
-	floor    ic.Height // no view below: readers may have seen it before a crash
+	vouched  atomic.Pointer[state.State] // by a catch-up package: to be saved, not to be shown
+	floor    ic.Height                   // no view below: readers may have seen it before a crash
 
 	ready    chan struct{}
 	watchers *watchers
@@ -183,13 +193,14 @@ func New(cfg Config) (*Node, error) {
 		wanted: map[ic.Height]*block.Artifact{}, packed: map[ic.Height]*state.State{},
 		inspects: make(chan struct{}, maxInspects*runtime.GOMAXPROCS(0)), queries: newTurns(maxQueries*runtime.GOMAXPROCS(0), maxQueries*runtime.GOMAXPROCS(0)/2, maxWaiting, maxWaiting/2),
 		inbox: make(chan parcel, inboxBacklog), kick: make(chan struct{}, 1), work: make(chan struct{}, 1), dirty: make(chan struct{}, 1), toil: make(chan struct{}, 1)}
-	n.pull, n.read, n.source = newPull(), newReader(), join.NewSource()
+	n.pull, n.read = newPull(), newReader()
 	if n.Whole == 0 {
 		n.Whole = wholeBytes
 	}
 	if n.Log == nil {
 		n.Log = func(string) {}
 	}
+	n.source = join.NewSource(n.Log)
 	n.makeFetch()
 	if n.Scheme == nil {
 		n.Scheme = consensus.Real{}
@@ -212,7 +223,7 @@ func New(cfg Config) (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	n.cup = cup
+	n.cup, n.began = cup, cup
 	n.since.Store(summary.Current.Registry)
 	for _, m := range summary.Current.Members {
 		n.pull.known = append(n.pull.known, m.Node)
@@ -248,6 +259,9 @@ func (n *Node) start(cup *block.Artifact, s *state.State) error {
 	if err != nil {
 		return err
 	}
+	if err := n.Keys.MarkUsed(); err != nil {
+		return err
+	}
 	n.core, err = consensus.New(consensus.Config{
 		Subnet: n.Config.Subnet.ID, Node: n.NodeID(), Start: cup, Version: n.Version, Registry: n.Registry,
 		Keys: n.Keys, Scheme: n.Scheme, Payload: (*payload)(n), Pace: n.Pace, Saved: s.Height(), Restored: artifacts, Forgot: forgot,
@@ -260,6 +274,9 @@ func (n *Node) start(cup *block.Artifact, s *state.State) error {
 		n.Log(fmt.Sprintf("state of height %d is saved, %d rounds are executed again", s.Height(), behind))
 	}
 	n.latest.Store(s)
+	if err := n.checkpoint(cup.Height); err != nil {
+		return err
+	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.onDisk.Store(uint64(s.Height()))
@@ -267,8 +284,8 @@ func (n *Node) start(cup *block.Artifact, s *state.State) error {
 	clear(n.packed)
 	if s.Height() == cup.Height {
 		n.packed[s.Height()] = s
-		n.source.Keep(s)
 	}
+	n.offer(cup.Height)
 	// The saved state gets its certificate back first: the store has it, or it is made again.
 	n.states = map[ic.Height]*state.State{s.Height(): s}
 	n.results = []consensus.Executed{n.executed(s)}
@@ -312,7 +329,7 @@ func (n *Node) load(cup *block.Artifact, summary *block.Summary, fresh bool) (*s
 		return state.New(state.Genesis{Subnet: subnet, Time: cup.Block.Time}), nil
 	}
 	n.disk = s
-	if !fresh && s.Height() >= cup.Height || s.Height() == cup.Height && block.Hash(s.Tree().Digest()) == cup.Other {
+	if !fresh && s.Height() >= cup.Height || fits(s, cup) {
 		return s, nil
 	}
 	return nil, nil

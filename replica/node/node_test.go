@@ -490,3 +490,4 @@ type fakeInstance struct {
 
 func (f *fakeInstance) Close()            { f.closed = true }
 func (f *fakeInstance) HeapBytes() uint64 { return 1 << 16 }
+func (f *fakeInstance) Resident() uint64  { return 1 << 16 }

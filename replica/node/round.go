@@ -129,6 +129,8 @@ func (n *Node) do(effects []consensus.Effect) error {
 		switch e := e.(type) {
 		case consensus.Certified:
 			n.certified(e)
+		case consensus.Vouched:
+			n.vouch(e.Height)
 		case consensus.Persist:
 			keep = append(keep, e.Artifact)
 			switch e.Artifact.Kind {
@@ -280,27 +282,90 @@ func (n *Node) executed(s *state.State) consensus.Executed {
 	return consensus.Executed{Height: s.Height(), Root: s.Tree().Digest(), Busy: s.Busy()}
 }
 
-// Save writes the latest certified state, and tells whether there was one.
+// vouch for a state that was executed and has no certificate here.
+func (n *Node) vouch(h ic.Height) {
+	n.mu.Lock()
+	s := n.states[h]
+	n.mu.Unlock()
+	if s != nil {
+		n.vouched.Store(s)
+		poke(n.dirty)
+	}
+}
+
+// Unsaved is the newest state that Save has to write, nil if there is none: the latest
+// certified one, or one that a catch-up package vouches for. That of height 0 may be
+// written already.
+func (n *Node) Unsaved() *state.State {
+	var s *state.State
+	if v := n.view.Load(); v != nil {
+		s = v.State
+	}
+	if w := n.vouched.Load(); w != nil && (s == nil || w.Height() > s.Height()) {
+		s = w
+	}
+	if s != nil && s.Height() > 0 && s.Height() <= n.savedHeight() {
+		return nil
+	}
+	return s
+}
+
+// Save writes the latest state that counts, and tells whether there was one.
 // States between the last one saved and this are never written: a page that
-// changed in each costs one write.
+// changed in each costs one write. But that of a summary is, and becomes a
+// checkpoint before the next one takes its place: a catch-up package may name it.
 func (n *Node) Save() (bool, error) {
 	n.saving.Lock()
 	defer n.saving.Unlock()
-	v := n.view.Load()
-	if v == nil || n.disk != nil && n.disk.Height() >= v.Height {
-		return false, nil
+	s := n.Unsaved()
+	if s == nil || n.disk != nil && n.disk.Height() >= s.Height() {
+		return false, n.dropCheckpoints()
 	}
-	if err := n.Store.SaveState(v.State, n.disk); err != nil {
+	s, packed := n.toSave(s)
+	if err := n.Store.SaveState(s, n.disk); err != nil {
 		return false, err
 	}
-	n.disk = v.State
+	n.disk = s
+	if packed {
+		if err := n.checkpoint(s.Height()); err != nil {
+			return false, err
+		}
+		poke(n.dirty)
+	}
 	n.mu.Lock()
-	n.saved = v.Height
-	n.onDisk.Store(uint64(v.Height))
+	n.saved = s.Height()
+	n.onDisk.Store(uint64(s.Height()))
 	n.mu.Unlock()
 	poke(n.kick)
 	poke(n.work)
 	return true, nil
+}
+
+// toSave is the newest state, or the first one of a summary up to it that is not saved;
+// packed tells which.
+func (n *Node) toSave(newest *state.State) (s *state.State, packed bool) {
+	saved := n.savedHeight()
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	s = newest
+	for h, p := range n.packed {
+		if saved < h && h <= s.Height() {
+			s, packed = p, true
+		}
+	}
+	return s, packed
+}
+
+// dropCheckpoints that no package names any more.
+func (n *Node) dropCheckpoints() error {
+	n.mu.Lock()
+	below := n.outdated
+	n.outdated = 0
+	n.mu.Unlock()
+	if below == 0 {
+		return nil
+	}
+	return n.Store.DropCheckpoints(below)
 }
 
 func (n *Node) savedHeight() ic.Height { return ic.Height(n.onDisk.Load()) }

@@ -122,7 +122,7 @@ func (r *remote) listen(kind byte, s network.Stream, limit int, take func(ctx co
 	r.mu.Unlock()
 	in := bufio.NewReaderSize(s, readAhead)
 	for {
-		data, err := readFrame(in, limit)
+		data, err := readFrame(in, limit, firstRead)
 		if err != nil {
 			if errors.Is(err, errTooLong) {
 				r.wrong("frame", err)
@@ -161,7 +161,7 @@ func (r *remote) serve(s network.Stream) {
 	case <-r.ctx.Done():
 		return
 	}
-	request, err := readFrame(s, maxRequest)
+	request, err := readFrame(s, maxRequest, firstRead)
 	if err != nil {
 		return
 	}
@@ -221,8 +221,9 @@ func (f *frames) flush() error {
 
 var errTooLong = errors.New("it sent a message that is longer than any may be")
 
-// readFrame reads one message. Memory grows with what comes, not with what is announced.
-func readFrame(in io.Reader, limit int) ([]byte, error) {
+// readFrame reads one message. Beyond the first bytes (ahead), memory grows with
+// what comes and not with what is announced.
+func readFrame(in io.Reader, limit, ahead int) ([]byte, error) {
 	var size [4]byte
 	if _, err := io.ReadFull(in, size[:]); err != nil {
 		return nil, err
@@ -231,14 +232,15 @@ func readFrame(in io.Reader, limit int) ([]byte, error) {
 	if n > limit {
 		return nil, fmt.Errorf("%w: %d bytes", errTooLong, n)
 	}
-	const step = 64 << 10
-	data := make([]byte, 0, min(n, step))
-	for len(data) < n {
-		at := len(data)
-		data = append(data, make([]byte, min(n-at, max(step, at)))...)
+	data := make([]byte, min(n, ahead))
+	for at := 0; ; {
 		if _, err := io.ReadFull(in, data[at:]); err != nil {
 			return nil, err
 		}
+		if len(data) == n {
+			return data, nil
+		}
+		at = len(data)
+		data = append(data, make([]byte, min(n-at, max(firstRead, at)))...)
 	}
-	return data, nil
 }

@@ -198,7 +198,7 @@ func (r *remote) fetch(w wanted) []byte {
 	if out.write(w.name[:]) != nil || out.flush() != nil {
 		return nil
 	}
-	data, err := readFrame(s, w.size)
+	data, err := readFrame(s, w.size, firstRead)
 	if err != nil || len(data) == 0 {
 		return nil // purged there, or gone
 	}
@@ -213,7 +213,7 @@ func (r *remote) fetch(w wanted) []byte {
 // give a large artifact to a peer that heard of it; nothing where it is purged.
 func (r *remote) give(s io.ReadWriter, out *frames) {
 	var n name
-	if b, err := readFrame(s, len(n)); err != nil || copy(n[:], b) != len(n) {
+	if b, err := readFrame(s, len(n), firstRead); err != nil || copy(n[:], b) != len(n) {
 		return
 	}
 	data := r.h.log.large(n)

@@ -43,10 +43,12 @@ const (
 	maxCall       = 2<<20 + 64
 	maxRequest    = 64 << 10
 	maxResponse   = 16 << 20
-	artifactBytes = 64 << 20 // bytes a second, after which a peer's artifacts are read more slowly
-	callBytes     = 16 << 20 // the same for calls
-	serveBytes    = 64 << 20 // the same for answers to its requests
-	queuedCalls   = 2048     // that wait for one peer
+	firstRead     = 64 << 10      // bytes that are made room for when a frame names its size; then as many again as came
+	usualResponse = 1<<20 + 8<<10 // the same of an answer, of which there are few: what state sync asks for
+	artifactBytes = 64 << 20      // bytes a second, after which a peer's artifacts are read more slowly
+	callBytes     = 16 << 20      // the same for calls
+	serveBytes    = 128 << 20     // the same for answers to its requests
+	queuedCalls   = 2048          // that wait for one peer
 	queuedBytes   = 8 << 20
 	serving       = 4  // requests of one peer in service
 	maxWrong      = 20 // things of a peer that were wrong, after which it is cut off for a while

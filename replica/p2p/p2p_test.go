@@ -321,15 +321,15 @@ func TestAPeerThatFloods(t *testing.T) {
 
 func TestReadFrameIsBounded(t *testing.T) {
 	frame := func(n uint32, data string) []byte { return append(binary.BigEndian.AppendUint32(nil, n), data...) }
-	if got, err := readFrame(bytes.NewReader(frame(3, "abc")), 10); string(got) != "abc" || err != nil {
+	if got, err := readFrame(bytes.NewReader(frame(3, "abc")), 10, firstRead); string(got) != "abc" || err != nil {
 		t.Error(got, err)
 	}
 	for _, c := range [][]byte{frame(11, "abc"), frame(1<<32-1, ""), frame(4, "abc"), {0, 0}} {
-		if got, err := readFrame(bytes.NewReader(c), 10); err == nil {
+		if got, err := readFrame(bytes.NewReader(c), 10, firstRead); err == nil {
 			t.Errorf("%x was read: %q", c, got)
 		}
 	}
-	if allocs := testing.AllocsPerRun(3, func() { readFrame(bytes.NewReader(frame(12<<20, "abc")), 12<<20) }); allocs > 20 {
+	if allocs := testing.AllocsPerRun(3, func() { readFrame(bytes.NewReader(frame(12<<20, "abc")), 12<<20, firstRead) }); allocs > 20 {
 		t.Errorf("%f allocations", allocs)
 	}
 }
@@ -337,7 +337,7 @@ func TestReadFrameIsBounded(t *testing.T) {
 func FuzzReadFrame(f *testing.F) {
 	f.Add([]byte{0, 0, 0, 1, 7})
 	f.Fuzz(func(t *testing.T, data []byte) {
-		if got, err := readFrame(bytes.NewReader(data), 1000); err == nil && len(got) > 1000 {
+		if got, err := readFrame(bytes.NewReader(data), 1000, firstRead); err == nil && len(got) > 1000 {
 			t.Error(len(got))
 		}
 	})

@@ -276,7 +276,7 @@ func (r *remote) ask(request []byte) []byte {
 	if out.write(request) != nil || out.flush() != nil {
 		return nil
 	}
-	response, err := readFrame(s, maxResponse)
+	response, err := readFrame(s, maxResponse, usualResponse)
 	if err != nil {
 		return nil
 	}

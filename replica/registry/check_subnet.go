@@ -197,7 +197,8 @@ func checkCUP(n *network, id ic.SubnetID, cup *records.CUP, existed bool) error 
 	if _, err := n.was.get(records.KeyCUP(id), &old); err != nil {
 		return err
 	}
-	if r.Height <= old.Height {
+	// The same height once more: of a recovery that named a wrong state, or was signed too early.
+	if r.Height < old.Height || r.Height == old.Height && old.Recovery == nil {
 		return fmt.Errorf("it recovers height %d, the registry knows height %d already", r.Height, old.Height)
 	}
 	return nil
@@ -209,6 +210,9 @@ func (n *network) recheck(t *dkg.Transcript) error {
 	if err != nil {
 		return err
 	}
+	if proven.has(t, keys) {
+		return nil
+	}
 	s, err := ceremony(keys, t.Tag())
 	if err == nil {
 		err = s.Recheck(t)
@@ -216,6 +220,7 @@ func (n *network) recheck(t *dkg.Transcript) error {
 	if err != nil {
 		return fmt.Errorf("its %s-threshold key: %w", t.Tag(), err)
 	}
+	proven.add(t, keys)
 	return nil
 }
 

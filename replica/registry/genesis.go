@@ -130,13 +130,17 @@ func deal(random io.Reader, keys []*dkg.EncryptionKey, tag dkg.Tag) (*dkg.Transc
 		if err != nil {
 			return nil, err
 		}
-		d, err := s.Verify(i, raw)
+		d, err := s.Own(i, raw)
 		if err != nil {
 			return nil, err
 		}
 		dealings = append(dealings, d)
 	}
-	return s.Combine(dealings)
+	t, err := s.Combine(dealings)
+	if err == nil {
+		proven.add(t, keys)
+	}
+	return t, err
 }
 
 // Wrap is a transcript as the registry holds it.

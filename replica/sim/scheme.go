@@ -214,6 +214,7 @@ type cheapKeys struct {
 	scheme *cheap
 	secret uint64
 	held   map[[32]byte]*cheapKey
+	used   bool
 }
 
 // Vote is the node's own signature.
@@ -237,8 +238,14 @@ func (k *cheapKeys) Deal(s consensus.Session, dealer int, previous [32]byte) ([]
 	return s.Deal(nil, dealer, nil)
 }
 
-// Used tells whether the node has signed before.
-func (k *cheapKeys) Used() bool { return len(k.held) > 0 }
+// MarkUsed notes that the node signs from now on.
+func (k *cheapKeys) MarkUsed() error {
+	k.used = true
+	return nil
+}
+
+// Used tells whether it may have signed before.
+func (k *cheapKeys) Used() bool { return k.used }
 
 // Keep is durable: the keys of a node outlive its crashes.
 func (k *cheapKeys) Keep(keys []consensus.Key) (lost, err error) {

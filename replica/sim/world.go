@@ -46,6 +46,7 @@ type world struct {
 	wrongShares map[block.Hash][]bls.Share // of states that nobody computed
 	lost        int                        // percent, at present
 	crashes     int
+	over        bool // too many forgot what they signed, and there is no state to recover from
 	wrong       error
 
 	trace hash.Hash
@@ -107,6 +108,16 @@ func newWorld(p *Plan, tell bool) (*world, error) {
 	return w, nil
 }
 
+// runs is how long things happen: until the last act, and at least Run. A power cut
+// after all was repaired would be repaired by nobody.
+func (p *Plan) runs() time.Duration {
+	t := p.Run
+	for _, a := range p.Acts {
+		t = max(t, a.At)
+	}
+	return t
+}
+
 // play all acts, then repair everything and see the subnet recover.
 func (w *world) play() {
 	defer func() {
@@ -127,10 +138,20 @@ func (w *world) play() {
 		}
 	}
 	w.users.begin()
-	w.until(w.Run, func() bool { return false })
-	if w.wrong == nil {
+	w.until(w.runs(), func() bool { return false })
+	if w.wrong == nil && !w.over {
 		w.end()
 	}
+}
+
+// forgotten is how many nodes lost what they signed, in all eras.
+func (w *world) forgotten() (n int) {
+	for _, p := range w.peers {
+		if p.forgot {
+			n++
+		}
+	}
+	return n
 }
 
 // until t, or done; it tells whether it is done.

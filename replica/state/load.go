@@ -44,6 +44,14 @@ func Open(each func(yield func(key string, value []byte) bool) error, open func(
 	return l.finish()
 }
 
+// Lease is a state whose memories are read where they lie, when they are needed, for as
+// long as it is not closed.
+type Lease struct {
+	*State
+	Err   func() error // what was found wrong while it was read, nil: nothing
+	Close func() error // nobody may use the state any more
+}
+
 type loader struct {
 	s                  *State
 	canisters          map[string]*loading

@@ -22,7 +22,7 @@ const prefixForgot = 'o'
 // forgotFile says when the database was set aside, until the new one knows.
 const forgotFile = "forgot"
 
-// SetAside moves the database and page files of dir to a directory below it. All else
+// SetAside moves the database, page files and checkpoints of dir to a directory below it. All else
 // in dir, keys and registry, stays. There may be nothing to move: a crash in between
 // leaves less to do.
 func SetAside(dir string, now ic.Time, o Options) (to string, err error) {
@@ -50,7 +50,7 @@ func SetAside(dir string, now ic.Time, o Options) (to string, err error) {
 	if err := syncDir(o.FS, dir); err != nil {
 		return "", explain(dir, err)
 	}
-	for _, part := range []string{"db", "pages"} {
+	for _, part := range []string{"db", "pages", checkpointsDir} {
 		err := o.FS.Rename(filepath.Join(dir, part), filepath.Join(to, part))
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return "", fmt.Errorf("set aside %s: %w", filepath.Join(dir, part), err)

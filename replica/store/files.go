@@ -85,6 +85,9 @@ func (s *Store) openCatalog() error {
 			delete(missing, number)
 			continue
 		}
+		if s.frozen {
+			continue
+		}
 		if err := s.fs.Remove(filepath.Join(s.pagesDir, name)); err != nil {
 			return explain(s.pagesDir, err)
 		}

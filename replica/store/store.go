@@ -16,8 +16,9 @@
 // b<height><kind><signer><hash> = an artifact of consensus; c = the catch-up package
 // that the node begins with.
 //
-//	DIR/db     the database
-//	DIR/pages  page files: most pages of memories, written once, mapped to be read
+//	DIR/db           the database
+//	DIR/pages        page files: most pages of memories, written once, mapped to be read
+//	DIR/checkpoints  states of catch-up packages, for peers: checkpoint.go
 //
 // A state that was loaded reads its memories when they are needed, so a start
 // takes as long whether canisters hold megabytes or gigabytes, and what nobody
@@ -79,6 +80,9 @@ type Options struct {
 	// StageBytes of a state that comes from peers gather before they are written; 0:
 	// as many as are good for a disk.
 	StageBytes int
+	// Alone: nothing is written beside the caller, so that a run can be repeated from
+	// its seed.
+	Alone bool
 }
 
 // Store is an open database.
@@ -88,17 +92,21 @@ type Store struct {
 	db            *pebble.DB
 	log           func(string)
 	format        byte // of what is there
+	frozen        bool // a checkpoint: nothing of it is ever written
 
 	sizes      sizes
 	stageBytes int
-	saving     sync.Mutex // held by who writes states and page files
+	alone      bool
+	beside     sync.WaitGroup // writes of Staging
+	saving     sync.Mutex     // held by who writes states and page files
 	files      catalog
 	young      map[string]struct{} // keys of young pages
 
 	mu      sync.Mutex
 	err     error // the first failure; nothing is written after it
 	failed  chan struct{}
-	checked int // bytes written since free space was last asked for
+	checked int               // bytes written since free space was last asked for
+	reading map[ic.Height]int // checkpoints that are open
 }
 
 // Open opens or makes the database under dir.
@@ -109,7 +117,7 @@ func Open(dir string, o Options) (*Store, error) {
 	if o.Log == nil {
 		o.Log = func(string) {}
 	}
-	s := &Store{dir: filepath.Join(dir, "db"), pagesDir: filepath.Join(dir, "pages"), fs: o.FS, log: o.Log, sizes: fullSizes, stageBytes: cmp.Or(o.StageBytes, stageBytes), failed: make(chan struct{}), checked: diskCheckEvery}
+	s := &Store{dir: filepath.Join(dir, "db"), pagesDir: filepath.Join(dir, "pages"), fs: o.FS, log: o.Log, sizes: fullSizes, stageBytes: cmp.Or(o.StageBytes, stageBytes), alone: o.Alone, failed: make(chan struct{}), checked: diskCheckEvery}
 	if o.SmallFiles {
 		s.sizes = smallSizes
 	}
@@ -132,6 +140,9 @@ func Open(dir string, o Options) (*Store, error) {
 	err = s.takeForgot(filepath.Join(dir, forgotFile))
 	if err == nil {
 		err = s.look()
+	}
+	if err == nil {
+		err = s.tidyCheckpoints()
 	}
 	if err != nil {
 		s.db.Close()
@@ -225,6 +236,9 @@ const wayBack = "\n  nothing was changed. A node with peers: start it with --res
 
 func (s *Store) checkFormat() error {
 	value, closer, err := s.db.Get([]byte{prefixVersion})
+	if errors.Is(err, pebble.ErrNotFound) && s.frozen {
+		return damaged(s.dir, errors.New("it has no format"))
+	}
 	if errors.Is(err, pebble.ErrNotFound) {
 		s.format = Format
 		if err := s.db.Set([]byte{prefixVersion}, []byte{Format}, pebble.Sync); err != nil {
@@ -395,6 +409,7 @@ func (s *Store) Failed() <-chan struct{} { return s.failed }
 // Close makes everything durable, in tables, whose every block has a checksum; on a
 // full disk, where the database cannot write any, in its log.
 func (s *Store) Close() error {
+	s.beside.Wait()
 	settle := s.db.Flush
 	s.mu.Lock()
 	s.checked = diskCheckEvery

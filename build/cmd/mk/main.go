@@ -1,4 +1,4 @@
-// Mk is the one build program: `go run ./build/cmd/mk help`. The Makefile is its table of contents.
+// Command mk is the one build program: `go run ./build/cmd/mk help`. The Makefile is its table of contents.
 package main
 
 import (

@@ -1,4 +1,4 @@
-// Trimasm stands before Go's assembler (go build -toolexec) and takes one more
+// Command trimasm stands before Go's assembler (go build -toolexec) and takes one more
 // path of the machine out of its results.
 //
 // go build -trimpath makes binaries that are the same on every machine, except

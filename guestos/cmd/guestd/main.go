@@ -1,4 +1,4 @@
-// Guestd is the first process of the guest once its root is mounted: see
+// Command guestd is the first process of the guest once its root is mounted: see
 // guestos/boot. When it ends, for whatever reason, the machine powers off: the
 // host watches and starts it again, or has asked for it.
 package main

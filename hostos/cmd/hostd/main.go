@@ -1,4 +1,4 @@
-// Hostd is the first process of the host once its root is mounted: see
+// Command hostd is the first process of the host once its root is mounted: see
 // hostos/boot. When it ends, the machine restarts or powers off.
 package main
 

@@ -1,4 +1,4 @@
-// Nodectl is the node provider's command: it asks a node what it runs, proves
+// Command nodectl is the node provider's command: it asks a node what it runs, proves
 // it, upgrades it and stops it. It runs on any laptop.
 //
 //	nodectl status   --url http://10.0.0.5:4944

@@ -1,4 +1,4 @@
-// Init is the first process of host and guest: it goes through the stages and
+// Command init is the first process of host and guest: it goes through the stages and
 // hands over to /sbin/hostd or /sbin/guestd in the verified root.
 //
 // When a stage fails it says so in one line, waits long enough for that line to

@@ -70,7 +70,7 @@ func (s *bare) queryOn(now *state.State, to ic.CanisterID, method string, arg []
 // saves, merges, restarts, growth, traps and old versions.
 func TestLargeHeaps(t *testing.T) {
 	s := newBare(t, t.TempDir())
-	s.create(2, largeWasm)
+	s.create(2, largeWasm, atOnce)
 	ids := s.ids()
 	rng := rand.New(rand.NewPCG(7, 7))
 	model := map[ic.CanisterID][]uint32{}
@@ -124,7 +124,7 @@ func TestLargeHeaps(t *testing.T) {
 // last message of its state wrote, and nothing of later ones.
 func TestQueriesBesideUpdates(t *testing.T) {
 	s := newBare(t, t.TempDir())
-	s.create(1, largeWasm)
+	s.create(1, largeWasm, atOnce)
 	id := s.ids()[0]
 	const rounds, last = 30, 5000
 	type view struct {
@@ -177,7 +177,7 @@ func TestQueriesBesideUpdates(t *testing.T) {
 // A stable memory of 500 GiB takes the room of what was written.
 func TestSparseStableMemory(t *testing.T) {
 	s := newBare(t, t.TempDir())
-	s.create(1, largeWasm)
+	s.create(1, largeWasm, atOnce)
 	id := s.ids()[0]
 	for i, gib := range []uint32{0, 1, 4, 63, 256, 499} {
 		s.update(id, "put", numbers(gib, uint32(1000+i)))
@@ -220,7 +220,7 @@ func benchHeaps(b *testing.B, gib int) {
 		b.ReportMetric(float64(time.Since(began).Microseconds())/1000, name+"-ms")
 		b.ReportMetric(float64((cpuTime()-cpu).Microseconds())/1000, name+"-cpu-ms")
 	}
-	s.create(gib, largeWasm)
+	s.create(gib, largeWasm, atOnce)
 	ids := s.ids()
 	for _, id := range ids {
 		const step = pagesOfGiB / 8

@@ -59,6 +59,7 @@ func (m *metrics) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 	}{
 		{"certified_height", "gauge", "height of the latest certified state", uint64(n.Height)},
 		{"saved_height", "gauge", "height of the state on disk", uint64(n.Saved)},
+		{"package_height", "gauge", "height of the newest catch-up package", uint64(n.CUP)},
 		{"rounds_total", "counter", "batches delivered since the start", n.Rounds},
 		{"messages_total", "counter", "users' calls executed since the start", n.Messages},
 		{"submitted_total", "counter", "users' calls taken into the pool", n.Submitted},

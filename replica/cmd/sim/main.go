@@ -6,7 +6,8 @@
 //	sim -story FILE                      a story
 //
 // A seed that fails is made smaller, printed as a story that can be played again
-// with -story, and ends the program with 1.
+// with -story, and ends the program with 1. With -all, the other seeds are played all
+// the same, and each that fails is named with the flags that play it.
 package main
 
 import (
@@ -14,9 +15,11 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"time"
 
@@ -33,7 +36,7 @@ type flags struct {
 	nodes       int
 	span        time.Duration
 	story       string
-	tell        bool
+	tell, all   bool
 }
 
 func main() {
@@ -44,6 +47,7 @@ func main() {
 	flag.DurationVar(&f.span, "for", 0, "how long to play new seeds, instead of -count")
 	flag.StringVar(&f.story, "story", "", "file with a story to play")
 	flag.BoolVar(&f.tell, "v", false, "tell what happens")
+	flag.BoolVar(&f.all, "all", false, "play all seeds, also after one has failed")
 	flag.Parse()
 	debug.SetGCPercent(400) // a subnet of 13 nodes has 100 MB: memory is cheaper than the collector
 	if err := run(f); err != nil {
@@ -97,6 +101,7 @@ func one(p *sim.Plan, tell bool) error {
 // played is a seed and what came of it.
 type played struct {
 	plan   *sim.Plan
+	nodes  int // that -nodes says, or the seed
 	result sim.Result
 	err    error
 }
@@ -121,42 +126,77 @@ func many(f flags) error {
 	for range runtime.GOMAXPROCS(0) {
 		players.Go(func() {
 			for seed := range seeds {
-				p := sim.FromSeed(seed, size(f.nodes, seed))
+				nodes := size(f.nodes, seed)
+				p := sim.FromSeed(seed, nodes)
 				r, err := sim.Twice(p)
-				results <- played{p, r, err}
+				results <- played{p, nodes, r, err}
 			}
 		})
 	}
 	go func() { players.Wait(); close(results) }()
-	return count(results, stop, began)
+	t := tally{began: began, passed: map[int]int{}}
+	for r := range results {
+		t.take(r, f.all, stop)
+	}
+	t.line()
+	return t.err
 }
 
-// count what was played, until something fails: then what is being played ends first.
-func count(results <-chan played, stop func(), began time.Time) (err error) {
-	var sum sim.Result
-	n := 0
-	line := func() {
-		fmt.Printf("%d seeds in %v: %d heights, %d calls answered, %d crashes, %v of the subnets' time\n",
-			n, time.Since(began).Round(time.Second), sum.Height, sum.Answered, sum.Crashes, sum.Time.Round(time.Second))
+// tally is what was played so far.
+type tally struct {
+	began  time.Time
+	sum    sim.Result
+	passed map[int]int // seeds, by nodes that their subnets begin with
+	n, bad int
+	err    error // of the first seed that failed
+}
+
+// take what came of a seed. After a failure, unless all are to be played, what is
+// being played ends first.
+func (t *tally) take(p played, all bool, stop func()) {
+	switch bad := p.bad(); {
+	case bad == nil:
+		t.passed[p.nodes]++
+	case all:
+		t.bad++
+		t.err = fmt.Errorf("%d seeds failed", t.bad)
+		fmt.Printf("FAILED -seed %d -nodes %d: %v\n", p.plan.Seed, p.nodes, bad)
+	case t.err == nil:
+		stop()
+		t.err = p.explain()
 	}
-	for r := range results {
-		switch {
-		case err != nil:
-		case r.err != nil:
-			stop()
-			err = fmt.Errorf("seed %d: %w", r.plan.Seed, r.err)
-		case r.result.Violation != nil:
-			stop()
-			err = failed(r.plan, r.result)
-		}
-		n++
-		sum.Height, sum.Answered, sum.Crashes, sum.Time = sum.Height+r.result.Height, sum.Answered+r.result.Answered, sum.Crashes+r.result.Crashes, sum.Time+r.result.Time
-		if n%perLine == 0 {
-			line()
-		}
+	r := p.result
+	t.sum.Height, t.sum.Answered, t.sum.Crashes, t.sum.Time = t.sum.Height+r.Height, t.sum.Answered+r.Answered, t.sum.Crashes+r.Crashes, t.sum.Time+r.Time
+	if t.n++; t.n%perLine == 0 {
+		t.line()
 	}
-	line()
-	return err
+}
+
+// bad is why a seed failed; nil: it passed.
+func (p played) bad() error {
+	if p.err != nil {
+		return p.err
+	}
+	return p.result.Violation
+}
+
+// explain how a seed failed.
+func (p played) explain() error {
+	if p.err != nil {
+		return fmt.Errorf("seed %d: %w", p.plan.Seed, p.err)
+	}
+	return failed(p.plan, p.result)
+}
+
+// line says what was played so far.
+func (t *tally) line() {
+	passed, good := "", 0
+	for _, nodes := range slices.Sorted(maps.Keys(t.passed)) {
+		good += t.passed[nodes]
+		passed += fmt.Sprintf(" %d of %d nodes,", t.passed[nodes], nodes)
+	}
+	fmt.Printf("%d seeds in %v, passed:%s failed: %d; %d heights, %d calls answered, %d crashes, %v of the subnets' time\n",
+		t.n, time.Since(t.began).Round(time.Second), passed, t.n-good, t.sum.Height, t.sum.Answered, t.sum.Crashes, t.sum.Time.Round(time.Second))
 }
 
 func failed(p *sim.Plan, r sim.Result) error {

@@ -181,6 +181,29 @@ func TestWrongShareRefused(t *testing.T) {
 	if _, err := s.Verify(0, raw); err == nil {
 		t.Error("a share that does not fit the commitment was accepted")
 	}
+	own, err := s.Own(0, raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var rest []*Dealing
+	for i := 1; i < s.Needed(); i++ {
+		raw, err := s.Deal(stream("honest"), i, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		d, err := s.Own(i, raw)
+		if err != nil {
+			t.Fatal(err)
+		}
+		rest = append(rest, d)
+	}
+	tr, err := s.Combine(append(rest, own))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Recheck(tr); err == nil {
+		t.Error("a transcript was accepted whose dealing its maker did not check")
+	}
 }
 
 // Every d of the soundness bound, at both ends of the range, and what lies outside.

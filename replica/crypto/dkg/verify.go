@@ -22,12 +22,22 @@ func (d *Dealing) Bytes() []byte { return append([]byte(nil), d.raw...) }
 // Verify accepts a dealing of which every receiver will get its share, and nobody
 // else anything. It takes no randomness: all replicas come to the same verdict.
 func (s *Session) Verify(dealer int, raw []byte) (*Dealing, error) {
+	return s.accept(dealer, raw, func(c *content) error { return s.check(dealer, raw, c) })
+}
+
+// Own accepts a dealing that the caller itself made with Deal: it is read, and its
+// proofs are not checked. Whoever is given what comes of it has to Recheck it.
+func (s *Session) Own(dealer int, raw []byte) (*Dealing, error) {
+	return s.accept(dealer, raw, func(*content) error { return nil })
+}
+
+func (s *Session) accept(dealer int, raw []byte, check func(*content) error) (*Dealing, error) {
 	if dealer < 0 || dealer >= len(s.dealers) {
 		return nil, fmt.Errorf("a dealing by dealer %d of %d", dealer, len(s.dealers))
 	}
 	c, err := decodeDealing(s.shape(), raw)
 	if err == nil {
-		err = s.check(dealer, raw, c)
+		err = check(c)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("dealing of dealer %d %w", dealer, err)

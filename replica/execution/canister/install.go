@@ -1,7 +1,6 @@
 package canister
 
 import (
-	"crypto/sha256"
 	"sort"
 
 	"ashlar/replica/execution/cycles"
@@ -46,7 +45,7 @@ func (r *Room) Deploy(c *state.Canister, in *Installation) (machine.Instructions
 	if err := r.installsTooFast(c); err != nil {
 		return 0, err
 	}
-	code := state.NamedCode{Hash: sha256.Sum256(in.Code), Bytes: in.Code}
+	code := state.NamedCode{Hash: r.Tip.Hash(in.Code), Bytes: in.Code}
 	_, known := r.Code(code.Hash)
 	r.PutNamed(code) // before anything runs: an execution that rests may need it again
 	module, err := r.Tip.engine.Load(code.Hash, func() []byte { return in.Code })
@@ -158,7 +157,7 @@ func (d *deployment) run(c *state.Canister) *ic.UserError {
 		c.Certified = nil
 		c.ClearLog()
 	}
-	c.Memory, c.Module = memory, describe(d.code, uint64(len(in.Code)), d.module.Info())
+	c.Memory, c.Module = memory, r.Tip.describe(d.code, uint64(len(in.Code)), d.module.Info())
 	c.HeapBytes, c.StableBytes = memory.Heap.Bytes(), memory.Stable.Bytes()
 	c.Timer, c.LowMemory = 0, state.HookIdle
 	c.Version++
@@ -218,8 +217,18 @@ func (d *deployment) entry(c *state.Canister, ctx sysapi.Context, name string, a
 	return nil
 }
 
-// describe keeps of validation's findings what the state needs to know.
-func describe(hash [32]byte, bytes uint64, info *wasm.Info) *state.Module {
+// maxDescribed modules are remembered by the Tip.
+const maxDescribed = 64
+
+// describe keeps of validation's findings what the state needs to know. Canisters
+// that get the same code one after the other share it.
+func (t *Tip) describe(hash [32]byte, bytes uint64, info *wasm.Info) *state.Module {
+	if m := t.described[hash]; m != nil {
+		return m
+	}
+	if len(t.described) >= maxDescribed {
+		clear(t.described)
+	}
 	m := state.Module{
 		Hash: hash, Bytes: bytes, Memory64: info.Memory64, HasHeartbeat: info.Lifecycle[string(Heartbeat)],
 		HasTimer: info.Lifecycle[string(Timer)], HasLowMemory: info.Lifecycle[string(LowMemory)],
@@ -228,7 +237,8 @@ func describe(hash [32]byte, bytes uint64, info *wasm.Info) *state.Module {
 		m.Sections = append(m.Sections, state.Section{Name: name, Public: s.Public, Content: s.Content})
 	}
 	sort.Slice(m.Sections, func(i, j int) bool { return m.Sections[i].Name < m.Sections[j].Name })
-	return state.NewModule(m)
+	t.described[hash] = state.NewModule(m)
+	return t.described[hash]
 }
 
 // Empty removes code and memories from c, a private copy, and answers all calls

@@ -69,5 +69,5 @@ func (r *Room) Describe(code []byte, s *state.Snapshot) (*state.Module, *state.M
 		return nil, nil, err
 	}
 	inst.Close()
-	return describe(r.PutCode(code), uint64(len(code)), m.Info()), &state.Memory{Heap: s.Memory.Heap, Stable: s.Memory.Stable, Globals: globals}, nil
+	return r.Tip.describe(r.PutCode(code), uint64(len(code)), m.Info()), &state.Memory{Heap: s.Memory.Heap, Stable: s.Memory.Stable, Globals: globals}, nil
 }

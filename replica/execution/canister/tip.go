@@ -9,18 +9,22 @@ import (
 )
 
 // maxHot bounds the instances kept running between messages: each holds its
-// memory mapped, and the kernel gives a process 65,530 mappings.
-const maxHot = 4096
+// memory mapped, in up to two mappings of the 65,530 that the kernel gives a
+// process, and takes 20 KiB besides.
+const maxHot = 12_288
 
 // Tip keeps running instances of the newest state's canisters, and the executions
 // that rest. It belongs to one goroutine. What it holds is not part of the state.
 type Tip struct {
 	engine machine.Engine
-	limit  uint64 // bytes of heap that instances may have together; one may exceed it
+	limit  uint64 // bytes of memory that their heaps may take together; one may exceed it
 	hot    map[ic.CanisterID]*hot
 	order  *list.List // of *hot, the one used last first
 	bytes  uint64     // of all in order
 	parked map[ic.CanisterID]*Turn
+	hashes hashes
+
+	described map[[32]byte]*state.Module
 }
 
 // hot is an instance with the version that it has.
@@ -33,10 +37,10 @@ type hot struct {
 	bytes  uint64
 }
 
-// NewTip begins without instances; their heaps together stay below hotBytes,
-// except that one canister always runs.
+// NewTip begins without instances; what their heaps take of the memory stays below
+// hotBytes, except that one canister always runs.
 func NewTip(e machine.Engine, hotBytes uint64) *Tip {
-	return &Tip{engine: e, limit: hotBytes, hot: map[ic.CanisterID]*hot{}, order: list.New(), parked: map[ic.CanisterID]*Turn{}}
+	return &Tip{engine: e, limit: hotBytes, hot: map[ic.CanisterID]*hot{}, order: list.New(), parked: map[ic.CanisterID]*Turn{}, described: map[[32]byte]*state.Module{}}
 }
 
 // Close ends all instances and what rests.
@@ -76,7 +80,7 @@ func (t *Tip) give(id ic.CanisterID, h *hot) {
 	if h == nil {
 		return
 	}
-	h.id, h.bytes = id, h.inst.HeapBytes()
+	h.id, h.bytes = id, h.inst.Resident()
 	t.hot[id], h.place = h, t.order.PushFront(h)
 	t.bytes += h.bytes
 	for t.order.Len() > 1 && (t.bytes > t.limit || t.order.Len() > maxHot) {

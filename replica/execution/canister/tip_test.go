@@ -13,8 +13,8 @@ type sized struct {
 	closed bool
 }
 
-func (s *sized) HeapBytes() uint64 { return s.bytes }
-func (s *sized) Close()            { s.closed = true }
+func (s *sized) Resident() uint64 { return s.bytes }
+func (s *sized) Close()           { s.closed = true }
 
 // Running instances stay below the limit of their heaps and of their number, the
 // one used last stays; a canister that is larger than the limit runs, alone.

@@ -95,6 +95,8 @@ type Instance interface {
 	// HeapBytes and StableBytes are the present lengths, pending ones included.
 	HeapBytes() uint64
 	StableBytes() uint64
+	// Resident is the memory of the host in bytes that the instance takes, at most.
+	Resident() uint64
 	Close()
 }
 

@@ -398,7 +398,7 @@ func (x *call) gather(c *state.Canister, in *installChunkedArgs) ([]byte, *ic.Us
 		}
 		code = append(code, part...)
 	}
-	if got := sha256.Sum256(code); string(got[:]) != string(in.CodeHash) {
+	if got := x.Tip.Hash(code); string(got[:]) != string(in.CodeHash) {
 		return nil, chunkError("Wasm module hash %x does not match given hash %x", got, in.CodeHash)
 	}
 	return code, nil

@@ -113,9 +113,9 @@ func joinOnce(b *testing.B, s *state.State) (fetched float64, took, cpu time.Dur
 		},
 		Log: func(line string) { b.Log(line) }, Blame: func(p ic.NodeID, why error) { b.Errorf("%s: %v", p, why) }})
 	for i, h := range hosts {
-		p := peer{Source: NewSource()}
+		p := peer{Source: NewSource(func(string) {})}
 		if p.Keep(s); i == 3 {
-			p = peer{Source: NewSource(), fetch: f}
+			p = peer{Source: NewSource(func(string) {}), fetch: f}
 		}
 		h.Start(p)
 		if err := h.SetMembers(members); err != nil {

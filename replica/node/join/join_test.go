@@ -38,7 +38,7 @@ func id(i int) ic.NodeID { return ic.NodeID{Principal: ic.Principal(fmt.Sprint("
 func newSubnet(t *testing.T, seed uint64, peers int) *subnet {
 	s := &subnet{t: t, rng: rand.New(rand.NewPCG(seed, 1)), disk: vfs.NewMem(), blamed: map[int]string{}, lies: make([]func(_, _ []byte) []byte, peers)}
 	for range peers {
-		s.sources = append(s.sources, NewSource())
+		s.sources = append(s.sources, NewSource(func(string) {}))
 	}
 	s.state = state.New(state.Genesis{Time: 7, Subnet: state.Subnet{ID: ic.SubnetID{Principal: "subnet"}, Type: "application",
 		Ranges: []ic.CanisterRange{{First: ic.CanisterIDFromUint64(0), Last: ic.CanisterIDFromUint64(1 << 20)}}}})

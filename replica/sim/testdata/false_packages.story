@@ -6,5 +6,5 @@ node 0 is Byzantine: signs false packages
 node 5 is Byzantine: signs false packages, sends garbage
 at 1s: power cut at 3
 at 12s: start 3
-run 13s, recover within 60s
+run 15s, recover within 60s
 expect package 60

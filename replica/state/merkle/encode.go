@@ -16,39 +16,48 @@ const maxLevel = 10
 
 // Encode gives the bytes of which a node's sum is the SHA-256: its kind, then what
 // it holds. It is what state sync sends. The caller has the node's kids.
-func Encode(n Node, kids []Kid) []byte {
+func Encode(n Node, kids []Kid) []byte { return Append(nil, n, kids) }
+
+// Append is Encode behind b.
+func Append(b []byte, n Node, kids []Kid) []byte {
 	switch kind := n.Kind(); kind {
 	case Value, Page:
-		return append([]byte{byte(kind)}, n.Content()...)
+		return append(append(b, byte(kind)), n.Content()...)
 	case Dir:
-		b := []byte{byte(Dir)}
+		b = append(b, byte(Dir))
 		for _, k := range kids {
 			sum := k.Node.Sum()
 			b = append(append(append(b, byte(len(k.Label))), k.Label...), sum[:]...)
 		}
 		return b
 	case Pages:
-		b := make([]byte, 10, 10+Fanout*len(Sum{}))
-		b[0], b[1] = byte(Pages), byte(n.Level())
-		var mask uint64
-		for _, k := range kids {
-			sum := k.Node.Sum()
-			mask |= 1 << k.Slot
-			b = append(b, sum[:]...)
-		}
-		binary.BigEndian.PutUint64(b[2:], mask)
-		return b
+		b = append(b, byte(Pages), byte(n.Level()))
+		b = binary.BigEndian.AppendUint64(b, slots(kids))
 	default:
-		b := binary.BigEndian.AppendUint64([]byte{byte(Long)}, 0)
-		total := 0
-		for _, k := range kids {
-			sum := k.Node.Sum()
-			total += len(k.Node.Content())
-			b = append(b, sum[:]...)
-		}
-		binary.BigEndian.PutUint64(b[1:], uint64(total))
-		return b
+		b = append(b, byte(Long))
+		b = binary.BigEndian.AppendUint64(b, length(kids))
 	}
+	for _, k := range kids {
+		sum := k.Node.Sum()
+		b = append(b, sum[:]...)
+	}
+	return b
+}
+
+// slots of Pages that are not empty, a bit each.
+func slots(kids []Kid) (mask uint64) {
+	for _, k := range kids {
+		mask |= 1 << k.Slot
+	}
+	return mask
+}
+
+// length of a Long, in bytes.
+func length(kids []Kid) (total uint64) {
+	for _, k := range kids {
+		total += uint64(len(k.Node.Content()))
+	}
+	return total
 }
 
 // Decoded is a node as Encode wrote it.

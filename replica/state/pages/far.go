@@ -55,8 +55,8 @@ func (n *node) lowest() *block {
 		b.set(h.Index%fanout, h.Page, h.Owner)
 	}
 	b.hash()
-	var edges [fanout]merkle.Edge
-	if merkle.SumPages(0, b.edges(edges[:0])) != n.sum {
+	var s merkle.PagesSum
+	if b.add(&s); s.Sum(0) != n.sum {
 		n.damaged(0)
 	}
 	n.block.CompareAndSwap(nil, b)

@@ -74,7 +74,15 @@ func (p Part) Gone() bool { return p.now == nil || p.now.empty }
 // Kids of an inner node.
 func (p Part) Kids() []merkle.Edge {
 	var edges []merkle.Edge
-	return p.now.edges(p.Level, edges)
+	for i, k := range p.now.below(p.Level) {
+		if k == nil {
+			continue
+		}
+		if sum := k.total(p.Level - 1); !k.empty {
+			edges = append(edges, merkle.Edge{Slot: i, Sum: sum})
+		}
+	}
+	return edges
 }
 
 // Slot is one page of a Part of the lowest level.

@@ -112,37 +112,31 @@ func (n *node) total(level int) merkle.Sum {
 }
 
 func (n *node) compute(level int) (sum merkle.Sum, empty bool) {
-	var edges [fanout]merkle.Edge
-	kids := n.edges(level, edges[:0])
-	if len(kids) == 0 {
+	var s merkle.PagesSum
+	if level == 0 {
+		n.lowest().add(&s)
+	} else {
+		for i, k := range n.below(level) {
+			if k == nil {
+				continue
+			}
+			if sum := k.total(level - 1); !k.empty {
+				s.Add(i, sum)
+			}
+		}
+	}
+	if s.Empty() {
 		return sum, true
 	}
-	return merkle.SumPages(level, kids), false
+	return s.Sum(level), false
 }
 
-// edges are what a node has below it, in order.
-func (n *node) edges(level int, out []merkle.Edge) []merkle.Edge {
-	if level == 0 {
-		return n.lowest().edges(out)
-	}
-	for i, k := range n.below(level) {
-		if k == nil {
-			continue
-		}
-		if sum := k.total(level - 1); !k.empty {
-			out = append(out, merkle.Edge{Slot: i, Sum: sum})
-		}
-	}
-	return out
-}
-
-func (b *block) edges(out []merkle.Edge) []merkle.Edge {
+func (b *block) add(s *merkle.PagesSum) {
 	for i := range uint64(fanout) {
 		if b.pages[i] != nil {
-			out = append(out, merkle.Edge{Slot: int(i), Sum: b.sum(i)})
+			s.Add(int(i), b.sum(i))
 		}
 	}
-	return out
 }
 
 // stripped is the lowest node that has all pages below it: how far a memory once

@@ -18,7 +18,7 @@ func Serve(request []byte, find func(root Sum) merkle.Node) ([]byte, error) {
 	if root == nil {
 		return []byte{lacks}, nil
 	}
-	s := server{out: []byte{here}, budget: r.Budget, way: []step{{node: root}}}
+	s := server{out: append(make([]byte, 0, r.Budget), here), budget: r.Budget, way: []step{{node: root}}}
 	for _, w := range r.Items {
 		n, err := s.find(w.Path)
 		if err != nil {
@@ -35,6 +35,7 @@ func Serve(request []byte, find func(root Sum) merkle.Node) ([]byte, error) {
 // has most of it in common.
 type server struct {
 	out    []byte
+	raw    []byte // of the last node
 	budget int
 	way    []step
 }
@@ -69,11 +70,11 @@ func (s *server) find(path []int) (merkle.Node, error) {
 func (s *server) write(n merkle.Node, depth int) bool {
 	n = made(n)
 	kids := n.Kids()
-	raw := merkle.Encode(n, kids)
-	if len(s.out) > 1 && len(s.out)+len(raw) > s.budget {
+	s.raw = merkle.Append(s.raw[:0], n, kids)
+	if len(s.out) > 1 && len(s.out)+len(s.raw) > s.budget {
 		return false
 	}
-	s.out = append(binary.AppendUvarint(s.out, uint64(len(raw))), raw...)
+	s.out = append(binary.AppendUvarint(s.out, uint64(len(s.raw))), s.raw...)
 	if depth == 0 {
 		return true
 	}

@@ -69,7 +69,8 @@ const (
 
 // Stage keeps what was verified until it is a whole state: replica/store.
 type Stage interface {
-	// Put keeps parts; they are durable when a later one is.
+	// Put keeps parts; they are durable when a later one is. Nobody changes their
+	// content from then on.
 	Put(parts []Part) error
 	// Has tells whether a part is kept.
 	Has(kind PartKind, key string, sum Sum) (bool, error)
