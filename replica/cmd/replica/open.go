@@ -183,12 +183,12 @@ func subnetOf(v *registry.View) state.Subnet {
 	return s
 }
 
-func parseEnvelope(raw []byte) (*ic.Ingress, error) {
-	e, err := envelope.Parse(raw, "call")
+func parseEnvelope(raw []byte) (*ic.Ingress, *envelope.Envelope, error) {
+	e, err := envelope.Parse(raw, envelope.Call)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return e.Ingress(), nil
+	return e.Ingress(), e, nil
 }
 
 // announce says what clients need.

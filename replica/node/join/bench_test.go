@@ -31,7 +31,7 @@ type peer struct {
 }
 
 func (peer) Hear(context.Context, ic.NodeID, []byte) error { return nil }
-func (peer) Offered([]byte) error                          { return nil }
+func (peer) Offered([][]byte) []error                      { return nil }
 func (p peer) Answered(from ic.NodeID, id uint64, data []byte) {
 	p.fetch.Answered(from, id, data)
 }
