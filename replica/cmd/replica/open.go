@@ -135,7 +135,11 @@ func (r *replica) network(f flags, log func(string, ...any)) (err error) {
 		if r.registry, err = registry.Open(f.state, log); err != nil {
 			return err
 		}
-		return r.registry.TakeDir(f.state, log)
+		if err := r.registry.TakeDir(f.state, log); err != nil {
+			return err
+		}
+		r.readmitted()
+		return nil
 	}
 	if _, ok, err := r.store.SavedHeight(); ok || err != nil {
 		return errors.Join(err, fmt.Errorf("%s holds a state and no registry\n  restore the directory from a backup", f.state))
