@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
@@ -19,20 +20,20 @@ import (
 	"ashlar/replica/execution/wasm"
 )
 
-// This file: code on disk. A kept module is the CRC-32C of the rest, the proof, the
-// length and end of the file with its compiled code, which wazero ends with a CRC of
-// the code, the file's name, and the prepared module with its shell as code. What is
-// missing or damaged is made again; what cannot be written is the disk's fault and
-// stops the node.
+// This file: code on disk. A kept module is two files: its machine code, which is
+// mapped, and a record. That is the CRC-32C of the rest, the proof, length and CRC-32C
+// of the machine code, where functions begin in it, and the prepared module with its
+// shell as code. What is missing or damaged is made again; what cannot be written is
+// the disk's fault and stops the node.
 
 const (
 	// cacheBytes is what the cache may take on disk.
 	cacheBytes = 10 << 30
 	// trimEvery so many new modules the bound is looked at.
 	trimEvery = 32
-	maxName   = 255
-	endBytes  = 32
-	headBytes = 4 + 8 + 8 + endBytes + 1
+	// layout of the files here; what has another one is not looked at.
+	layout    = 2
+	headBytes = 4 + 8 + 8 + 4
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -46,6 +47,7 @@ type cache struct {
 
 func newCache(dir string, imports []wasm.Import) (*cache, error) {
 	h := sha256.New()
+	fmt.Fprintln(h, layout)
 	for _, i := range imports {
 		fmt.Fprintln(h, i)
 	}
@@ -61,69 +63,77 @@ func newCache(dir string, imports []wasm.Import) (*cache, error) {
 	return c, nil
 }
 
+// codeSuffix is that of a file with machine code, after the name of its record.
+const codeSuffix = ".code"
+
 func (c *cache) name(hash [32]byte) string {
 	return filepath.Join(c.dir, "kept", hex.EncodeToString(hash[:]))
 }
 
 // kept is a module that was compiled before.
 type kept struct {
-	prep  *wasm.Prepared // its Code is the shell
-	proof uint64
-	file  string // with the compiled code
-	bytes uint64 // of it
+	prep    *wasm.Prepared // its Code is the shell
+	proof   uint64
+	file    string // with the machine code
+	bytes   uint64 // of it
+	sum     uint32 // of it, CRC-32C
+	offsets []int  // of functions in it
 }
 
 func (c *cache) read(hash [32]byte) *kept {
 	b, err := os.ReadFile(c.name(hash))
-	if err != nil || len(b) < headBytes || crc32.Checksum(b[4:], castagnoli) != binary.BigEndian.Uint32(b) || len(b) < headBytes+int(b[headBytes-1]) {
+	if err != nil || len(b) < headBytes || crc32.Checksum(b[4:], castagnoli) != binary.BigEndian.Uint32(b) {
 		return nil
 	}
-	name, rest := b[headBytes:headBytes+int(b[headBytes-1])], b[headBytes+int(b[headBytes-1]):]
-	k := &kept{proof: binary.BigEndian.Uint64(b[4:]), file: filepath.Join(c.dir, string(name))}
-	end, err := k.look()
-	if err != nil || k.bytes != binary.BigEndian.Uint64(b[12:]) || string(end) != string(b[20:20+endBytes]) {
+	k := &kept{proof: binary.BigEndian.Uint64(b[4:]), file: c.name(hash) + codeSuffix, bytes: binary.BigEndian.Uint64(b[12:]), sum: binary.BigEndian.Uint32(b[20:])}
+	if b = k.readOffsets(b[headBytes:]); b == nil {
 		return nil
 	}
-	if k.prep, err = wasm.Decode(rest); err != nil {
+	if k.prep, err = wasm.Decode(b); err != nil {
 		return nil
 	}
 	return k
 }
 
-// look at the file of compiled code: how long it is, and how it ends.
-func (k *kept) look() (end []byte, err error) {
-	f, err := os.Open(k.file)
-	if err != nil {
-		return nil, err
+// readOffsets takes the offsets from the front of b, nil where they are none.
+func (k *kept) readOffsets(b []byte) []byte {
+	count, n := binary.Uvarint(b)
+	if n <= 0 || count > uint64(len(b)) {
+		return nil
 	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, err
+	b = b[n:]
+	k.offsets = make([]int, count)
+	at := uint64(0)
+	for i := range k.offsets {
+		more, n := binary.Uvarint(b)
+		if at += more; n <= 0 || at >= k.bytes {
+			return nil
+		}
+		k.offsets[i], b = int(at), b[n:]
 	}
-	k.bytes = uint64(info.Size())
-	end = make([]byte, endBytes)
-	_, err = f.ReadAt(end, max(0, info.Size()-endBytes))
-	return end, err
+	return b
 }
 
-func (c *cache) write(hash [32]byte, k *kept) error {
+func (k *kept) encode() ([]byte, error) {
 	body, err := k.prep.Encode()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	file, err := filepath.Rel(c.dir, k.file)
-	if err != nil || len(file) > maxName {
-		return errors.Join(err, fmt.Errorf("name of %d bytes", len(file)))
+	b := binary.BigEndian.AppendUint64(make([]byte, 4, headBytes+2*len(k.offsets)+len(body)), k.proof)
+	b = binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint64(b, k.bytes), k.sum)
+	b = binary.AppendUvarint(b, uint64(len(k.offsets)))
+	last := 0
+	for _, at := range k.offsets {
+		b = binary.AppendUvarint(b, uint64(at-last))
+		last = at
 	}
-	end, err := k.look()
-	if err != nil {
-		return err
-	}
-	b := binary.BigEndian.AppendUint64(make([]byte, 4, headBytes+len(file)+len(body)), k.proof)
-	b = append(binary.BigEndian.AppendUint64(b, k.bytes), end...)
-	b = append(append(append(b, byte(len(file))), file...), body...)
+	b = append(b, body...)
 	binary.BigEndian.PutUint32(b, crc32.Checksum(b[4:], castagnoli))
+	return b, nil
+}
+
+// put writes a file as a whole.
+func (c *cache) put(name string, b []byte) error {
 	f, err := os.CreateTemp(c.dir, "new-*")
 	if err != nil {
 		return err
@@ -133,16 +143,12 @@ func (c *cache) write(hash [32]byte, k *kept) error {
 		err = e
 	}
 	if err == nil {
-		err = os.Rename(f.Name(), c.name(hash))
+		err = os.Rename(f.Name(), name)
 	}
 	if err != nil {
 		os.Remove(f.Name())
-		return err
 	}
-	if c.written.Add(1)%trimEvery == 0 {
-		trimCache(filepath.Dir(c.dir), cacheBytes)
-	}
-	return nil
+	return err
 }
 
 // compile lets wazero compile a module into a directory of its own, and returns the
@@ -176,32 +182,88 @@ func (c *cache) compile(rc wazero.RuntimeConfig, module []byte) (dir, name strin
 	return dir, name, err
 }
 
-// keep compiles a module and keeps its code under the name of its shell.
+// keep compiles a module and keeps its code.
 func (c *cache) keep(rc wazero.RuntimeConfig, hash [32]byte, prep *wasm.Prepared) (*kept, error) {
 	full, shell, proof, err := withProof(prep.Code)
 	if err != nil {
 		return nil, err
 	}
-	from, code, err := c.compile(rc, full)
-	defer os.RemoveAll(from)
-	if err != nil {
-		return nil, err
-	}
-	other, name, err := c.compile(rc, shell)
-	defer os.RemoveAll(other)
-	if err != nil {
-		return nil, err
-	}
 	p := *prep
 	p.Code = shell
-	k := &kept{prep: &p, proof: proof, file: filepath.Join(c.dir, name)}
-	if err := os.MkdirAll(filepath.Dir(k.file), 0o700); err != nil {
+	k := &kept{prep: &p, proof: proof, file: c.name(hash) + codeSuffix}
+	code, err := k.compile(rc, full)
+	if err != nil {
 		return nil, err
 	}
-	if err := os.Rename(filepath.Join(from, code), k.file); err != nil {
+	record, err := k.encode()
+	if err != nil {
 		return nil, err
 	}
-	return k, c.write(hash, k)
+	if err := c.putShell(rc, shell); err != nil {
+		return nil, err
+	}
+	if err := errors.Join(c.put(k.file, code), c.put(c.name(hash), record)); err != nil {
+		return nil, err
+	}
+	if c.written.Add(1)%trimEvery == 0 {
+		trimCache(filepath.Dir(c.dir), cacheBytes)
+	}
+	return k, nil
+}
+
+// compile is the machine code of a module.
+func (k *kept) compile(rc wazero.RuntimeConfig, module []byte) (code []byte, err error) {
+	ctx := context.Background()
+	r := wazero.NewRuntimeWithConfig(ctx, rc)
+	defer r.Close(ctx)
+	compiled, err := r.CompileModule(ctx, module)
+	if err != nil {
+		return nil, err
+	}
+	defer compiled.Close(ctx)
+	err = withInside(compiled, func(in *inside) error {
+		code, k.offsets = bytes.Clone(*in.code), slices.Clone(*in.offsets)
+		return nil
+	})
+	k.bytes, k.sum = uint64(len(code)), crc32.Checksum(code, castagnoli)
+	return code, err
+}
+
+// putShell writes under wazero's name for a shell that its code is empty: so that
+// wazero takes it at once, and the code can be filled in.
+func (c *cache) putShell(rc wazero.RuntimeConfig, shell []byte) error {
+	from, name, err := c.compile(rc, shell)
+	defer os.RemoveAll(from)
+	if err != nil {
+		return err
+	}
+	b, err := os.ReadFile(filepath.Join(from, name))
+	if err != nil {
+		return err
+	}
+	if b = emptied(b); b == nil {
+		return errors.New("engine: files of this version of wazero are not known")
+	}
+	file := filepath.Join(c.dir, name)
+	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
+		return err
+	}
+	return c.put(file, b)
+}
+
+// emptied is the head of wazero's file for a module without code: "WAZEVO", its
+// version, the number of functions, the length of the code, no source map, no table
+// of clauses.
+func emptied(file []byte) []byte {
+	const magic = "WAZEVO"
+	if len(file) <= len(magic) || string(file[:len(magic)]) != magic {
+		return nil
+	}
+	end := len(magic) + 1 + int(file[len(magic)])
+	if end > len(file) {
+		return nil
+	}
+	return append(bytes.Clone(file[:end]), make([]byte, 4+8+1+4)...)
 }
 
 // trimCache deletes the oldest files until what is left is below a bound. It is a

@@ -2,13 +2,18 @@ package engine
 
 import (
 	"bytes"
+	"compress/gzip"
+	"container/list"
 	"crypto/sha256"
 	"os"
 	"path/filepath"
+	"runtime"
+	"strings"
 	"testing"
 	"time"
 
 	"ashlar/replica/execution/wasm"
+	"ashlar/replica/state/pages"
 )
 
 // A module that is loaded by its shell counts, answers and traps as one that was
@@ -91,16 +96,65 @@ func TestKeptCode(t *testing.T) {
 	change("with a flipped bit in the code", rewrite(file, flip))
 	change("with half of the code", rewrite(file, half))
 	change("without the code", func() error { return os.Remove(file) })
-	change("with the shell's own code", func() error {
-		from, name, err := e.disk.compile(e.config, e.disk.read(hash).prep.Code)
-		if err != nil {
-			return err
-		}
-		return os.Rename(filepath.Join(from, name), file)
-	})
+	from, name, err := e.disk.compile(e.config, e.disk.read(hash).prep.Code)
+	if err != nil {
+		t.Fatal(err)
+	}
+	change("with the shell's own code", func() error { return os.Rename(filepath.Join(from, name), filepath.Join(e.disk.dir, name)) })
+	change("without wazero's file", func() error { return os.Remove(filepath.Join(e.disk.dir, name)) })
 	change("with a flipped bit in what was prepared", rewrite(e.disk.name(hash), flip))
 	change("with half of what was prepared", rewrite(e.disk.name(hash), half))
 	change("without what was prepared", func() error { return os.Remove(e.disk.name(hash)) })
+}
+
+// Code is mapped from its file, once for all who have the module, and is let go with
+// the last of them.
+func TestCodeIsMapped(t *testing.T) {
+	if !canMap {
+		t.Skip("code is mapped on Linux only")
+	}
+	dir := t.TempDir()
+	mappings := func() int {
+		maps, err := os.ReadFile("/proc/self/maps")
+		if err != nil {
+			t.Skip(err)
+		}
+		return strings.Count(string(maps), dir)
+	}
+	e := testEngine(t, Config{CacheDir: dir})
+	start := func(code []byte) {
+		m, err := e.Compile(code)
+		if err != nil {
+			t.Fatal(err)
+		}
+		in, err := m.Instantiate(pages.Map{}, pages.Map{}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer in.Close()
+		run(t, in.(*Instance), "canister_start", nil)
+	}
+	var zipped bytes.Buffer
+	z := gzip.NewWriter(&zipped)
+	if _, err := z.Write(motokoCounter); err != nil {
+		t.Fatal(err)
+	}
+	if err := z.Close(); err != nil {
+		t.Fatal(err)
+	}
+	start(motokoCounter)
+	start(zipped.Bytes()) // the same module for wazero
+	if n := mappings(); n != 1 {
+		t.Fatalf("the code is mapped %d times", n)
+	}
+	e.modules, e.order = map[[32]byte]*entry{}, list.New()
+	for range 100 {
+		if runtime.GC(); mappings() == 0 {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	t.Errorf("the code is mapped though nobody has the module")
 }
 
 // The cache on disk has a bound: the oldest files go.

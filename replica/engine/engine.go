@@ -20,6 +20,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io/fs"
 	"os"
 	"runtime"
@@ -114,7 +115,7 @@ func New(cfg Config) (*Engine, error) {
 	rc = rc.WithCoreFeatures(api.CoreFeaturesV2 | experimental.CoreFeaturesTailCall | experimental.CoreFeaturesExtendedConst).
 		WithDebugInfoEnabled(false)
 	e.config = rc
-	if cfg.CacheDir != "" && !cfg.Interpreter {
+	if cfg.CacheDir != "" && !cfg.Interpreter && canMap {
 		if e.disk, err = newCache(cfg.CacheDir, e.imports); err != nil {
 			return nil, err
 		}
@@ -214,13 +215,37 @@ func (e *Engine) load(k *kept) *Module {
 		return nil
 	}
 	m := &Module{engine: e, prep: k.prep, compiled: compiled, bytes: k.bytes}
-	if !m.proves(k.proof) {
+	if err := k.fill(compiled); err != nil || !m.proves(k.proof) {
 		compiled.Close(context.Background())
 		os.Remove(k.file)
 		return nil
 	}
 	return m.watched()
 }
+
+// fill gives the module of a shell its code, unless it has some.
+func (k *kept) fill(c wazero.CompiledModule) error {
+	code, err := mapCode(k.file, k.bytes)
+	if err != nil {
+		return err
+	}
+	err = errDamaged
+	if crc32.Checksum(code, castagnoli) == k.sum {
+		err = withInside(c, func(in *inside) error {
+			if len(*in.code) == 0 {
+				in.fill(code, k.offsets)
+				code = nil
+			}
+			return nil
+		})
+	}
+	if code != nil {
+		unmapCode(code)
+	}
+	return err
+}
+
+var errDamaged = errors.New("engine: compiled code is damaged")
 
 // account adds a compiled module to the bytes of the cache and drops the oldest
 // ones above the bound. Code is freed when the last instance is gone.

@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"io"
+	"os"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -38,6 +40,37 @@ func unmap(b []byte) {
 		panic("engine: munmap: " + err.Error())
 	}
 }
+
+// mapCode maps the whole of a file of so many bytes as code. Where its file system
+// does not allow that, the code is copied.
+func mapCode(file string, size uint64) ([]byte, error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil || uint64(info.Size()) != size || size == 0 {
+		return nil, errDamaged
+	}
+	code, err := unix.Mmap(int(f.Fd()), 0, int(size), unix.PROT_READ|unix.PROT_EXEC, unix.MAP_PRIVATE|unix.MAP_POPULATE)
+	if err == nil {
+		return code, nil
+	}
+	if code, err = unix.Mmap(-1, 0, int(size), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON); err != nil {
+		return nil, err
+	}
+	if _, err = io.ReadFull(f, code); err == nil {
+		err = unix.Mprotect(code, unix.PROT_READ|unix.PROT_EXEC)
+	}
+	if err != nil {
+		unmapCode(code)
+		return nil, err
+	}
+	return code, nil
+}
+
+func unmapCode(code []byte) { unmap(code) }
 
 // discard makes the range read as zeros again and gives its memory back.
 func discard(b []byte) {

@@ -39,6 +39,7 @@ func text(t testing.TB, wat string) []byte {
 // Each trap comes out as its kind, names the function, and says exactly how many
 // instructions were used.
 func TestTraps(t *testing.T) {
+	mapped := testEngine(t, Config{CacheDir: t.TempDir()}) // with all modules at the same time
 	for _, c := range []struct {
 		name, body string
 		kind       machine.TrapKind
@@ -67,8 +68,8 @@ func TestTraps(t *testing.T) {
 				(import "ic0" "stable64_read" (func $read (param i64 i64 i64)))
 				(memory 1) (table 3 funcref) (elem (i32.const 0) $ok) (global $zero (mut i32) (i32.const 0)) (data (i32.const 0) "hi")
 				(func $ok) (func $boom `+c.body+`) (func (export "canister_update f") (call $boom)))`)
-			for _, interpreter := range []bool{false, true} {
-				in := install(t, testEngine(t, Config{Interpreter: interpreter}), code)
+			for how, e := range map[string]*Engine{"compiled": testEngine(t, Config{}), "interpreted": testEngine(t, Config{Interpreter: true}), "mapped": mapped} {
+				in := install(t, e, code)
 				lim := wide
 				lim.Instructions = 1_000_000
 				if c.kind == machine.TrapStackOverflow {
@@ -76,20 +77,20 @@ func TestTraps(t *testing.T) {
 				}
 				out := in.Run(machine.Entry{Export: "canister_update f"}, &fakeEnv{}, lim)
 				if out.Trap == nil || out.Trap.Kind != c.kind {
-					t.Fatalf("interpreter %v: trap %+v, want kind %d", interpreter, out.Trap, c.kind)
+					t.Fatalf("%s: trap %+v, want kind %d", how, out.Trap, c.kind)
 				}
 				if out.Trap.In() != "boom" && c.kind != machine.TrapStackOverflow {
-					t.Errorf("interpreter %v: trap in function %q", interpreter, out.Trap.In())
+					t.Errorf("%s: trap in function %q", how, out.Trap.In())
 				}
 				want := c.used + 1 + 5 // the caller's block
 				if c.kind == machine.TrapInstructionLimit {
 					want = c.used
 				}
 				if c.used != 0 && out.Used != want {
-					t.Errorf("interpreter %v: %d instructions used, want %d", interpreter, out.Used, want)
+					t.Errorf("%s: %d instructions used, want %d", how, out.Used, want)
 				}
 				if (c.kind == machine.TrapHost) != (out.Trap.Err != nil) {
-					t.Errorf("interpreter %v: error %v", interpreter, out.Trap.Err)
+					t.Errorf("%s: error %v", how, out.Trap.Err)
 				}
 				// The instance is usable after a rollback.
 				in.Rollback()

@@ -11,14 +11,13 @@ import (
 // checked the whole module again: ten times the work of reading the code. A shell
 // is the module without the insides of its functions:
 //
-//	module + proof ── compile ──> code ── kept under the name of the shell
+//	module + proof ── compile ──> code ── kept, to be filled into the shell's
 //	      └── shell: types, imports, exports, ... and functions that are only
 //	          unreachable; the module's hash in a section of its own
 //
-// So a module that was compiled once is loaded by its shell. Should there be other
-// code under that name, or none, in which case wazero compiles the shell, then the
-// proof, a function that returns the module's hash, does not return it: the module
-// is compiled anew.
+// So a module that was compiled once is loaded by its shell. Should that get other
+// code, or its own, in which case wazero has compiled it, then the proof, a function
+// that returns the module's hash, does not return it: the module is compiled anew.
 
 // proofName is the export of the proof; canisters have none of this form.
 const proofName = "ashlar proof"

@@ -89,7 +89,9 @@ type Clock interface{ Now() ic.Time }
 type Keys interface {
 	consensus.Keys
 	NodeID() ic.NodeID
-	// Used tells whether any share was ever kept: this node has signed before.
+	// MarkUsed notes durably that this node signs from now on, and Used tells whether it
+	// may have signed before.
+	MarkUsed() error
 	Used() bool
 	// Keep returns once this node's shares of these keys are durable, and no others are
 	// kept; lost says of a share that can not be had.
@@ -165,7 +167,8 @@ type Node struct {
 	since    atomic.Uint64               // see Since
 	loose    atomic.Bool                 // artifacts are written and not durable
 	view     atomic.Pointer[View]
-	floor    ic.Height // no view below: readers may have seen it before a crash
+	vouched  atomic.Pointer[state.State] // by a catch-up package: to be saved, not to be shown
+	floor    ic.Height                   // no view below: readers may have seen it before a crash
 
 	ready    chan struct{}
 	watchers *watchers
@@ -252,6 +255,9 @@ func (n *Node) start(cup *block.Artifact, s *state.State) error {
 	}
 	forgot, err := n.Store.Forgot()
 	if err != nil {
+		return err
+	}
+	if err := n.Keys.MarkUsed(); err != nil {
 		return err
 	}
 	n.core, err = consensus.New(consensus.Config{
