@@ -1,11 +1,19 @@
 package testnet
 
 import (
+	"bytes"
 	"context"
+	"errors"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"ashlar/replica/crypto/bls"
+	"ashlar/replica/crypto/dkg"
+	"ashlar/replica/crypto/keystore"
 )
 
 // awaitState of a node's process.
@@ -34,6 +42,42 @@ func goOn(t *testing.T, nodes ...*Node) {
 	}
 }
 
+// shares that a node has on its disk: the end of its file of keys is a name and a share
+// each, and a checksum.
+func shares(t *testing.T, d *Node) (out [][]byte) {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join(d.Dir, keystore.FileName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	const each, sum = 32 + bls.SecretKeyBytes, 32
+	const head = 14 + 32 + bls.SecretKeyBytes + 1 + dkg.DecryptionKeyBytes + 1 // before the first
+	for end := len(data) - sum; end-each >= head; end -= each {
+		out = append(out, data[end-bls.SecretKeyBytes:end])
+	}
+	if len(out) < 2 {
+		t.Fatalf("node %d has %d shares", d.Number, len(out))
+	}
+	return out
+}
+
+// files of a directory, but those of the store: no key is ever in there.
+func files(t *testing.T, dir string) (all []byte) {
+	t.Helper()
+	names, err := os.ReadDir(dir)
+	for _, n := range names {
+		if n.IsDir() {
+			continue
+		}
+		data, e := os.ReadFile(filepath.Join(dir, n.Name()))
+		all, err = append(all, data...), errors.Join(err, e)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
 // A member that is removed serves until its last interval ends, ends then and says why,
 // and comes back when it is made a member again. One that was away meanwhile finds out.
 func TestRemoveAndAdd(t *testing.T) {
@@ -50,6 +94,7 @@ func TestRemoveAndAdd(t *testing.T) {
 		}
 		callTo(t, n, a, id, h+intervals*interval)
 	}
+	first := shares(t, n.Nodes[0])
 	var said strings.Builder
 	say := func(words ...string) {
 		t.Helper()
@@ -75,6 +120,11 @@ func TestRemoveAndAdd(t *testing.T) {
 		t.Errorf("status does not say that it left:\n%s", said.String())
 	}
 	goOn(t, n.Nodes[0], n.Nodes[2], n.Nodes[3])
+	for _, share := range first {
+		if bytes.Contains(files(t, n.Nodes[0].Dir), share) {
+			t.Error("a share of an interval that ended is still on the disk")
+		}
+	}
 	if err := n.Nodes[1].Start(); err != nil {
 		t.Fatal(err)
 	}

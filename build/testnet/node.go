@@ -187,7 +187,7 @@ func (d *Node) Wipe() error {
 	files, err := os.ReadDir(d.Dir)
 	for _, f := range files {
 		switch f.Name() {
-		case "keys", "registry":
+		case "keys", "used", "registry":
 		default:
 			err = errors.Join(err, os.RemoveAll(filepath.Join(d.Dir, f.Name())))
 		}

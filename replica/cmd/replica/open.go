@@ -153,7 +153,7 @@ func (r *replica) network(f flags, log func(string, ...any)) (err error) {
 // found makes a network of this node alone. Its authority is a key beside the
 // node's own: with it, `network` can change what it is.
 func (r *replica) found(dir string, log func(string, ...any)) (err error) {
-	if r.keys, err = keystore.Generate(nil); err != nil {
+	if r.keys, err = keystore.Generate(); err != nil {
 		return err
 	}
 	authority, err := registry.MakeAuthority(dir)
