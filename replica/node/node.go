@@ -244,7 +244,7 @@ func New(cfg Config) (*Node, error) {
 		return nil, err
 	}
 	if !n.core.Belongs(summary) {
-		return nil, fmt.Errorf("this node (%s) is no member of subnet %s at registry version %d", n.NodeID(), cfg.Subnet.ID, summary.Current.Registry)
+		return nil, &Left{Height: cup.Height, Subnet: cfg.Subnet.ID, Node: n.NodeID(), Version: n.Registry.Latest()}
 	}
 	return n, nil
 }

@@ -116,7 +116,7 @@ func found(t *testing.T, keys ...*keystore.Keys) (*block.Artifact, consensus.Key
 
 func config(t *testing.T) (node.Config, *clock, *echo) {
 	t.Helper()
-	keys, err := keystore.Generate(nil)
+	keys, err := keystore.Generate()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -360,7 +360,7 @@ func TestRestart(t *testing.T) {
 
 func TestKeysOfOthers(t *testing.T) {
 	cfg, _, _ := config(t)
-	keys, err := keystore.Generate(nil)
+	keys, err := keystore.Generate()
 	if err != nil {
 		t.Fatal(err)
 	}
