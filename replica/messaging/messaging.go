@@ -31,9 +31,11 @@ type Batch struct {
 	Ingress         []ic.Ingress
 	RegistryVersion uint64
 	Nodes           int // of the subnet: costs grow with it
-	// Members of the committee of this height, as the certified tree shows them; nil:
-	// those of Config.Subnet.
+	// Members of the committee of this height, as the certified tree shows them, and what
+	// RegistryVersion says of the subnet; without members: as in Config.Subnet.
 	Members []state.Node
+	Admins  []ic.Principal
+	Free    bool
 	// Maker made the block, and Missed should have before it; for node metrics.
 	Maker  ic.NodeID
 	Missed []ic.NodeID
@@ -49,12 +51,8 @@ type Config struct {
 	// Provisional allows canisters from nothing, and to install and write as fast as
 	// one wants: networks for development only.
 	Provisional bool
-	// Free subnets charge nothing, except for what other subnets do for them.
-	Free bool
 	// Version of the replica, for subnet_info.
 	Version string
-	// Admins of the subnet, if it has any.
-	Admins []ic.Principal
 	// Capacity is how many bytes all canisters together may take; 0: what the
 	// specification gives a subnet. The same on all nodes.
 	Capacity uint64
@@ -94,12 +92,27 @@ func New(cfg Config, eng machine.Engine) *Machine {
 // Close ends all that runs. The machine is not to be used afterwards.
 func (m *Machine) Close() { m.tip.Close() }
 
-func (m *Machine) management() management.Config {
-	return management.Config{Provisional: m.cfg.Provisional, Version: m.cfg.Version, Admins: m.cfg.Admins}
+func (m *Machine) management(s *state.Subnet) management.Config {
+	return management.Config{Provisional: m.cfg.Provisional, Version: m.cfg.Version, Admins: s.Admins}
 }
 
-func (m *Machine) sysapi(nodes int) sysapi.Subnet {
-	return sysapi.Subnet{ID: m.cfg.Subnet.ID, RootKey: m.cfg.Subnet.RootKey, Costs: cycles.Schedule{Nodes: max(nodes, 1), Free: m.cfg.Free}}
+func (m *Machine) sysapi(s *state.Subnet, nodes int) sysapi.Subnet {
+	return sysapi.Subnet{ID: m.cfg.Subnet.ID, RootKey: m.cfg.Subnet.RootKey, Costs: cycles.Schedule{Nodes: max(nodes, 1), Free: s.Free}}
+}
+
+// follow takes over what a batch says of the subnet.
+func (m *Machine) follow(b *Batch) {
+	if b.Members == nil {
+		return
+	}
+	next := *m.subnet
+	next.Nodes, next.Admins, next.Free = b.Members, b.Admins, b.Free
+	if len(next.Admins) == 0 {
+		next.Admins = nil
+	}
+	if !reflect.DeepEqual(m.subnet, &next) {
+		m.subnet = &next
+	}
 }
 
 // Apply executes one batch.
@@ -109,16 +122,12 @@ func (m *Machine) Apply(s *state.State, b *Batch) *state.State {
 	d.Head.Time = max(b.Time, s.Time())
 	d.Head.Registry = b.RegistryVersion
 	d.Head.Nodes = max(b.Nodes, 1)
-	if b.Members != nil && !reflect.DeepEqual(m.subnet.Nodes, b.Members) {
-		subnet := *m.subnet
-		subnet.Nodes = b.Members
-		m.subnet = &subnet
-	}
+	m.follow(b)
 	if !reflect.DeepEqual(s.Subnet(), m.subnet) {
 		d.SetSubnet(m.subnet)
 	}
 	countBlocks(&d.Head, b)
-	room := &canister.Room{Draft: d, Subnet: m.sysapi(d.Head.Nodes), Now: d.Head.Time, Tip: m.tip, Capacity: m.cfg.Capacity, Calls: m.cfg.Limits.Guaranteed, Unlimited: m.cfg.Provisional}
+	room := &canister.Room{Draft: d, Subnet: m.sysapi(m.subnet, d.Head.Nodes), Now: d.Head.Time, Tip: m.tip, Capacity: m.cfg.Capacity, Calls: m.cfg.Limits.Guaranteed, Unlimited: m.cfg.Provisional}
 	if room.Capacity == 0 {
 		room.Capacity = subnetCapacity
 	}
@@ -127,7 +136,7 @@ func (m *Machine) Apply(s *state.State, b *Batch) *state.State {
 	for i := range b.Ingress {
 		induct(room, &b.Ingress[i])
 	}
-	round := &scheduler.Round{Room: room, Management: &management.Management{Room: room, Config: m.management(), Randomness: b.Randomness}, Parallel: m.cfg.Parallel, Limits: m.cfg.Limits}
+	round := &scheduler.Round{Room: room, Management: &management.Management{Room: room, Config: m.management(m.subnet), Randomness: b.Randomness}, Parallel: m.cfg.Parallel, Limits: m.cfg.Limits}
 	round.Run()
 	return d.Seal()
 }
@@ -220,7 +229,7 @@ func countQueries(d *state.Draft, b *Batch) {
 // more, nil: never.
 func (m *Machine) Query(s *state.State, q *ic.Query, now ic.Time, certificate func() []byte, late func() bool) *canister.Answer {
 	r := m.reader(s, now)
-	ask := &management.Queries{Config: m.management(), State: s, Costs: r.Subnet.Costs}
+	ask := &management.Queries{Config: m.management(s.Subnet()), State: s, Costs: r.Subnet.Costs}
 	if q.Canister.Principal == ic.Management {
 		return &canister.Answer{Reply: ask.Query(q.Method, q.Arg, q.Sender)}
 	}
@@ -254,7 +263,7 @@ func (m *Machine) Recall(s *state.State, q *ic.Query, now ic.Time) *canister.Ans
 func (m *Machine) Inspect(s *state.State, msg *ic.Ingress, now ic.Time) *ic.UserError {
 	r := m.reader(s, now)
 	if msg.Canister.Principal == ic.Management {
-		cfg := m.management()
+		cfg := m.management(s.Subnet())
 		if err := cfg.Admit(s, msg); err != nil {
 			return err
 		}
@@ -277,5 +286,5 @@ func (m *Machine) Inspect(s *state.State, msg *ic.Ingress, now ic.Time) *ic.User
 }
 
 func (m *Machine) reader(s *state.State, now ic.Time) *canister.Reader {
-	return &canister.Reader{State: s, Subnet: m.sysapi(s.Head().Nodes), Engine: m.engine, Pool: m.cfg.Pool, Now: max(now, s.Time())}
+	return &canister.Reader{State: s, Subnet: m.sysapi(s.Subnet(), s.Head().Nodes), Engine: m.engine, Pool: m.cfg.Pool, Now: max(now, s.Time())}
 }
