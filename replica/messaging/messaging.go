@@ -64,6 +64,9 @@ type Config struct {
 	// Parallel runs n functions, which do not depend on each other, and returns when
 	// all have ended; nil: one after the other. What a round does is the same either way.
 	Parallel func(n int, run func(i int))
+	// Statuses is how many calls may be known for further ones to be taken; 0: as on
+	// mainnet. The same on all nodes.
+	Statuses int
 	// Limits of a round; what is zero is as on mainnet. The same on all nodes.
 	Limits scheduler.Limits
 }
@@ -84,6 +87,9 @@ func New(cfg Config, eng machine.Engine) *Machine {
 	subnet := cfg.Subnet
 	if cfg.HotBytes == 0 {
 		cfg.HotBytes = 4 << 30
+	}
+	if cfg.Statuses == 0 {
+		cfg.Statuses = ingress.MaxStatuses
 	}
 	cfg.Limits = cfg.Limits.OrMainnet()
 	return &Machine{cfg: cfg, engine: eng, tip: canister.NewTip(eng, cfg.HotBytes), subnet: &subnet}
@@ -134,7 +140,7 @@ func (m *Machine) Apply(s *state.State, b *Batch) *state.State {
 	d.Forget(room.Now)
 	countQueries(d, b)
 	for i := range b.Ingress {
-		induct(room, &b.Ingress[i])
+		m.induct(room, &b.Ingress[i])
 	}
 	round := &scheduler.Round{Room: room, Management: &management.Management{Room: room, Config: m.management(m.subnet), Randomness: b.Randomness}, Parallel: m.cfg.Parallel, Limits: m.cfg.Limits}
 	round.Run()
@@ -142,18 +148,24 @@ func (m *Machine) Apply(s *state.State, b *Batch) *state.State {
 }
 
 // induct takes over a user's message: into a queue, or rejected at once. What was
-// seen before, or comes too late, leaves no trace.
-func induct(r *canister.Room, msg *ic.Ingress) {
-	if r.Call(msg.ID) != nil || r.NumCalls() >= ingress.MaxStatuses || ingress.Admissible(msg.Expiry, r.Now) != nil {
+// seen before, or comes too late, leaves no trace; nor do messages beyond twice as
+// many as the state may know.
+func (m *Machine) induct(r *canister.Room, msg *ic.Ingress) {
+	if r.Call(msg.ID) != nil || r.NumCalls() >= 2*m.cfg.Statuses || ingress.Admissible(msg.Expiry, r.Now) != nil {
 		return
 	}
+	full := r.NumCalls() >= m.cfg.Statuses && m.subnet.Type != "system"
 	r.SetCall(msg.ID, &state.Call{State: state.Received, Sender: msg.Sender, Callee: msg.Canister, Effective: msg.Effective, Expiry: msg.Expiry, Updated: r.Now})
-	m := &state.Message{
+	next := &state.Message{
 		Origin: state.Origin{Kind: state.Ingress, Caller: msg.Sender, Request: msg.ID, Info: msg.Info},
 		Callee: msg.Canister, Method: msg.Method, Arg: msg.Arg, Expiry: msg.Expiry, Arrived: r.Head.Height, Target: msg.Effective,
 	}
-	if err := accept(r, msg, m); err != nil {
-		r.Answer(&m.Origin, ic.Reply{Reject: err.Reject()}, ic.Cycles{})
+	err := ic.Errorf(ic.IngressHistoryFull, "Maximum ingress history capacity %d reached", m.cfg.Statuses)
+	if !full {
+		err = accept(r, msg, next)
+	}
+	if err != nil {
+		r.Answer(&next.Origin, ic.Reply{Reject: err.Reject()}, ic.Cycles{})
 	}
 }
 
@@ -218,7 +230,7 @@ func countQueries(d *state.Draft, b *Batch) {
 	for _, u := range b.Uses {
 		if old := d.Canister(u.Canister); old != nil {
 			c := *old
-			c.Count(b.Maker, u.Stats, state.QueryEpoch(d.Head.Time), d.Head.Nodes)
+			c.Count(b.Maker, u.Stats, state.QueryEpoch(b.Height), d.Head.Nodes)
 			d.Put(&c)
 		}
 	}
