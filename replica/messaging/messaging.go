@@ -11,6 +11,7 @@ package messaging
 
 import (
 	"reflect"
+	"slices"
 
 	"ashlar/replica/execution/canister"
 	"ashlar/replica/execution/cycles"
@@ -202,6 +203,8 @@ const maxMetricDays = 60
 const day = 24 * 60 * 60 * 1e9
 
 // countBlocks adds the batch's block to its maker's count, in a sample per UTC day.
+// A day begins without the nodes that did nothing on the one before: who left the
+// subnet is forgotten, and who comes back begins at zero (node_metrics_history).
 func countBlocks(h *state.Head, b *Batch) {
 	if b.Maker.Principal == "" {
 		return
@@ -214,7 +217,10 @@ func countBlocks(h *state.Head, b *Batch) {
 			old = old[:n-1]
 		}
 	}
-	next := state.DayMetrics{Time: h.Time, Nodes: append([]state.NodeMetrics(nil), last.Nodes...)}
+	next := state.DayMetrics{Time: h.Time, Nodes: slices.Clone(last.Nodes)}
+	if n := len(old); n > 1 && len(old) == len(h.Metrics) {
+		next.Nodes = slices.DeleteFunc(next.Nodes, func(m state.NodeMetrics) bool { return slices.Contains(old[n-2].Nodes, m) })
+	}
 	next.Count(b.Maker, 1, 0)
 	for _, n := range b.Missed {
 		next.Count(n, 0, 1)
