@@ -30,13 +30,14 @@ var commands = map[string]struct {
 	"partition": {"keep these from the others; users reach them still", true, partition},
 	"add":       {"make a node that becomes a member, and start it", false, add},
 	"remove":    {"these are no members any more; stop them once their peers go on without", true, remove},
+	"recover":   {"too many nodes lost their disks: go on from the newest state of the others", false, recoverSubnet},
 	"heal":      {"end all partitions", false, func(_ context.Context, n *Net, _ []*Node, _ io.Writer) error { return n.Heal() }},
 }
 
 // Commands lists them for people.
 func Commands() string {
 	var b strings.Builder
-	for _, name := range []string{"status", "kill", "stop", "start", "restart", "wipe", "partition", "heal", "add", "remove"} {
+	for _, name := range []string{"status", "kill", "stop", "start", "restart", "wipe", "partition", "heal", "add", "remove", "recover"} {
 		word := name
 		if commands[name].nodes {
 			word += " N..."
@@ -86,6 +87,12 @@ func add(_ context.Context, n *Net, _ []*Node, out io.Writer) error {
 }
 
 func remove(_ context.Context, n *Net, nodes []*Node, _ io.Writer) error { return n.Remove(nodes...) }
+
+func recoverSubnet(_ context.Context, n *Net, _ []*Node, out io.Writer) error {
+	said, err := n.Recover()
+	io.WriteString(out, said)
+	return err
+}
 
 func status(ctx context.Context, n *Net, _ []*Node, out io.Writer) error {
 	t := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)

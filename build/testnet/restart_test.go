@@ -3,6 +3,7 @@ package testnet
 import (
 	"context"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -70,4 +71,74 @@ func TestWipedAfterAllRestarted(t *testing.T) {
 	}
 	agreed(t, n, 4, id, counted)
 	t.Logf("joined in %v; the others are at height %v, the next package is at %d", took, others, 2*interval)
+}
+
+// Two of four nodes lose their disks in a power cut of all: the subnet stands still, and
+// goes on from the newest state of the other two with all that users were told. Before
+// and after, a subnet that moves is not recovered.
+func TestRecover(t *testing.T) {
+	const interval = 60
+	n := start(t, open(t, 4, interval))
+	a := n.agent(t, 1)
+	id := counter(t, a)
+	counted := callTo(t, n, a, id, interval+5)
+	moves := func() {
+		t.Helper()
+		if _, err := n.Recover(); err == nil || !strings.Contains(err.Error(), "goes on by itself") {
+			t.Errorf("a subnet that moves was recovered: %v", err)
+		}
+	}
+	moves()
+	if _, err := a.Call(t.Context(), id, "inc", nil); err != nil {
+		t.Fatal(err)
+	}
+	counted++
+	for _, d := range n.Nodes {
+		if err := d.Kill(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, d := range n.Nodes[2:] {
+		if err := d.Wipe(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, d := range n.Nodes {
+		if err := d.Start(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	for _, d := range n.Nodes { // none is healthy, all can be reached
+		for tick := time.Tick(50 * time.Millisecond); ; <-tick {
+			if _, err := d.get(ctx, "/_/standing"); err == nil {
+				break
+			} else if ctx.Err() != nil {
+				t.Fatalf("node %d cannot be reached: %v", d.Number, err)
+			}
+		}
+	}
+	began := time.Now()
+	said, err := n.Recover()
+	t.Log(said)
+	if err != nil {
+		t.Fatal(err)
+	}
+	signed := time.Now()
+	for _, d := range n.Nodes {
+		if err := d.Await(ctx); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Logf("signed after %v, healthy %v later", signed.Sub(began), time.Since(signed))
+	for i := range n.Nodes {
+		agreed(t, n, i+1, id, counted)
+	}
+	counted += callTo(t, n, a, id, 3*interval) // keys are dealt in the new era
+	if err := errorsOf(n.Nodes[1].Kill(), n.Nodes[1].Wipe(), n.Nodes[1].Start(), n.Nodes[1].Await(ctx)); err != nil {
+		t.Fatal(err)
+	}
+	agreed(t, n, 2, id, counted)
+	moves()
 }

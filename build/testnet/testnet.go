@@ -240,6 +240,17 @@ func (n *Net) Remove(nodes ...*Node) error {
 	return n.send()
 }
 
+// Recover the subnet from the newest state that a node has. Nodes that run begin again
+// with it by themselves.
+func (n *Net) Recover() (said string, err error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if said, err = n.network("recover", "--dir", n.Dir, "--offline"); err != nil {
+		return said, err
+	}
+	return said, n.send()
+}
+
 // send changes to all nodes that run; others take them from these when they are back.
 func (n *Net) send() error {
 	args := []string{"send", "--dir", n.Dir}
@@ -258,7 +269,7 @@ func (n *Net) network(args ...string) (string, error) {
 	var out, problems bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &problems
 	if err := cmd.Run(); err != nil {
-		return "", fmt.Errorf("network %s: %w\n%s", args[0], err, problems.String())
+		return out.String(), fmt.Errorf("network %s: %w\n%s", args[0], err, problems.String())
 	}
 	return out.String(), nil
 }

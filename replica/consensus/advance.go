@@ -78,7 +78,7 @@ func (c *Core) beacon() bool {
 	}
 	if sig, ok := c.combine(iv, iv.low, a, r.beaconShares); ok {
 		a.Signature = sig
-		c.publish(a)
+		c.joined(iv, a, r.beaconShares)
 		return true
 	}
 	return moved
@@ -107,7 +107,7 @@ func (c *Core) say(a *block.Artifact) {
 	c.emit(Send{a})
 }
 
-// publish an aggregate that this node joined.
+// publish what all should know at once.
 func (c *Core) publish(a *block.Artifact) {
 	c.take(a, false)
 	c.emit(Persist{a})
@@ -264,13 +264,13 @@ func (c *Core) notarizations() (moved bool) {
 		q := Quorum(len(iv.members))
 		for _, hash := range sortedKeys(r.notary) {
 			if s := r.notary[hash]; len(s) >= q && !slices.Contains(r.notarized, hash) && r.proposals[hash] != nil {
-				c.publish(&block.Artifact{Kind: block.Notarization, Height: h, Hash: hash, Votes: s.votes(q)})
+				c.joined(iv, &block.Artifact{Kind: block.Notarization, Height: h, Hash: hash, Votes: s.votes(q)}, s)
 				moved = true
 			}
 		}
 		for _, hash := range sortedKeys(r.finality) {
 			if s := r.finality[hash]; len(s) >= q && r.final == nil {
-				c.publish(&block.Artifact{Kind: block.Finalization, Height: h, Hash: hash, Votes: s.votes(q)})
+				c.joined(iv, &block.Artifact{Kind: block.Finalization, Height: h, Hash: hash, Votes: s.votes(q)}, s)
 				moved = true
 			}
 		}
@@ -321,7 +321,7 @@ func (c *Core) tapes() (moved bool) {
 		}
 		if sig, ok := c.combine(iv, iv.low, a, r.tapeShares); ok {
 			a.Signature = sig
-			c.publish(a)
+			c.joined(iv, a, r.tapeShares)
 			moved = true
 		}
 	}
@@ -381,7 +381,7 @@ func (c *Core) certify() (moved bool) {
 		a := &block.Artifact{Kind: block.Certification, Height: h, Hash: *r.root}
 		if sig, ok := c.combine(iv, iv.high, a, r.certShares[*r.root]); ok {
 			a.Signature = sig
-			c.publish(a)
+			c.joined(iv, a, r.certShares[*r.root])
 			c.compare(h, r)
 			moved = true
 		} else if other := c.otherState(iv, h, r); other != nil {
@@ -404,7 +404,9 @@ func (c *Core) otherState(iv *interval, h ic.Height, r *round) *block.Hash {
 		if r.certs[root] != nil {
 			return &root
 		}
-		if _, ok := c.combine(iv, iv.high, &block.Artifact{Kind: block.Certification, Height: h, Hash: root}, s); ok {
+		if list := s.list(); len(list) < iv.high.Threshold() {
+			continue
+		} else if _, ok := c.prove(iv, iv.high, &block.Artifact{Kind: block.Certification, Height: h, Hash: root}, s, list); ok {
 			return &root
 		}
 	}

@@ -31,6 +31,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"slices"
 
 	"ashlar/replica/ic"
 	"ashlar/replica/wire/block"
@@ -162,6 +163,10 @@ type Certified struct {
 	Signature []byte
 }
 
+// Vouched: a catch-up package is of the state executed here, of which there is no
+// certificate. It may be saved, not shown.
+type Vouched struct{ Height ic.Height }
+
 // Wake asks for a Tick at a time; each Step's Wake replaces the last.
 type Wake struct{ At ic.Time }
 
@@ -209,6 +214,7 @@ func (Persist) effect()   {}
 func (Send) effect()      {}
 func (Deliver) effect()   {}
 func (Certified) effect() {}
+func (Vouched) effect()   {}
 func (Wake) effect()      {}
 func (Purge) effect()     {}
 func (Task) effect()      {}
@@ -235,6 +241,8 @@ type Core struct {
 	saved     ic.Height
 	era       block.Hash
 	busy      bool // also at the start: the first block comes at once, and with it a certified state
+
+	untold []*whole // that this node joined
 
 	again []*block.Artifact // restored and not yet sent: what this node said may have reached nobody
 	dealt []*block.Artifact // own dealings, restored
@@ -275,9 +283,39 @@ func Faults(n int) int { return (n - 1) / 3 }
 // Quorum of n members: two of them share an honest one.
 func Quorum(n int) int { return n - Faults(n) }
 
-// Step takes one event at a time and returns what is to be done, in order.
-func (c *Core) Step(now ic.Time, ev Event) []Effect {
+// Step takes what has happened and returns what is to be done, in order. Many events
+// at once cost less than one after the other: what their sum makes superfluous is not
+// looked at.
+func (c *Core) Step(now ic.Time, events ...Event) []Effect {
 	c.now, c.wake = max(c.now, now), 0
+	for _, ev := range events {
+		if !ofMany(ev) {
+			c.event(ev)
+		}
+	}
+	for _, a := range c.again {
+		c.emit(Send{a})
+	}
+	c.again = nil
+	c.advance()
+	if slices.ContainsFunc(events, ofMany) {
+		for _, ev := range events {
+			if ofMany(ev) {
+				c.event(ev)
+			}
+		}
+		c.advance()
+	}
+	c.tell()
+	if c.wake != 0 {
+		c.emit(Wake{c.wake})
+	}
+	out := c.out
+	c.out = nil
+	return c.settle(out)
+}
+
+func (c *Core) event(ev Event) {
 	switch ev := ev.(type) {
 	case Received:
 		c.receive(ev.Artifact, ev.From)
@@ -291,23 +329,23 @@ func (c *Core) Step(now ic.Time, ev Event) []Effect {
 			ev.then(c)
 		}
 	}
-	for _, a := range c.again {
-		c.emit(Send{a})
-	}
-	c.again = nil
-	c.advance()
-	if c.wake != 0 {
-		c.emit(Wake{c.wake})
-	}
-	out := c.out
-	c.out = nil
-	return c.settle(out)
+}
+
+// ofMany is an artifact that many signed: its check takes longest, and shares that come
+// with it may make the same.
+func ofMany(ev Event) bool {
+	r, ok := ev.(Received)
+	return ok && !r.Artifact.Kind.Signed() && r.Artifact.Kind != block.CUP
 }
 
 // Height is the last delivered one, and Finalized the last finalized.
 func (c *Core) Height() ic.Height    { return c.delivered }
 func (c *Core) Finalized() ic.Height { return c.finalized }
 func (c *Core) Certified() ic.Height { return c.certified }
+
+// Round is the height in progress here. It can be below what was delivered, where the
+// beacon of a round is missing that the others have left behind.
+func (c *Core) Round() ic.Height { return c.height }
 
 func (c *Core) emit(e Effect) { c.out = append(c.out, e) }
 

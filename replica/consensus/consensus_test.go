@@ -540,6 +540,48 @@ func TestEquivocation(t *testing.T) {
 	}
 }
 
+// A maker of two blocks told others a third one, which became final: who has all three
+// starts again.
+func TestThreeBlocksOfAMaker(t *testing.T) {
+	l := newLab(t, 4, 5)
+	n := l.nodes[0]
+	genesis := n.cup.last.Block.Hash()
+	maker := shuffle(4, genesis[:])[0]
+	if maker == 0 {
+		n = l.nodes[1]
+	}
+	m := l.nodes[maker]
+	l.links = func(from, to int) bool { return from != n.index && to != n.index }
+	for i := range 2 {
+		b := &block.Block{Height: 1, Parent: genesis, Maker: m.keys.node, Time: ic.Time(10 + i), Registry: 1}
+		a := &block.Artifact{Kind: block.Proposal, Height: 1, Hash: b.Hash(), Signer: uint64(maker), Block: b}
+		a.Signature = m.keys.Vote(m.message(a))
+		n.step(Received{a, m.keys.node})
+	}
+	l.until("height 2 without a node", 10_000, func() bool { return m.certified >= 2 })
+	for _, kind := range []block.Kind{block.Notarization, block.Finalization, block.Proposal} {
+		for _, a := range m.stored {
+			if a.Height == 1 && a.Kind == kind {
+				n.step(Received{a, m.keys.node})
+			}
+		}
+	}
+	if r := n.round(1); len(r.proposals) != 3 || n.finalBlock(1) == nil {
+		t.Fatalf("%d blocks, final is %v", len(r.proposals), n.finalBlock(1))
+	}
+	n.start()
+	if n.finalBlock(1) == nil {
+		t.Error("the final block of height 1 is gone after a start")
+	}
+	few := n.cfg
+	few.Restored = slices.DeleteFunc(slices.Clone(n.stored), func(a *block.Artifact) bool {
+		return a.Kind == block.Notarization || a.Kind == block.Finalization
+	})
+	if c, err := New(few); err != nil || len(c.round(1).proposals) > maxPerMaker {
+		t.Errorf("%d blocks of a maker are kept of which none is notarized: %v", len(c.round(1).proposals), err)
+	}
+}
+
 func TestRefusedArtifacts(t *testing.T) {
 	l := newLab(t, 4, 6)
 	n, m := l.nodes[0], l.nodes[1]

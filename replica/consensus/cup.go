@@ -15,10 +15,12 @@ import (
 //
 // A package says: with this block, this beacon and this state a node can begin. It
 // counts here once the state is saved, so that a restart never needs anything from
-// below it.
+// below it. One of a peer stands for the certificate of its state too: where the
+// subnet goes on in another era, nobody makes that again for a node that lost it.
 type cups struct {
 	last *block.Artifact
 	next *block.Artifact // whole, and waits for the state to be saved
+	says *block.Artifact // the caller was told that it vouches for a state
 	high Key             // the subnet's: it stays the same from resharing to resharing
 }
 
@@ -73,9 +75,28 @@ func (c *Core) packages() (moved bool) {
 	}
 	if c.cup.next != nil && c.saved >= c.cup.next.Height {
 		c.reach(c.cup.next)
-		moved = true
+		return true
 	}
+	c.vouch()
 	return moved
+}
+
+// vouch for the state of a package that waits for it to be saved, once it is executed.
+func (c *Core) vouch() {
+	a := c.cup.next
+	if a == nil || a == c.cup.says || c.certified >= a.Height {
+		return
+	}
+	r := c.rounds[a.Height]
+	if r == nil || r.root == nil {
+		return
+	}
+	c.cup.says = a
+	if *r.root != a.Other {
+		c.emit(Diverged{Height: a.Height, Ours: *r.root, Theirs: a.Other})
+		return
+	}
+	c.emit(Vouched{a.Height})
 }
 
 // reach a catch-up package: what lies before it is not needed any more.

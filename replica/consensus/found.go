@@ -81,10 +81,14 @@ func (f *Founding) deal(high bool) (Key, error) {
 
 // Recovery is where a subnet that came to a halt goes on from.
 type Recovery struct {
-	Last     *block.Artifact // its last catch-up package
-	Height   ic.Height       // of the state to go on from
-	Root     block.Hash      // of that state
-	Time     ic.Time         // not before that state's
+	Last   *block.Artifact // its last catch-up package
+	Height ic.Height       // of the state to go on from
+	Root   block.Hash      // of that state
+	// Time is now, by the clock of who recovers, and not before that state's. Nodes
+	// that lost what they signed at least maxDrift before vote in the new era at once;
+	// of those that lost it later, the blocks of the others have to tell (forgot.go). If
+	// they are too many for a quorum, recover again.
+	Time     ic.Time
 	Registry uint64
 	Version  string // "": as before
 }

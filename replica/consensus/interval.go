@@ -57,6 +57,8 @@ type interval struct {
 	self       int // this node's index, -1 where it is no member
 	registry   uint64
 	low, high  Key
+	heard      []ic.Height        // the newest share of each member
+	vain       map[block.Kind]int // waits for shares that did not come in time, one after the other
 
 	// Of a summary that is final and delivered; nil before.
 	block    *block.Block
@@ -113,7 +115,7 @@ func (c *Core) begin(b *block.Block) error {
 
 // interval from a height on.
 func (c *Core) interval(start ic.Height, length uint64, of *block.Committee) (iv *interval, err error) {
-	iv = &interval{start: start, end: start + ic.Height(length), members: of.Members, registry: of.Registry, dealt: map[dealer][]byte{}, cheats: map[ic.NodeID]bool{}}
+	iv = &interval{start: start, end: start + ic.Height(length), members: of.Members, registry: of.Registry, heard: make([]ic.Height, len(of.Members)), vain: map[block.Kind]int{}, dealt: map[dealer][]byte{}, cheats: map[ic.NodeID]bool{}}
 	iv.self = slices.IndexFunc(of.Members, func(m block.Member) bool { return m.Node == c.Node })
 	if length == 0 || len(of.Members) == 0 {
 		return nil, fmt.Errorf("consensus: the interval from height %d has %d heights and %d members", start, length, len(of.Members))

@@ -329,3 +329,39 @@ func TestPoolsAreBounded(t *testing.T) {
 		t.Errorf("the pools hold %+v, the bounds are %+v", got, most)
 	}
 }
+
+// A package vouches for a state that was executed here and has no certificate: to be
+// saved, once. If it is of another state, this node has diverged.
+func TestPackageVouches(t *testing.T) {
+	l := newLabOf(t, 4, 4, 3, 10)
+	n := l.nodes[1]
+	l.until("a package that waits for its state to be saved", 200_000, func() bool { return n.cup.next != nil && n.cup.next.Height == 10 })
+	count := func() (vouched, diverged int) {
+		for _, e := range n.Step(l.now, Tick{}) {
+			switch e := e.(type) {
+			case Vouched:
+				if vouched++; e.Height != 10 {
+					t.Errorf("the package of height 10 vouches for height %d", e.Height)
+				}
+			case Diverged:
+				diverged++
+			}
+		}
+		return vouched, diverged
+	}
+	if v, d := count(); v+d > 0 {
+		t.Errorf("a state with a certificate is vouched for %d times, %d diverged", v, d)
+	}
+	n.certified, n.rounds[10].certification = 9, nil // as after a power cut
+	n.rounds[10].certShares = map[block.Hash]shares{}
+	if v, d := count(); v != 1 || d > 0 {
+		t.Errorf("vouched %d times, diverged %d times", v, d)
+	}
+	if v, _ := count(); v > 0 {
+		t.Error("vouched for again")
+	}
+	n.cup.says, n.rounds[10].root = nil, &block.Hash{1}
+	if v, d := count(); v > 0 || d != 1 {
+		t.Errorf("the package of another state: vouched %d times, diverged %d times", v, d)
+	}
+}

@@ -20,7 +20,7 @@ func (c *Core) restore(artifacts []*block.Artifact) error {
 		if a.Height != b.Height {
 			return int(a.Height) - int(b.Height)
 		}
-		return int(a.Kind) - int(b.Kind)
+		return order(a.Kind) - order(b.Kind)
 	})
 	c.first(start)
 	for _, a := range artifacts {
@@ -50,6 +50,15 @@ func (c *Core) restore(artifacts []*block.Artifact) error {
 		}
 	}
 	return nil
+}
+
+// order of what is taken back of a height: blocks come last, since of a maker of many
+// those are taken that are known to be notarized, or final.
+func order(k block.Kind) int {
+	if k == block.Proposal {
+		return 1 << 8
+	}
+	return int(k)
 }
 
 // resend what this node said in its last heights: it may have reached nobody.

@@ -33,6 +33,8 @@ type round struct {
 	root          *block.Hash                    // own state
 	certification *block.Artifact                // of our root
 	cups          map[block.Hash]shares
+
+	ripe map[block.Kind]ic.Time // since when there are enough shares, and more are awaited
 }
 
 // proposal of one maker.

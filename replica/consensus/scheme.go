@@ -32,6 +32,9 @@ type Key interface {
 	Holders() int
 	Threshold() int
 	Verify(message, sig []byte) error
+	// Agree joins shares that prove each other, as long as at most spare of the
+	// holders are faulty and each share is its holder's: bls.Group.Agree.
+	Agree(message []byte, shares []bls.Share, spare int) (sig []byte, ok bool)
 	// Combine joins shares, and names those that do not match.
 	Combine(message []byte, shares []bls.Share) (sig []byte, bad []int, err error)
 	// Load decrypts a holder's share with one of its keys.
@@ -111,6 +114,9 @@ type realKey struct{ *dkg.Transcript }
 
 func (k realKey) Holders() int                     { return len(k.Group().Holders) }
 func (k realKey) Verify(message, sig []byte) error { return k.Group().Key.Verify(message, sig) }
+func (k realKey) Agree(_ []byte, shares []bls.Share, spare int) ([]byte, bool) {
+	return k.Group().Agree(shares, spare)
+}
 func (k realKey) Combine(message []byte, shares []bls.Share) ([]byte, []int, error) {
 	return k.Group().Combine(message, shares)
 }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 
-	"ashlar/replica/crypto/bls"
 	"ashlar/replica/ic"
 	"ashlar/replica/wire/block"
 )
@@ -22,7 +21,13 @@ func (c *Core) receive(a *block.Artifact, from ic.NodeID) {
 		return
 	}
 	iv := c.at(a.Height)
-	if iv == nil || a.Height <= c.lowest || a.Height > c.height+maxAhead || c.known(a) {
+	if iv == nil || a.Height <= c.lowest || a.Height > c.height+maxAhead {
+		return
+	}
+	if a.Kind.IsShare() {
+		c.heard(iv, a, from)
+	}
+	if c.known(a) {
 		return
 	}
 	if err := c.check(iv, a, from); err != nil {
@@ -54,7 +59,7 @@ func (c *Core) known(a *block.Artifact) bool {
 	case block.Proposal:
 		return r.proposals[a.Hash] != nil
 	case block.NotarizationShare:
-		return r.notary[a.Hash][a.Signer] != nil
+		return r.notary[a.Hash][a.Signer] != nil || slices.Contains(r.notarized, a.Hash)
 	case block.Notarization:
 		return slices.Contains(r.notarized, a.Hash)
 	case block.FinalizationShare:
@@ -274,32 +279,6 @@ func (s shares) add(a *block.Artifact) bool {
 	}
 	s[a.Signer] = a.Signature
 	return true
-}
-
-// combine makes a group's signature of shares, once there are enough. Of a bad share
-// an empty one is left: its sender can not stop us twice at this place, and a node
-// whose own share is bad does not make it again, and again.
-func (c *Core) combine(iv *interval, key Key, a *block.Artifact, s shares) ([]byte, bool) {
-	list := make([]bls.Share, 0, len(s))
-	for i, sig := range s {
-		if len(sig) > 0 {
-			list = append(list, bls.Share{Index: int(i), Signature: sig})
-		}
-	}
-	if len(list) < key.Threshold() {
-		return nil, false
-	}
-	slices.SortFunc(list, func(a, b bls.Share) int { return a.Index - b.Index })
-	if key.Holders() == 1 && list[0].Index == iv.self {
-		return list[0].Signature, true // who signs alone needs no check of itself
-	}
-	sig, bad, err := key.Combine(c.message(a), list)
-	for _, i := range bad {
-		s[uint64(i)] = []byte{}
-		share := &block.Artifact{Kind: a.Kind - 1, Height: a.Height, Hash: a.Hash, Signer: uint64(i)} // each share comes right before its whole
-		c.refused(share, iv.members[i].Node, fmt.Errorf("the share of member %d does not match", i))
-	}
-	return sig, err == nil
 }
 
 // judge decides whether a proposal of the present round may be notarized.

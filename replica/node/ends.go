@@ -58,7 +58,7 @@ func (n *Node) beginning() (cup *block.Artifact, fresh bool, err error) {
 		return nil, false, err
 	}
 	start := n.Start
-	if stored == nil || start.Height > stored.Height || start.Height == stored.Height && start.Block.Registry > stored.Block.Registry {
+	if stored == nil || later(start, stored) {
 		if stored == nil {
 			if err := n.unused(); err != nil {
 				return nil, false, err
@@ -68,6 +68,9 @@ func (n *Node) beginning() (cup *block.Artifact, fresh bool, err error) {
 			}
 		} else {
 			n.Log(fmt.Sprintf("the registry says to go on from height %d", start.Height))
+			if err := n.bring(start, stored); err != nil {
+				return nil, false, err
+			}
 		}
 		if err := n.Store.Begin(start, true); err != nil {
 			return nil, false, err

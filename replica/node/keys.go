@@ -29,6 +29,12 @@ func (k FileKeys) Deal(s consensus.Session, dealer int, previous [32]byte) ([]by
 	return k.Keys.Deal(k.Random, s, dealer, previous)
 }
 
+// MarkUsed notes in the directory that the node signs from now on.
+func (k FileKeys) MarkUsed() error { return k.Keys.MarkUsed(k.Dir) }
+
+// Used tells whether it may have signed before.
+func (k FileKeys) Used() bool { return k.Keys.Used(k.Dir) }
+
 // Keep has the shares of these keys in the directory, and no others.
 func (k FileKeys) Keep(keys []consensus.Key) (lost error, err error) {
 	var list []keystore.Transcript

@@ -89,7 +89,9 @@ type Clock interface{ Now() ic.Time }
 type Keys interface {
 	consensus.Keys
 	NodeID() ic.NodeID
-	// Used tells whether any share was ever kept: this node has signed before.
+	// MarkUsed notes durably that this node signs from now on, and Used tells whether it
+	// may have signed before.
+	MarkUsed() error
 	Used() bool
 	// Keep returns once this node's shares of these keys are durable, and no others are
 	// kept; lost says of a share that can not be had.
@@ -127,12 +129,13 @@ type Config struct {
 // Node is one member of a subnet.
 type Node struct {
 	Config
-	core *consensus.Core // used by Step alone; nil: there is no state to begin with
-	cup  *block.Artifact // that core began with
-	high consensus.Key   // the subnet's
-	wake ic.Time         // when Step wants a Tick; 0: not by itself
-	pull pull            // used by Step alone
-	read *reader
+	core  *consensus.Core // used by Step alone; nil: there is no state to begin with
+	cup   *block.Artifact // that core began with
+	began *block.Artifact // the same, for other goroutines: never changed
+	high  consensus.Key   // the subnet's
+	wake  ic.Time         // when Step wants a Tick; 0: not by itself
+	pull  pull            // used by Step alone
+	read  *reader
 
 	drafts drafts // used by Step alone
 
@@ -164,7 +167,8 @@ type Node struct {
 	since    atomic.Uint64               // see Since
 	loose    atomic.Bool                 // artifacts are written and not durable
 	view     atomic.Pointer[View]
-	floor    ic.Height // no view below: readers may have seen it before a crash
+	vouched  atomic.Pointer[state.State] // by a catch-up package: to be saved, not to be shown
+	floor    ic.Height                   // no view below: readers may have seen it before a crash
 
 	ready    chan struct{}
 	watchers *watchers
@@ -217,7 +221,7 @@ func New(cfg Config) (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	n.cup = cup
+	n.cup, n.began = cup, cup
 	n.since.Store(summary.Current.Registry)
 	for _, m := range summary.Current.Members {
 		n.pull.known = append(n.pull.known, m.Node)
@@ -251,6 +255,9 @@ func (n *Node) start(cup *block.Artifact, s *state.State) error {
 	}
 	forgot, err := n.Store.Forgot()
 	if err != nil {
+		return err
+	}
+	if err := n.Keys.MarkUsed(); err != nil {
 		return err
 	}
 	n.core, err = consensus.New(consensus.Config{
@@ -320,7 +327,7 @@ func (n *Node) load(cup *block.Artifact, summary *block.Summary, fresh bool) (*s
 		return state.New(state.Genesis{Subnet: subnet, Time: cup.Block.Time}), nil
 	}
 	n.disk = s
-	if !fresh && s.Height() >= cup.Height || s.Height() == cup.Height && block.Hash(s.Tree().Digest()) == cup.Other {
+	if !fresh && s.Height() >= cup.Height || fits(s, cup) {
 		return s, nil
 	}
 	return nil, nil

@@ -14,7 +14,7 @@ import (
 // pull fetches what a node that lags has missed: Net keeps the newest artifacts
 // only, and consensus drops what is too far ahead to be of use.
 //
-//	a peer is far ahead, or ahead while nothing moves here ──> Ask(artifacts from our height)
+//	a peer is far ahead, or ahead while nothing moves here ──> Ask(artifacts from our round on)
 //	      ^──── as long as it helps ────┘                             │ it did not help
 //	a catch-up package above us: its state is fetched (Sync) <── Ask(newest package)
 //
@@ -39,8 +39,9 @@ type pull struct {
 	asked uint64
 }
 
-// place of a node: what it delivered, its catch-up package, and the one that is due.
-type place struct{ height, cup, due ic.Height }
+// place of a node: its round, what it delivered, its catch-up package, and the one that
+// is due.
+type place struct{ round, height, cup, due ic.Height }
 
 // When a node asks.
 const (
@@ -70,10 +71,10 @@ func (p *pull) forgotten() bool { return len(p.dry) > 0 }
 
 func (n *Node) place() place {
 	if n.lost() {
-		return place{n.height(), n.cup.Height, 0}
+		return place{height: n.height(), cup: n.cup.Height}
 	}
 	cup, due := n.core.CUP()
-	return place{n.height(), cup, due}
+	return place{n.core.Round(), n.height(), cup, due}
 }
 
 // height is the last delivered one.
@@ -113,7 +114,7 @@ func (n *Node) ask() {
 		}
 		return bytes.Compare(a.Bytes(), b.Bytes())
 	})
-	from := p.here.height + 1
+	from := min(p.here.round, p.here.height+1) // what came before its interval was known was dropped
 	if kind == askCUP || p.dry[p.peer] {
 		kind, from = askCUP, p.here.cup
 	}
@@ -195,7 +196,7 @@ func (n *Node) helped() {
 		return
 	}
 	p.came = false
-	if here := n.place(); here.height > p.here.height || here.cup > p.here.cup {
+	if here := n.place(); here.round > p.here.round || here.height > p.here.height || here.cup > p.here.cup {
 		p.vain[p.peer] = 0
 		return
 	}

@@ -26,16 +26,14 @@ func (n *Node) step() error {
 	if err := n.jump(); err != nil {
 		return err
 	}
-	for _, ev := range n.events() {
-		if n.lost() {
-			if r, ok := ev.(consensus.Received); ok {
-				n.heard(r.Artifact)
-			}
-			continue
-		}
-		if err := n.do(n.core.Step(n.Clock.Now(), ev)); err != nil {
+	events := n.events()
+	for _, ev := range n.pulled() { // of many heights, of which one opens the way to the next
+		if err := n.tell(ev); err != nil {
 			return err
 		}
+	}
+	if err := n.tell(events...); err != nil {
+		return err
 	}
 	if !n.lost() {
 		n.since.Store(n.core.Since())
@@ -48,6 +46,19 @@ func (n *Node) step() error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return n.failed
+}
+
+// tell consensus what has happened, and do what it says.
+func (n *Node) tell(events ...consensus.Event) error {
+	if !n.lost() {
+		return n.do(n.core.Step(n.Clock.Now(), events...))
+	}
+	for _, ev := range events {
+		if r, ok := ev.(consensus.Received); ok {
+			n.heard(r.Artifact)
+		}
+	}
+	return nil
 }
 
 // Since is the version of the registry from which on versions say who takes part in
@@ -77,7 +88,6 @@ func (n *Node) events() (out []consensus.Event) {
 		n.saved = 0
 	}
 	n.mu.Unlock()
-	out = append(out, n.pulled()...)
 	for {
 		select {
 		case p := <-n.inbox:
@@ -119,6 +129,8 @@ func (n *Node) do(effects []consensus.Effect) error {
 		switch e := e.(type) {
 		case consensus.Certified:
 			n.certified(e)
+		case consensus.Vouched:
+			n.vouch(e.Height)
 		case consensus.Persist:
 			keep = append(keep, e.Artifact)
 			switch e.Artifact.Kind {
@@ -271,18 +283,46 @@ func (n *Node) executed(s *state.State) consensus.Executed {
 	return consensus.Executed{Height: s.Height(), Root: s.Tree().Digest(), Busy: s.Busy()}
 }
 
-// Save writes the latest certified state, and tells whether there was one.
+// vouch for a state that was executed and has no certificate here.
+func (n *Node) vouch(h ic.Height) {
+	n.mu.Lock()
+	s := n.states[h]
+	n.mu.Unlock()
+	if s != nil {
+		n.vouched.Store(s)
+		poke(n.dirty)
+	}
+}
+
+// Unsaved is the newest state that Save has to write, nil if there is none: the latest
+// certified one, or one that a catch-up package vouches for. That of height 0 may be
+// written already.
+func (n *Node) Unsaved() *state.State {
+	var s *state.State
+	if v := n.view.Load(); v != nil {
+		s = v.State
+	}
+	if w := n.vouched.Load(); w != nil && (s == nil || w.Height() > s.Height()) {
+		s = w
+	}
+	if s != nil && s.Height() > 0 && s.Height() <= n.savedHeight() {
+		return nil
+	}
+	return s
+}
+
+// Save writes the latest state that counts, and tells whether there was one.
 // States between the last one saved and this are never written: a page that
 // changed in each costs one write. But that of a summary is, and becomes a
 // checkpoint before the next one takes its place: a catch-up package may name it.
 func (n *Node) Save() (bool, error) {
 	n.saving.Lock()
 	defer n.saving.Unlock()
-	v := n.view.Load()
-	if v == nil || n.disk != nil && n.disk.Height() >= v.Height {
+	s := n.Unsaved()
+	if s == nil || n.disk != nil && n.disk.Height() >= s.Height() {
 		return false, n.dropCheckpoints()
 	}
-	s, packed := n.toSave(v)
+	s, packed := n.toSave(s)
 	if err := n.Store.SaveState(s, n.disk); err != nil {
 		return false, err
 	}
@@ -302,13 +342,13 @@ func (n *Node) Save() (bool, error) {
 	return true, nil
 }
 
-// toSave is the state of a certified view, or the first one of a summary up to it that
-// is not saved; packed tells which.
-func (n *Node) toSave(v *View) (s *state.State, packed bool) {
+// toSave is the newest state, or the first one of a summary up to it that is not saved;
+// packed tells which.
+func (n *Node) toSave(newest *state.State) (s *state.State, packed bool) {
 	saved := n.savedHeight()
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	s = v.State
+	s = newest
 	for h, p := range n.packed {
 		if saved < h && h <= s.Height() {
 			s, packed = p, true

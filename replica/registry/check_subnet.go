@@ -199,7 +199,8 @@ func checkCUP(n *network, id ic.SubnetID, cup *records.CUP, existed bool) error 
 	if _, err := n.was.get(records.KeyCUP(id), &old); err != nil {
 		return err
 	}
-	if r.Height <= old.Height {
+	// The same height once more: of a recovery that named a wrong state, or was signed too early.
+	if r.Height < old.Height || r.Height == old.Height && old.Recovery == nil {
 		return fmt.Errorf("it recovers height %d, the registry knows height %d already", r.Height, old.Height)
 	}
 	return nil

@@ -45,7 +45,7 @@ func (w *world) act(a Act) {
 		case Wipe:
 			p.crash(false)
 			p.disk.wipe()
-			p.shown, p.stored, p.cup = 0, 0, nil
+			p.forgot, p.shown, p.cup = true, 0, nil
 		case Resync:
 			p.crash(false)
 			p.beginsAnew()

@@ -43,7 +43,7 @@ func hunt(seed uint64, bug Bug) *Plan {
 // Each planted bug is found within a fixed number of seeds; what is found there
 // without one would be found by TestHunts.
 func TestPlantedBugsAreFound(t *testing.T) {
-	const seeds = 60
+	const seeds = 200
 	for _, bug := range Bugs {
 		t.Run(string(bug), func(t *testing.T) {
 			for seed := range uint64(seeds) {

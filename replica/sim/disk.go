@@ -16,14 +16,15 @@ type disk struct {
 	w       *world
 	mem     *vfs.MemFS
 	full    *atomic.Bool
-	damaged bool       // since it was new
-	cutIn   int        // the power is cut at that many writes from now; 0: not
-	cutSave int        // the same, writes of page files
-	cut     *vfs.MemFS // what the disk had then
+	refused *atomic.Bool // a write, since the node started
+	damaged bool         // since it was new
+	cutIn   int          // the power is cut at that many writes from now; 0: not
+	cutSave int          // the same, writes of page files
+	cut     *vfs.MemFS   // what the disk had then
 }
 
 func newDisk(w *world) *disk {
-	return &disk{w: w, mem: vfs.NewCrashableMem(), full: &atomic.Bool{}}
+	return &disk{w: w, mem: vfs.NewCrashableMem(), full: &atomic.Bool{}, refused: &atomic.Bool{}}
 }
 
 // fs is what a store opens.
@@ -41,6 +42,15 @@ func (d *disk) clone() *vfs.MemFS {
 		return after
 	}
 	return d.mem.CrashClone(vfs.CrashCloneCfg{})
+}
+
+// noSpace tells whether a write is refused.
+func (d *disk) noSpace() bool {
+	if d.full.Load() {
+		d.refused.Store(true)
+		return true
+	}
+	return false
 }
 
 // writes tells the disk of a write to a file. Only page files are counted: the
@@ -116,7 +126,7 @@ func (d fullDisk) file(name string, f vfs.File, err error) (vfs.File, error) {
 // Create fails on a full disk.
 func (d fullDisk) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) {
 	d.writes(name)
-	if d.full.Load() {
+	if d.noSpace() {
 		return nil, syscall.ENOSPC
 	}
 	f, err := d.FS.Create(name, c)
@@ -149,7 +159,7 @@ func (d fullDisk) Remove(name string) error {
 
 // GetDiskUsage is what the store asks before it writes.
 func (d fullDisk) GetDiskUsage(string) (vfs.DiskUsage, error) {
-	if d.full.Load() {
+	if d.noSpace() {
 		return vfs.DiskUsage{TotalBytes: 1 << 30, UsedBytes: 1 << 30}, nil
 	}
 	return vfs.DiskUsage{AvailBytes: 1 << 30, TotalBytes: 1 << 30}, nil
@@ -169,14 +179,14 @@ func (f fullFile) Sync() error {
 
 func (f fullFile) Write(p []byte) (int, error) {
 	f.disk.writes(f.name)
-	if f.disk.full.Load() {
+	if f.disk.noSpace() {
 		return 0, syscall.ENOSPC
 	}
 	return f.File.Write(p)
 }
 
 func (f fullFile) WriteAt(p []byte, at int64) (int, error) {
-	if f.disk.full.Load() {
+	if f.disk.noSpace() {
 		return 0, syscall.ENOSPC
 	}
 	return f.File.WriteAt(p, at)

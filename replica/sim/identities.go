@@ -77,7 +77,7 @@ func found(p *Plan, rec *consensus.Record) (*identities, error) {
 	for i := range p.Nodes {
 		k := drawn.keys[i]
 		if p.Real {
-			ids.keys = append(ids.keys, &realKeys{node.FileKeys{Keys: fresh(k), Random: rand.NewChaCha8([32]byte{byte(i), byte(p.Seed)})}})
+			ids.keys = append(ids.keys, &realKeys{FileKeys: node.FileKeys{Keys: fresh(k), Random: rand.NewChaCha8([32]byte{byte(i), byte(p.Seed)})}})
 			continue
 		}
 		c.votes[string(k.NodeKey())], c.nodes[k.NodeID()] = uint64(i), uint64(i)
@@ -112,7 +112,19 @@ func fresh(k *keystore.Keys) *keystore.Keys {
 }
 
 // realKeys are a key store whose disk never fails.
-type realKeys struct{ node.FileKeys }
+type realKeys struct {
+	node.FileKeys
+	used bool
+}
+
+// MarkUsed notes that the node signs from now on.
+func (k *realKeys) MarkUsed() error {
+	k.used = true
+	return nil
+}
+
+// Used tells whether it may have signed before.
+func (k *realKeys) Used() bool { return k.used }
 
 // Keep the shares of these keys, and no others.
 func (k *realKeys) Keep(keys []consensus.Key) (lost, err error) {

@@ -8,6 +8,7 @@ import (
 	"ashlar/replica/consensus"
 	"ashlar/replica/ic"
 	"ashlar/replica/node"
+	"ashlar/replica/store"
 	"ashlar/replica/wire/block"
 )
 
@@ -97,26 +98,25 @@ func (n *network) resume() {
 // recover from the newest state that a node has on its disk, in a new era: all are
 // stopped, and what was certified above that state is lost.
 func (n *network) recover() {
-	var best *peer
+	var last *block.Artifact
+	h := ic.Height(0)
 	for _, p := range n.w.peers {
-		runs := p.node != nil || p.halted
 		p.crash(false)
-		if runs && !p.byzantine() && p.cup != nil && p.stored >= p.cup.Height && (best == nil || p.stored > best.stored) {
-			best = p
+		if p.byzantine() || p.disk.damaged || p.idle || p.left {
+			continue
+		}
+		if cup, at := p.stored(); cup != nil && (last == nil || at > h) {
+			last, h = cup, at
 		}
 	}
-	if best == nil {
-		n.w.log("there is no state to recover from")
-		return
-	}
 	n.change(func(r *consensus.Record) { r.Halt = false })
-	h := best.stored
 	root, ok := n.w.truth.roots[h]
-	if !ok { // height 0, which nobody executes
-		n.w.log("there is nothing to recover")
+	if last == nil || !ok { // nobody executes height 0
+		n.w.log("there is no state to recover from")
+		n.w.over = n.w.forgotten() > consensus.Faults(len(n.records[0].Members))
 		return
 	}
-	cup, err := consensus.Recover(consensus.Recovery{Last: best.cup, Height: h, Root: root, Time: n.w.truth.clock[h], Registry: uint64(len(n.records))})
+	cup, err := consensus.Recover(consensus.Recovery{Last: last, Height: h, Root: root, Time: max(n.w.truth.clock[h], genesis+ic.Time(n.w.now)), Registry: uint64(len(n.records))})
 	if err != nil {
 		n.w.fail(err)
 		return
@@ -132,6 +132,26 @@ func (n *network) recover() {
 			}
 		}
 	})
+}
+
+// stored is what an operator finds on the disk of a node that is down: a state, and the
+// package before it; nil where there is none.
+func (p *peer) stored() (cup *block.Artifact, h ic.Height) {
+	s, err := store.Open("state", store.Options{FS: p.disk.mem, SmallFiles: true})
+	if err != nil {
+		p.w.log("the disk of node %d can not be read", p.index)
+		return nil, 0
+	}
+	defer s.Close()
+	cup, waits, err := s.CUP()
+	if err != nil || cup == nil || waits {
+		return nil, 0
+	}
+	st, err := s.LoadState()
+	if err != nil || st == nil || st.Height() < cup.Height {
+		return nil, 0
+	}
+	return cup, st.Height()
 }
 
 // ended is the end of a node in good order.

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/cockroachdb/pebble/v2/vfs"
+
 	"ashlar/replica/consensus"
 	"ashlar/replica/ic"
 	"ashlar/replica/ingress"
@@ -47,8 +49,8 @@ type peer struct {
 	idle    bool   // not started: it is no member yet
 	halted  bool   // the registry halted the subnet
 	left    bool   // its last interval has ended
+	forgot  bool   // what it signed
 	cup     *block.Artifact
-	stored  ic.Height // of the state on its disk
 
 	stepping, executing, saving, working bool          // planned
 	free                                 time.Duration // when the present step ends
@@ -109,24 +111,30 @@ func (p *peer) start() {
 	p.life++
 	p.refused, p.inbox, p.free, p.wake, p.fetchWake = nil, 0, p.w.now, 0, 0
 	p.stepping, p.executing, p.saving, p.working, p.halted = false, false, false, false, false
-	if err := p.open(); err != nil {
+	p.disk.refused.Store(false)
+	if err := p.open(); errors.Is(err, errPower) {
+		p.lost(p.disk.clone())
+		return
+	} else if err != nil {
 		p.refused = err
 		p.w.log("node %d does not start: %v", p.index, err)
 		p.w.fail(p.excuse(err))
 		return
 	}
-	p.stored = p.node.Metrics().Saved
 	p.w.log("node %d starts", p.index)
 	p.w.wire.connect(p)
 	p.plan()
 }
 
 func (p *peer) open() (err error) {
-	if p.store, err = store.Open("state", store.Options{FS: p.disk.fs(), SmallFiles: true, StageBytes: stageBytes}); err != nil {
+	if p.store, err = store.Open("state", store.Options{FS: p.disk.fs(), SmallFiles: true, StageBytes: stageBytes, Alone: true}); err != nil {
 		return err
 	}
 	if p.node, err = node.New(p.config()); err != nil {
 		p.node = nil
+		if errors.Is(err, errPower) {
+			p.disk.cut = p.disk.clone()
+		}
 		p.shut()
 	}
 	return err
@@ -252,7 +260,7 @@ func (p *peer) beginsAnew() {
 	if _, err := store.SetAside("state", p.Now(), store.Options{FS: p.disk.mem}); err != nil {
 		p.w.fail(err)
 	}
-	p.disk.damaged, p.refused, p.shown, p.cup = false, nil, 0, nil
+	p.disk.damaged, p.forgot, p.refused, p.shown, p.cup = false, true, nil, 0, nil
 }
 
 // planWork plans what keys are made of.
@@ -275,7 +283,7 @@ func (p *peer) planWork() {
 }
 
 func (p *peer) planSave() {
-	if v := p.node.View(); p.saving || v == nil || v.Height <= p.node.Metrics().Saved && v.Height > 0 {
+	if p.saving || p.node.Unsaved() == nil {
 		return
 	}
 	p.saving = true
@@ -288,13 +296,17 @@ func (p *peer) planSave() {
 		saved := false
 		err := p.guard(func() (err error) {
 			saved, err = p.node.Save()
+			if err == nil && p.node.Unsaved() == nil {
+				_, err = p.node.Save() // has nothing to write, and tidies
+			}
 			return err
 		})
-		p.stored = p.node.Metrics().Saved
-		p.w.note('s', p.index, 0, uint64(p.stored))
+		p.w.note('s', p.index, 0, uint64(p.node.Metrics().Saved))
 		if p.disk.cut != nil {
 			p.crash(true)
-		} else if err != nil {
+			return
+		}
+		if err != nil {
 			p.stop(err)
 		} else if saved {
 			p.plan()
@@ -400,7 +412,7 @@ func (p *peer) stop(err error) {
 
 // excuse tells whether an honest node had a reason to stop; nil: it had.
 func (p *peer) excuse(err error) error {
-	if p.byzantine() || p.disk.full.Load() || p.disk.damaged {
+	if p.byzantine() || p.disk.refused.Load() || p.disk.damaged {
 		return nil
 	}
 	return violated("node %d stopped: %v", p.index, err)
@@ -411,16 +423,21 @@ func (p *peer) crash(power bool) {
 	if p.node == nil {
 		return
 	}
-	p.w.crashes++
 	if power {
-		p.w.log("power cut at node %d", p.index)
-		after := p.disk.clone()
-		p.down()
-		p.disk.mem = after
+		p.lost(p.disk.clone())
 	} else {
+		p.w.crashes++
 		p.w.log("node %d is killed", p.index)
 		p.down()
 	}
+}
+
+// lost power: this is what the disk has.
+func (p *peer) lost(after *vfs.MemFS) {
+	p.w.crashes++
+	p.w.log("power cut at node %d", p.index)
+	p.down()
+	p.disk.mem = after
 }
 
 func (p *peer) down() {

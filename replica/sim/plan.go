@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strconv"
 	"time"
 
 	"ashlar/replica/ic"
@@ -160,55 +161,173 @@ func FromSeed(seed uint64, nodes int) *Plan {
 	if r.IntN(2) == 0 {
 		p.change(r)
 	}
-	if p.Members == nil && r.IntN(3) == 0 {
+	switch k := r.IntN(12); {
+	case k < 4:
 		p.loss(r)
+	case k < 5 && nodes > 1:
+		p.disaster(r)
 	}
 	slices.SortStableFunc(p.Acts, func(a, b Act) int { return int(a.At - b.At) })
 	return p
 }
 
-// loss of a node's disk, late enough for its peers to have forgotten how it began. It
-// is one of the f that may be faulty, since it may not vote for a while.
+// spare is how many more members may be faulty, whoever is a member just then: those
+// that lie, or lost what they signed and may not vote for a while, count already.
+func (p *Plan) spare() int {
+	members, faulty := len(p.founders()), len(p.Lies)
+	for _, a := range p.Acts {
+		switch a.Do {
+		case Remove:
+			members -= len(a.Nodes)
+		case Wipe, Resync:
+			faulty += len(a.Nodes)
+		}
+	}
+	return (members-1)/3 - faulty
+}
+
+// someHonest node of those that the subnet begins with.
+func (p *Plan) someHonest(r *rand.Rand) int {
+	all := p.founders()
+	for {
+		if i := all[r.IntN(len(all))]; len(p.Lies[i]) == 0 {
+			return i
+		}
+	}
+}
+
+// loss of what a node has on its disk, or a long time in which it is down: late enough
+// for its peers to have forgotten where it comes back from. More goes wrong meanwhile.
 func (p *Plan) loss(r *rand.Rand) {
-	if len(p.Lies) >= (p.Nodes-1)/3 {
+	if p.spare() < 1 {
 		return
 	}
-	i := r.IntN(p.Nodes)
-	for len(p.Lies[i]) > 0 {
-		i = r.IntN(p.Nodes)
-	}
+	who := []int{p.someHonest(r)}
 	p.Pages = r.IntN(200)
 	at := p.Run + between(r, 4*time.Second, 8*time.Second).Round(time.Millisecond)
-	p.Run = at + between(r, time.Second, 4*time.Second).Round(time.Millisecond)
 	begin := at + between(r, 0, 2*time.Second).Round(time.Millisecond)
-	p.Acts = append(p.Acts, Act{At: at, Do: Wipe, Nodes: []int{i}})
+	back := Start
+	switch r.IntN(5) {
+	case 0: // no loss: it lags
+		p.Acts = append(p.Acts, Act{At: between(r, 0, 2*time.Second).Round(time.Millisecond), Do: Kill, Nodes: who})
+	case 1:
+		back = Resync
+		p.Acts = append(p.Acts, Act{At: at, Do: PowerCut, Nodes: who})
+	default:
+		p.Acts = append(p.Acts, Act{At: at, Do: Wipe, Nodes: who})
+	}
 	for range r.IntN(3) {
-		p.Acts = append(p.Acts, Act{At: begin, Do: MidFetch, Nodes: []int{i}}, Act{At: begin, Do: Start, Nodes: []int{i}})
+		p.Acts = append(p.Acts, Act{At: begin, Do: MidFetch, Nodes: who}, Act{At: begin, Do: back, Nodes: who})
+		back = Start
 		begin += between(r, 0, 2*time.Second).Round(time.Millisecond)
 	}
-	p.Acts = append(p.Acts, Act{At: begin, Do: Start, Nodes: []int{i}})
+	p.Acts = append(p.Acts, Act{At: begin, Do: back, Nodes: who})
+	p.Run = begin + between(r, time.Second, 4*time.Second).Round(time.Millisecond)
+	for range r.IntN(4) {
+		p.fault(r)
+	}
+}
+
+// amnesia is for how long nodes that lost what they signed may not vote, and more: as
+// long as clocks may differ.
+const amnesia = 40 * time.Second
+
+// disaster: so many nodes lose what they signed that no quorum is left, until the
+// registry says from which state to go on. Or the subnet is recovered for no reason.
+func (p *Plan) disaster(r *rand.Rand) {
+	at := between(r, 0, p.Run).Round(time.Millisecond)
+	begin := at + between(r, 0, 2*time.Second).Round(time.Millisecond)
+	recover := begin + between(r, 0, time.Second).Round(time.Millisecond)
+	if all := p.founders(); r.IntN(4) > 0 {
+		lost := r.Perm(len(all))[:1+r.IntN(len(all)-1)]
+		keeps := p.someHonest(r) // what there is to go on from
+		for _, i := range lost {
+			if all[i] == keeps {
+				continue
+			}
+			who := []int{all[i]}
+			if r.IntN(3) == 0 {
+				p.Acts = append(p.Acts, Act{At: at, Do: PowerCut, Nodes: who}, Act{At: begin, Do: Resync, Nodes: who})
+			} else {
+				p.Acts = append(p.Acts, Act{At: at, Do: Wipe, Nodes: who}, Act{At: begin, Do: Start, Nodes: who})
+			}
+		}
+		recover += amnesia
+	}
+	p.Acts = append(p.Acts, Act{At: recover, Do: Recover})
+	p.Run = recover + between(r, time.Second, 4*time.Second).Round(time.Millisecond)
 }
 
 // change adds what the registry brings: nodes that join and leave, versions, halts.
 func (p *Plan) change(r *rand.Rand) {
-	at := func() time.Duration { return between(r, 0, p.Run).Round(time.Millisecond) }
 	switch k := r.IntN(10); {
 	case k < 6 && p.Nodes >= 4:
-		members, spare := p.Nodes, 1+r.IntN(2)
-		p.Members = p.founders()
-		p.Nodes = min(p.Nodes+spare, MaxNodes)
-		for i := members; i < p.Nodes; i++ {
-			p.Acts = append(p.Acts, Act{At: at(), Do: Add, Nodes: []int{i}})
-		}
-		if r.IntN(2) == 0 && (members-2)/3 >= len(p.Lies) { // with the liars that stay
-			p.Acts = append(p.Acts, Act{At: at(), Do: Remove, Nodes: []int{r.IntN(members)}})
+		p.membership(r)
+		if r.IntN(3) == 0 {
+			p.upgrades(r)
 		}
 	case k < 8:
-		p.Acts = append(p.Acts, Act{At: at(), Do: Upgrade, Text: "2"})
+		p.upgrades(r)
 	default:
-		begin := at()
+		begin := p.moment(r)
 		p.Acts = append(p.Acts, Act{At: begin, Do: Halt}, Act{At: begin + between(r, time.Second, 5*time.Second).Round(time.Millisecond), Do: []Verb{Resume, Recover}[r.IntN(2)]})
 	}
+}
+
+// moment of the run.
+func (p *Plan) moment(r *rand.Rand) time.Duration {
+	return between(r, 0, p.Run).Round(time.Millisecond)
+}
+
+// upgrades to one version, or two one after the other.
+func (p *Plan) upgrades(r *rand.Rand) {
+	at := p.moment(r)
+	for v := range 1 + r.IntN(2) {
+		p.Acts = append(p.Acts, Act{At: at, Do: Upgrade, Text: strconv.Itoa(2 + v)})
+		at += p.moment(r)
+	}
+}
+
+// membership: nodes join, perhaps with a disk that fails them, and one leaves, perhaps
+// to come back.
+func (p *Plan) membership(r *rand.Rand) {
+	members, more := p.Nodes, 1+r.IntN(2)
+	p.Members = p.founders()
+	p.Nodes = min(p.Nodes+more, MaxNodes)
+	var joined []Act
+	for i := members; i < p.Nodes; i++ {
+		joined = append(joined, Act{At: p.moment(r), Do: Add, Nodes: []int{i}})
+	}
+	p.Acts = append(p.Acts, joined...)
+	if r.IntN(2) == 0 && (members-2)/3 >= len(p.Lies) { // with the liars that stay
+		gone := Act{At: p.moment(r), Do: Remove, Nodes: []int{r.IntN(members)}}
+		p.Acts = append(p.Acts, gone)
+		if r.IntN(3) == 0 {
+			p.Acts = append(p.Acts, Act{At: gone.At + p.moment(r), Do: Add, Nodes: gone.Nodes})
+		}
+	}
+	for _, a := range joined {
+		p.trouble(r, a)
+	}
+}
+
+// trouble of a node that joins: its power fails while it fetches a state, or it is
+// given another disk.
+func (p *Plan) trouble(r *rand.Rand, join Act) {
+	at := join.At + maxNews + between(r, 0, time.Second).Round(time.Millisecond)
+	later := at + between(r, 0, time.Second).Round(time.Millisecond)
+	bad := Act{At: at, Nodes: join.Nodes}
+	switch k := r.IntN(6); {
+	case k < 2:
+		bad.At, bad.Do = join.At, MidFetch
+	case k < 3:
+		bad.Do = PowerCut
+	case k < 4 && p.spare() > 0:
+		bad.Do = Wipe
+	default:
+		return
+	}
+	p.Acts = append(p.Acts, bad, Act{At: later, Do: Start, Nodes: join.Nodes})
 }
 
 // fault adds one thing that goes wrong and, mostly, when it is right again.

@@ -116,6 +116,12 @@ func (k *cheapKey) Verify(message, sig []byte) error {
 	return nil
 }
 
+// Agree is for shares that are all good: more of them than are needed.
+func (k *cheapKey) Agree(message []byte, shares []bls.Share, spare int) ([]byte, bool) {
+	sig, bad, err := k.Combine(message, shares)
+	return sig, err == nil && len(bad) == 0 && len(shares) >= k.Threshold()+spare
+}
+
 // Combine needs enough shares that match.
 func (k *cheapKey) Combine(message []byte, shares []bls.Share) (sig []byte, bad []int, err error) {
 	good := 0
@@ -208,6 +214,7 @@ type cheapKeys struct {
 	scheme *cheap
 	secret uint64
 	held   map[[32]byte]*cheapKey
+	used   bool
 }
 
 // Vote is the node's own signature.
@@ -231,8 +238,14 @@ func (k *cheapKeys) Deal(s consensus.Session, dealer int, previous [32]byte) ([]
 	return s.Deal(nil, dealer, nil)
 }
 
-// Used tells whether the node has signed before.
-func (k *cheapKeys) Used() bool { return len(k.held) > 0 }
+// MarkUsed notes that the node signs from now on.
+func (k *cheapKeys) MarkUsed() error {
+	k.used = true
+	return nil
+}
+
+// Used tells whether it may have signed before.
+func (k *cheapKeys) Used() bool { return k.used }
 
 // Keep is durable: the keys of a node outlive its crashes.
 func (k *cheapKeys) Keep(keys []consensus.Key) (lost, err error) {

@@ -46,6 +46,7 @@ type world struct {
 	wrongShares map[block.Hash][]bls.Share // of states that nobody computed
 	lost        int                        // percent, at present
 	crashes     int
+	over        bool // too many forgot what they signed, and there is no state to recover from
 	wrong       error
 
 	trace hash.Hash
@@ -138,9 +139,19 @@ func (w *world) play() {
 	}
 	w.users.begin()
 	w.until(w.runs(), func() bool { return false })
-	if w.wrong == nil {
+	if w.wrong == nil && !w.over {
 		w.end()
 	}
+}
+
+// forgotten is how many nodes lost what they signed, in all eras.
+func (w *world) forgotten() (n int) {
+	for _, p := range w.peers {
+		if p.forgot {
+			n++
+		}
+	}
+	return n
 }
 
 // until t, or done; it tells whether it is done.

@@ -31,15 +31,24 @@ const (
 )
 
 // Staging is the store as replica/state/sync wants it: for one goroutine at a time.
+//
+//	Put ──> now ── stageBytes ──> flying: written beside what comes next ──> the disk
 type Staging struct {
-	s       *Store
-	pending []statesync.Part
-	index   map[string]int // of pending, by key
-	bytes   int
+	s      *Store
+	now    gathered
+	flying gathered
+	landed chan error // how the writing of flying ended; nil: it is waited for
+}
+
+// gathered parts that are not durable yet.
+type gathered struct {
+	parts []statesync.Part
+	index map[string]int // of parts, by key
+	bytes int
 }
 
 // Staging gives access to what is staged.
-func (s *Store) Staging() *Staging { return &Staging{s: s, index: map[string]int{}} }
+func (s *Store) Staging() *Staging { return &Staging{s: s, now: gathered{index: map[string]int{}}} }
 
 func stageKey(kind statesync.PartKind, key string, sum statesync.Sum) []byte {
 	k := make([]byte, 0, 2+len(key)+sumBytes)
@@ -55,35 +64,66 @@ func stageKey(kind statesync.PartKind, key string, sum statesync.Sum) []byte {
 // Put keeps parts.
 func (g *Staging) Put(parts []statesync.Part) error {
 	for _, p := range parts {
-		g.index[string(stageKey(p.Kind, p.Key, p.Sum))] = len(g.pending)
-		g.pending = append(g.pending, p)
-		g.bytes += len(p.Key) + len(p.Content) + 2*sumBytes
+		g.now.index[string(stageKey(p.Kind, p.Key, p.Sum))] = len(g.now.parts)
+		g.now.parts = append(g.now.parts, p)
+		g.now.bytes += len(p.Key) + len(p.Content) + 2*sumBytes
 	}
-	if g.bytes < g.s.stageBytes {
+	if g.now.bytes < g.s.stageBytes {
 		return nil
 	}
-	return g.flush()
+	if g.s.alone {
+		return g.flush()
+	}
+	return g.send()
 }
 
-// flush makes what has gathered durable: pages first.
-func (g *Staging) flush() error {
-	if len(g.pending) == 0 {
-		return nil
+// send what has gathered to the disk, and go on meanwhile.
+func (g *Staging) send() error {
+	if err := g.land(); err != nil {
+		return err
 	}
+	g.flying, g.now = g.now, gathered{index: map[string]int{}}
+	landed, parts := make(chan error, 1), g.flying.parts
+	g.landed = landed
+	g.s.beside.Go(func() { landed <- g.s.keep(parts) })
+	return nil
+}
+
+// land waits for what is on its way to the disk.
+func (g *Staging) land() (err error) {
+	if g.landed != nil {
+		err = <-g.landed
+	}
+	g.landed, g.flying = nil, gathered{}
+	return err
+}
+
+// flush makes what has gathered durable.
+func (g *Staging) flush() error {
+	if err := g.land(); err != nil || len(g.now.parts) == 0 {
+		return err
+	}
+	err := g.s.keep(g.now.parts)
+	g.now = gathered{index: map[string]int{}}
+	return err
+}
+
+// keep parts on the disk: pages first.
+func (s *Store) keep(parts []statesync.Part) error {
 	var list []StagedPage
-	for _, p := range g.pending {
+	for _, p := range parts {
 		if p.Kind == statesync.Page && p.Content != nil {
 			list = append(list, StagedPage{Sum: p.Sum, Page: pages.Page(p.Content)})
 		}
 	}
 	if len(list) > 0 {
-		if err := g.s.Stage(list); err != nil {
+		if err := s.Stage(list); err != nil {
 			return err
 		}
 	}
-	b := g.s.db.NewBatch()
+	b := s.db.NewBatch()
 	defer b.Close()
-	for _, p := range g.pending {
+	for _, p := range parts {
 		value := append([]byte{byte(p.Kind)}, p.Content...)
 		if p.Kind == statesync.Page && p.Content != nil {
 			f := list[0].Owner.(*file)
@@ -95,15 +135,23 @@ func (g *Staging) flush() error {
 			return err
 		}
 	}
-	g.pending, g.bytes = nil, 0
-	clear(g.index)
-	return g.s.commit(b, true)
+	return s.commit(b, true)
+}
+
+// gathered finds a part that may not be on the disk yet.
+func (g *Staging) gathered(at []byte) (statesync.Part, bool) {
+	for _, from := range []*gathered{&g.now, &g.flying} {
+		if i, ok := from.index[string(at)]; ok {
+			return from.parts[i], true
+		}
+	}
+	return statesync.Part{}, false
 }
 
 // Has tells whether a part is there.
 func (g *Staging) Has(kind statesync.PartKind, key string, sum statesync.Sum) (bool, error) {
 	at := stageKey(kind, key, sum)
-	if _, ok := g.index[string(at)]; ok {
+	if _, ok := g.gathered(at); ok {
 		return true, nil
 	}
 	_, ok, err := g.s.get(at)
@@ -113,8 +161,8 @@ func (g *Staging) Has(kind statesync.PartKind, key string, sum statesync.Sum) (b
 // Get is the content of a part that is no page.
 func (g *Staging) Get(kind statesync.PartKind, key string, sum statesync.Sum) ([]byte, bool, error) {
 	at := stageKey(kind, key, sum)
-	if i, ok := g.index[string(at)]; ok {
-		return g.pending[i].Content, true, nil
+	if p, ok := g.gathered(at); ok {
+		return p.Content, true, nil
 	}
 	value, ok, err := g.s.get(at)
 	if !ok || err != nil || len(value) == 0 {
@@ -181,7 +229,10 @@ func (w *sweep) commit() error { return w.s.commit(w.b, false) }
 
 // Empty tells whether nothing is staged.
 func (g *Staging) Empty() (empty bool, err error) {
-	empty = len(g.pending) == 0
+	if err := g.land(); err != nil {
+		return false, err
+	}
+	empty = len(g.now.parts) == 0
 	err = g.s.span([]byte{prefixStaged}, []byte{prefixInner + 1}, func([]byte, []byte) error {
 		empty = false
 		return errStop
@@ -196,8 +247,10 @@ var errStop = errors.New("stop")
 
 // Clear drops all.
 func (g *Staging) Clear() error {
-	g.pending, g.bytes = nil, 0
-	clear(g.index)
+	if err := g.land(); err != nil {
+		return err
+	}
+	g.now = gathered{index: map[string]int{}}
 	b := g.s.db.NewBatch()
 	defer b.Close()
 	if err := b.DeleteRange([]byte{prefixStaged}, []byte{prefixInner + 1}, nil); err != nil {

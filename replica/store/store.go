@@ -80,6 +80,9 @@ type Options struct {
 	// StageBytes of a state that comes from peers gather before they are written; 0:
 	// as many as are good for a disk.
 	StageBytes int
+	// Alone: nothing is written beside the caller, so that a run can be repeated from
+	// its seed.
+	Alone bool
 }
 
 // Store is an open database.
@@ -93,7 +96,9 @@ type Store struct {
 
 	sizes      sizes
 	stageBytes int
-	saving     sync.Mutex // held by who writes states and page files
+	alone      bool
+	beside     sync.WaitGroup // writes of Staging
+	saving     sync.Mutex     // held by who writes states and page files
 	files      catalog
 	young      map[string]struct{} // keys of young pages
 
@@ -112,7 +117,7 @@ func Open(dir string, o Options) (*Store, error) {
 	if o.Log == nil {
 		o.Log = func(string) {}
 	}
-	s := &Store{dir: filepath.Join(dir, "db"), pagesDir: filepath.Join(dir, "pages"), fs: o.FS, log: o.Log, sizes: fullSizes, stageBytes: cmp.Or(o.StageBytes, stageBytes), failed: make(chan struct{}), checked: diskCheckEvery}
+	s := &Store{dir: filepath.Join(dir, "db"), pagesDir: filepath.Join(dir, "pages"), fs: o.FS, log: o.Log, sizes: fullSizes, stageBytes: cmp.Or(o.StageBytes, stageBytes), alone: o.Alone, failed: make(chan struct{}), checked: diskCheckEvery}
 	if o.SmallFiles {
 		s.sizes = smallSizes
 	}
@@ -404,6 +409,7 @@ func (s *Store) Failed() <-chan struct{} { return s.failed }
 // Close makes everything durable, in tables, whose every block has a checksum; on a
 // full disk, where the database cannot write any, in its log.
 func (s *Store) Close() error {
+	s.beside.Wait()
 	settle := s.db.Flush
 	s.mu.Lock()
 	s.checked = diskCheckEvery

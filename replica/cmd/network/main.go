@@ -11,6 +11,7 @@
 //	network version V --dir DIR         network interval N --dir DIR      network halt|resume --dir DIR
 //	network give NODE-DIR --dir DIR     network send [URL ...] --dir DIR  network show --dir DIR
 //	network take URL --dir DIR          the registry of a node, for who has none
+//	network recover --dir DIR           a subnet that lost too many nodes goes on from what the others have
 //
 // Each change is signed, written to DIR/changes, and sent to the members. docs/network.md
 // tells more.
@@ -51,6 +52,7 @@ type call struct {
 	sha256    string
 	url       string
 	offline   bool
+	loss      bool
 }
 
 // commands in the order in which they are told.
@@ -70,6 +72,7 @@ var commands = []struct {
 	{"admins", 1, "PRINCIPAL,... --dir DIR (- for none)", (*call).setAdmins},
 	{"halt", 0, "--dir DIR", func(c *call) error { return c.change(func(n *admin.Network) error { return n.Halt(true) }) }},
 	{"resume", 0, "--dir DIR", func(c *call) error { return c.change(func(n *admin.Network) error { return n.Halt(false) }) }},
+	{"recover", -1, "[URL ...] --dir DIR [--accept-loss]", (*call).recover},
 	{"take", 1, "URL --dir DIR", func(c *call) error { return admin.Take(c.ctx, c.dir, c.args[0]) }},
 	{"give", 1, "NODE-DIR --dir DIR", (*call).give},
 	{"send", -1, "[URL ...] --dir DIR", (*call).send},
@@ -124,6 +127,7 @@ func (c *call) parse(name string, args []string, problems io.Writer) error {
 	set.StringVar(&c.sha256, "sha256", "", "hash of the version's package")
 	set.StringVar(&c.url, "url", "", "where the version's package is, separated by commas")
 	set.BoolVar(&c.offline, "offline", false, "sign the change, and send it to nobody")
+	set.BoolVar(&c.loss, "accept-loss", false, "recover though too few nodes are left to have all that was certified")
 	for {
 		if err := set.Parse(args); err != nil {
 			return err

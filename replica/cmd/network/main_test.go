@@ -238,3 +238,17 @@ func TestAdmins(t *testing.T) {
 		}
 	}
 }
+
+// Who recovers a subnet must find a state first.
+func TestRecoverFromNothing(t *testing.T) {
+	dir := t.TempDir()
+	do(t, "new", "--dir", dir, "--nodes", "4")
+	url, node := nodeThat(t, filepath.Join(dir, "1")) // with a registry, and without a state
+	out, err := try("recover", url, "http://127.0.0.1:1", "--dir", dir)
+	if err == nil || !strings.Contains(err.Error(), "no node has a state") || len(strings.Split(strings.TrimSpace(out), "\n")) != 2 {
+		t.Errorf("%v, says %q", err, out)
+	}
+	if node.Latest() != 1 {
+		t.Error("something was signed")
+	}
+}

@@ -25,10 +25,12 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"sync"
 	"syscall"
 	"time"
 
 	"ashlar/replica/api"
+	"ashlar/replica/node"
 )
 
 // Version is set by the build.
@@ -45,7 +47,7 @@ func main() {
 		os.Exit(2)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-	err = run(ctx, f, os.Stdout)
+	err = live(ctx, f, os.Stdout)
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "replica:", err)
@@ -80,6 +82,19 @@ func parse(args []string, out io.Writer) (f flags, err error) {
 	return f, err
 }
 
+// live runs the node, and again where the registry named another beginning for it.
+func live(ctx context.Context, f flags, out io.Writer) error {
+	for {
+		err := run(ctx, f, out)
+		var renewed *node.Renewed
+		if !errors.As(err, &renewed) || ctx.Err() != nil {
+			return err
+		}
+		fmt.Fprintln(out, "replica:", err)
+		f.resync = false
+	}
+}
+
 // run is the life of a node: listen first, so that a busy port leaves no trace.
 func run(ctx context.Context, f flags, out io.Writer) error {
 	began := time.Now()
@@ -110,27 +125,54 @@ func run(ctx context.Context, f flags, out io.Writer) error {
 	if err != nil {
 		return errors.Join(err, r.shut(log))
 	}
-	ends := make(chan error, 4)
-	running := 2
+	ends := make(chan error, 5)
+	running := 3
 	go func() { ends <- r.node.Run(ctx) }()
 	go func() { r.follow(ctx, f.state, log); ends <- nil }()
+	go func() { ends <- r.watch(ctx, log) }()
 	if r.peers != nil {
 		go r.gate(ctx, r.node.Since, log)
 		if f.apart != "" {
 			go r.keepApart(ctx, f.apart, log)
 		}
 	}
-	if err = r.announce(ctx, f, at, began, log); err == nil {
-		running += at.serve(ctx, f, server, front, ends)
-		select {
-		case <-ctx.Done():
-			log("stopping")
-		case err = <-ends:
-			running--
-		}
+	if err = r.announce(f, log); err == nil {
+		serve := func() { running += at.serve(ctx, f, server, front, ends) }
+		var ended int
+		ended, err = r.tend(ctx, serve, ends, func() { r.welcome(f, at, began, log) }, log)
+		running -= ended
 	}
 	stop()
 	return errors.Join(err, drain(ends, running), r.shut(log))
+}
+
+// serveLate: a node that is not healthy by then has no users, but who changes the
+// registry must reach it, since that may be what it needs.
+const serveLate = 5 * time.Second
+
+// tend serves, from the first certified state on or late, and waits for the end: of
+// ctx, or of one of those who tell ends.
+func (r *replica) tend(ctx context.Context, serve func(), ends <-chan error, welcome func(), log func(string, ...any)) (ended int, err error) {
+	ready, late := r.node.Ready(), time.After(serveLate)
+	serve = sync.OnceFunc(serve)
+	for {
+		select {
+		case <-ready:
+			ready = nil
+			serve()
+			welcome()
+		case <-late:
+			if ready != nil {
+				log("there is no certified state yet: %s", r.node.Healthy())
+			}
+			serve()
+		case <-ctx.Done():
+			log("stopping")
+			return 0, nil
+		case err := <-ends:
+			return 1, err
+		}
+	}
 }
 
 // drain waits for what still runs.

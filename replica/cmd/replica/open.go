@@ -191,29 +191,25 @@ func parseEnvelope(raw []byte) (*ic.Ingress, error) {
 	return e.Ingress(), nil
 }
 
-// announce waits for the first certified state, and says what clients need.
-func (r *replica) announce(ctx context.Context, f flags, at doors, began time.Time, log func(string, ...any)) error {
+// announce says what clients need.
+func (r *replica) announce(f flags, log func(string, ...any)) error {
 	if f.rootKeyOut != "" {
 		if err := os.WriteFile(f.rootKeyOut, []byte(hex.EncodeToString(r.node.RootKey())+"\n"), 0o644); err != nil {
 			return fmt.Errorf("write the root key: %w", err)
 		}
 	}
-	ready := r.node.Ready()
 	log("root key %x", r.node.RootKey())
 	log("node %s of subnet %s, canisters from %s", r.node.NodeID(), r.node.SubnetID(), r.node.Ranges()[len(r.node.Ranges())-1].First)
-	select {
-	case <-ready:
-	case <-r.store.Failed():
-		return nil // Run says why
-	case <-ctx.Done():
-		return nil
-	}
+	return nil
+}
+
+// welcome users, once there is a certified state.
+func (r *replica) welcome(f flags, at doors, began time.Time, log func(string, ...any)) {
 	log("healthy at height %d, %d ms after the start", r.node.Metrics().Height, time.Since(began).Milliseconds())
 	if p := at.browsersAt(f); p != "" {
 		log("canisters open at http://<canister-id>.%s:%s/", strings.Split(f.domains, ",")[0], p)
 	}
 	log("replica: http://%s", at.api.Addr())
-	return nil
 }
 
 // backend is the node as the API wants it.

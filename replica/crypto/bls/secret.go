@@ -99,10 +99,7 @@ func (k *SecretKey) sign(tag string, message []byte) []byte {
 	h := hashToCurve(tag, message)
 	a, b := k.split()
 	defer wipe(a, b)
-	var p, q curve.G1Affine
-	p.ScalarMultiplication(&h, a)
-	q.ScalarMultiplication(&h, b)
-	p.Add(&p, &q)
+	p := multiplySplit(&h, a, b)
 	out := p.Bytes()
 	return out[:]
 }

@@ -21,6 +21,8 @@ type Group struct {
 	Key       *PublicKey
 	Holders   []*PublicKey // the public halves of the shares
 	Threshold int
+
+	accounts accounts // of Agree
 }
 
 // Share of a signature, by holder Index.

@@ -4,7 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"maps"
+	"os"
+	"path/filepath"
 	"slices"
 
 	"ashlar/replica/crypto/bls"
@@ -163,8 +166,31 @@ func (k *Keys) Keep(dir string, random io.Reader, list []Transcript) (lost map[i
 	return lost, k.Save(dir)
 }
 
-// Used tells whether any share is held: this node has signed before.
-func (k *Keys) Used() bool { return len(k.held()) > 0 }
+// usedName is a file beside the keys of a node that may have signed.
+const usedName = "used"
+
+// MarkUsed notes durably that the node signs from now on: its votes come before its
+// first share is kept.
+func (k *Keys) MarkUsed(dir string) error {
+	path := filepath.Join(dir, usedName)
+	if _, err := os.Stat(path); err == nil {
+		return nil
+	}
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE, 0o600)
+	if err == nil {
+		err = errors.Join(f.Sync(), f.Close(), syncDir(dir))
+	}
+	if err != nil {
+		return fmt.Errorf("note that the node's keys are used: %w", err)
+	}
+	return nil
+}
+
+// Used tells whether the node may have signed before. Where that can not be read, it may.
+func (k *Keys) Used(dir string) bool {
+	_, err := os.Stat(filepath.Join(dir, usedName))
+	return len(k.held()) > 0 || !errors.Is(err, fs.ErrNotExist)
+}
 
 func (k *Keys) held() map[[32]byte]bool {
 	k.mu.RLock()

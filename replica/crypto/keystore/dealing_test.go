@@ -233,3 +233,27 @@ func FuzzParse(f *testing.F) {
 		parse(data)
 	})
 }
+
+// A node that may have signed is known by a mark, before it has any share; another
+// directory, and a new node, have none.
+func TestUsed(t *testing.T) {
+	k, err := Generate(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	if k.Used(dir) {
+		t.Error("new keys are used")
+	}
+	for range 2 {
+		if err := k.MarkUsed(dir); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !k.Used(dir) || k.Used(t.TempDir()) {
+		t.Errorf("used: %v, elsewhere: %v", k.Used(dir), k.Used(t.TempDir()))
+	}
+	if err := k.MarkUsed(filepath.Join(dir, "none")); err == nil {
+		t.Error("a mark in a directory that does not exist")
+	}
+}

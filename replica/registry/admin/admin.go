@@ -21,7 +21,6 @@ import (
 	"strconv"
 	"time"
 
-	"ashlar/replica/crypto/dkg"
 	"ashlar/replica/ic"
 	"ashlar/replica/registry"
 	"ashlar/replica/wire/records"
@@ -195,24 +194,6 @@ func (n *Network) Admins(admins []ic.Principal) error {
 // Halt stops the subnet at its next catch-up package, or lets it go on.
 func (n *Network) Halt(halt bool) error {
 	return n.subnetChange(func(r *records.Subnet) error { r.HaltAtCUP, r.Halted = halt, false; return nil })
-}
-
-// Recovery is from where a subnet that came to a halt goes on.
-type Recovery struct {
-	Height    ic.Height // of the state; above that of the last beginning or recovery
-	Root      [32]byte  // of that state, which one member at least must have
-	Time      ic.Time
-	Low, High *dkg.Transcript // of the last catch-up package: their holders are the members
-}
-
-// Recover names it in the registry, for nodes to start from.
-func (n *Network) Recover(r Recovery) error {
-	c := &records.CUP{Low: registry.Wrap(r.Low), High: registry.Wrap(r.High), Height: uint64(r.Height), Time: uint64(r.Time), StateHash: r.Root[:],
-		Recovery: &records.Recovery{Height: uint64(r.Height), Time: uint64(r.Time), StateHash: r.Root[:]}}
-	return n.subnetChange(func(s *records.Subnet) error {
-		s.Members, s.HaltAtCUP, s.Halted = r.High.Receivers(), false, false
-		return nil
-	}, update(records.KeyCUP(n.subnet), c))
 }
 
 // Latest version.

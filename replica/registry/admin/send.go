@@ -23,14 +23,9 @@ const (
 // without URLs all members. It tells of each what came of it.
 func (n *Network) Send(ctx context.Context, tell func(url string, version uint64, err error), urls ...string) error {
 	if len(urls) == 0 {
-		v, err := n.View()
-		if err != nil {
+		var err error
+		if urls, err = n.urls(); err != nil {
 			return err
-		}
-		for _, node := range v.Nodes {
-			if node.HTTP != "" {
-				urls = append(urls, "http://"+node.HTTP)
-			}
 		}
 	}
 	failed := 0
@@ -45,6 +40,20 @@ func (n *Network) Send(ctx context.Context, tell func(url string, version uint64
 		return fmt.Errorf("%d of %d nodes did not take the latest version\n  they take it from the others when they can, or send again: network send", failed, len(urls))
 	}
 	return nil
+}
+
+// urls of the members.
+func (n *Network) urls() (urls []string, err error) {
+	v, err := n.View()
+	if err != nil {
+		return nil, err
+	}
+	for _, node := range v.Nodes {
+		if node.HTTP != "" {
+			urls = append(urls, "http://"+node.HTTP)
+		}
+	}
+	return urls, nil
 }
 
 func (n *Network) sendOne(ctx context.Context, url string) (version uint64, err error) {

@@ -5,6 +5,6 @@ intervals of 12 heights
 at 500ms: power cut at 3
 at 1s: upgrade to 2
 at 6s: start 3
-run 8s, recover within 60s
+run 10s, recover within 60s
 expect version 2
 expect package 24

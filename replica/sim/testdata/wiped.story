@@ -8,4 +8,4 @@ at height 165: wipe the disk of 3
 at height 170: start 3
 run 40s, recover within 60s
 expect height 180
-expect node 3 fetched 5000 to 7000 KiB
+expect node 3 fetched 2000 to 7000 KiB
