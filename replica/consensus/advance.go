@@ -339,8 +339,16 @@ func (c *Core) deliver() bool {
 	if p == nil {
 		return false // an ancestor is missing: peers have it
 	}
+	if p.Block.Registry > c.Registry.Latest() {
+		c.wakeAt(c.now + 100*millisecond)
+		return false // what the registry says there is part of what the block does
+	}
+	rec, err := c.Registry.At(p.Block.Registry)
+	if err != nil {
+		panic(fmt.Sprintf("consensus: registry version %d of final block %d: %v", p.Block.Registry, h, err))
+	}
 	c.delivered = h
-	c.emit(Deliver{Block: p.Block, Hash: p.Hash, Randomness: hashOf(c.rounds[h].tape), Members: iv.members})
+	c.emit(Deliver{Block: p.Block, Hash: p.Hash, Randomness: hashOf(c.rounds[h].tape), Members: iv.members, Record: rec})
 	c.passed(p.Block)
 	return true
 }

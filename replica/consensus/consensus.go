@@ -153,6 +153,7 @@ type Deliver struct {
 	Hash       block.Hash
 	Randomness [32]byte
 	Members    []block.Member // of the committee of this height
+	Record     *Record        // what the registry says at the block's version
 }
 
 // Certified is the subnet's signature on the root of a state.

@@ -32,6 +32,11 @@ type Subnet struct {
 	RootKey   []byte             `cbor:"6,keyasint"` // of the root subnet, DER
 	// Others are the further subnets of the network, of which the root subnet tells.
 	Others []Subnet `cbor:"7,keyasint,omitempty"`
+	// Admins look after all canisters of the subnet, and are the only users who make
+	// some on it. Free subnets charge canisters nothing, except for what other subnets
+	// do for them.
+	Admins []ic.Principal `cbor:"8,keyasint,omitempty"`
+	Free   bool           `cbor:"9,keyasint,omitempty"`
 }
 
 // Node of the subnet.

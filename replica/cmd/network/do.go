@@ -136,6 +136,21 @@ func (c *call) setInterval() error {
 	return c.change(func(n *admin.Network) error { return n.Interval(rounds) })
 }
 
+func (c *call) setAdmins() error {
+	var admins []ic.Principal
+	for _, text := range list(c.args[0]) {
+		if text == "-" {
+			continue
+		}
+		p, err := ic.ParsePrincipal(text)
+		if err != nil {
+			return err
+		}
+		admins = append(admins, p)
+	}
+	return c.change(func(n *admin.Network) error { return n.Admins(admins) })
+}
+
 func (c *call) open(do func(*admin.Network) error) error {
 	n, err := admin.Open(c.dir)
 	if err != nil {

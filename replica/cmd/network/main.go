@@ -69,6 +69,7 @@ var commands = []struct {
 	{"forget", 1, "NODE --dir DIR", (*call).forget},
 	{"version", 1, "VERSION --dir DIR [--sha256 HEX --url URL]", (*call).run},
 	{"interval", 1, "ROUNDS --dir DIR", (*call).setInterval},
+	{"admins", 1, "PRINCIPAL,... --dir DIR (- for none)", (*call).setAdmins},
 	{"halt", 0, "--dir DIR", func(c *call) error { return c.change(func(n *admin.Network) error { return n.Halt(true) }) }},
 	{"resume", 0, "--dir DIR", func(c *call) error { return c.change(func(n *admin.Network) error { return n.Halt(false) }) }},
 	{"recover", -1, "[URL ...] --dir DIR [--accept-loss]", (*call).recover},

@@ -220,6 +220,25 @@ func TestWhatIsRefused(t *testing.T) {
 	}
 }
 
+// Who is admin of the subnet is a version of the registry; - is nobody.
+func TestAdmins(t *testing.T) {
+	dir := t.TempDir()
+	do(t, "new", "--dir", dir, "--nodes", "1")
+	do(t, "admins", "2vxsx-fae,aaaaa-aa", "--dir", dir, "--offline")
+	if a := view(t, dir).Subnet.Admins; len(a) != 2 || a[0].String() != "2vxsx-fae" || a[1] != ic.Management {
+		t.Errorf("admins are %v", a)
+	}
+	do(t, "admins", "-", "--dir", dir, "--offline")
+	if a := view(t, dir).Subnet.Admins; len(a) != 0 {
+		t.Errorf("admins are %v", a)
+	}
+	for _, bad := range []string{"aaaaa", strings.Repeat("2vxsx-fae,", 101)} {
+		if _, err := try("admins", strings.TrimSuffix(bad, ","), "--dir", dir, "--offline"); err == nil {
+			t.Errorf("%.20s... may be admins", bad)
+		}
+	}
+}
+
 // Who recovers a subnet must find a state first.
 func TestRecoverFromNothing(t *testing.T) {
 	dir := t.TempDir()
