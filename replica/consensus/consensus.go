@@ -242,6 +242,7 @@ type Core struct {
 	busy      bool // also at the start: the first block comes at once, and with it a certified state
 
 	untold []*whole // that this node joined
+	ending bool     // a Stop was emitted
 
 	again []*block.Artifact // restored and not yet sent: what this node said may have reached nobody
 	dealt []*block.Artifact // own dealings, restored

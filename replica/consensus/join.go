@@ -154,13 +154,13 @@ func (c *Core) heard(iv *interval, a *block.Artifact, from ic.NodeID) {
 	}
 }
 
-// tell what is due.
+// tell what is due, and all of it where this node's part ends.
 func (c *Core) tell() {
 	c.untold = slices.DeleteFunc(c.untold, func(w *whole) bool {
 		if len(w.signers) == w.members || w.Height <= c.lowest {
 			return true
 		}
-		if c.now < w.at {
+		if c.now < w.at && !c.ending {
 			c.wakeAt(w.at)
 			return false
 		}
