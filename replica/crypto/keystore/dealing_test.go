@@ -97,8 +97,16 @@ func TestIntervals(t *testing.T) {
 	if low.Group().Holders[2].Verify(m, k.RandomShare(m)) != nil || high.Group().Holders[2].Verify(m, k.StateShare(m)) != nil {
 		t.Error("signs with other shares")
 	}
-	if sig, err := k.SignWith(high.Hash(), m); err != nil || !bytes.Equal(sig, k.StateShare(m)) || !k.Share().Equal(high.Group().Holders[2]) {
-		t.Errorf("another signature: %v", err)
+	var shares []bls.Share
+	for i, n := range all {
+		sig, err := n.SignWith(high.Hash(), m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		shares = append(shares, bls.Share{Index: i, Signature: sig})
+	}
+	if sig, bad, err := high.Group().Combine(m, shares); err != nil || len(bad) > 0 || high.Group().Key.Verify(m, sig) != nil || !k.Share().Equal(high.Group().Holders[2]) {
+		t.Errorf("signs with other shares: %v, bad %v", err, bad)
 	}
 
 	if err := k.Rotate(stream("rotate")); err != nil {
