@@ -370,7 +370,12 @@ func (c *Core) onExecuted(ev Executed) {
 
 // certify joins shares about states that were executed here.
 func (c *Core) certify() (moved bool) {
-	for h := c.lowest + 1; h <= c.executed; h++ {
+	for c.whole = max(c.whole, c.lowest); c.whole < c.executed; c.whole++ {
+		if r := c.rounds[c.whole+1]; r != nil && r.certification == nil {
+			break
+		}
+	}
+	for h := c.whole + 1; h <= c.executed; h++ {
 		r, iv := c.rounds[h], c.at(h)
 		if r == nil || iv == nil || r.root == nil || r.certification != nil {
 			continue

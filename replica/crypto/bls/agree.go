@@ -29,10 +29,14 @@ func MayAgree(threshold, spare int) bool {
 //
 // It is up to the caller that at most spare holders are faulty, and that each share
 // comes from its holder. ok is false where that many shares are not there, do not
-// agree, or are too many for this to be worth it: then Combine tells which are bad.
+// agree, or are too many for this to be worth it: then Combine tells which are bad. The
+// one holder of a group agrees with itself.
 // The message is not looked at: whoever does not sign it is faulty.
 func (g *Group) Agree(shares []Share, spare int) (sig []byte, ok bool) {
 	n := g.Threshold + spare
+	if len(g.Holders) == 1 && len(shares) == 1 && shares[0].Index == 0 {
+		return whole(shares[0].Signature)
+	}
 	if !MayAgree(g.Threshold, spare) || len(shares) < n {
 		return nil, false
 	}
@@ -44,7 +48,7 @@ func (g *Group) Agree(shares []Share, spare int) (sig []byte, ok bool) {
 		if s.Index < 0 || s.Index >= len(g.Holders) || i > 0 && s.Index == shares[i-1].Index {
 			return nil, false
 		}
-		p, err := parsePoint(s.Signature)
+		p, err := parseShare(s.Signature)
 		if err != nil {
 			return nil, false
 		}
@@ -67,6 +71,16 @@ func (g *Group) Agree(shares []Share, spare int) (sig []byte, ok bool) {
 		return nil, false
 	}
 	b := out.Bytes()
+	return b[:], true
+}
+
+// whole is a share as a signature.
+func whole(share []byte) ([]byte, bool) {
+	p, err := parseShare(share)
+	if err != nil || !p.IsInSubGroup() {
+		return nil, false
+	}
+	b := p.Bytes()
 	return b[:], true
 }
 

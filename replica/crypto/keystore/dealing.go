@@ -116,7 +116,7 @@ func (k *Keys) SignWith(transcript [32]byte, message []byte) ([]byte, error) {
 	if s == nil {
 		return nil, ErrNoShare
 	}
-	return s.Sign(message), nil
+	return s.SignShare(message), nil
 }
 
 // Deal makes this node's dealing: of the share of the transcript that is reshared,

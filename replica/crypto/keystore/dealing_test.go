@@ -88,8 +88,16 @@ func TestIntervals(t *testing.T) {
 		}
 	}
 	for _, tr := range []*dkg.Transcript{low, high} {
-		if sig, err := k.SignWith(tr.Hash(), m); err != nil || tr.Group().Holders[2].Verify(m, sig) != nil {
-			t.Errorf("signs with another share: %v", err)
+		var shares []bls.Share
+		for i, n := range all {
+			sig, err := n.SignWith(tr.Hash(), m)
+			if err != nil {
+				t.Fatal(err)
+			}
+			shares = append(shares, bls.Share{Index: i, Signature: sig})
+		}
+		if sig, bad, err := tr.Group().Combine(m, shares); err != nil || len(bad) > 0 || tr.Group().Key.Verify(m, sig) != nil {
+			t.Errorf("signs with another share: %v, bad %v", err, bad)
 		}
 	}
 
