@@ -315,14 +315,14 @@ func TestErrors(t *testing.T) {
 		"keys of another network":   {flags{listen: "127.0.0.1:0", state: homes[1]}, []string{"no member", "registry"}},
 		"no address of peers":       {flags{listen: "127.0.0.1:0", state: homes[2], p2p: "here"}, []string{"--p2p here"}},
 		"not this machine's":        {flags{listen: "127.0.0.1:0", state: homes[2], p2p: "192.0.2.1:4100"}, []string{"192.0.2.1:4100", "--p2p"}},
-		"a busy port":          {flags{listen: busy.Addr().String(), state: t.TempDir(), dev: true}, []string{"in use", "--listen"}},
-		"a busy gateway":       {flags{listen: "127.0.0.1:0", gateway: busy.Addr().String(), state: t.TempDir(), dev: true}, []string{"in use", "--gateway"}},
-		"a bad address":        {flags{listen: "nowhere:x", state: t.TempDir(), dev: true}, []string{"cannot listen on nowhere:x", "--listen"}},
-		"a state in use":       {flags{listen: "127.0.0.1:0", state: used, dev: true}, []string{used, "in use", "--state"}},
-		"no network, no --dev": {flags{listen: "127.0.0.1:0", state: t.TempDir()}, []string{"no network", "--dev"}},
-		"a file as state":      {flags{listen: "127.0.0.1:0", state: file, dev: true}, []string{file}},
-		"keys lost":            {flags{listen: "127.0.0.1:0", state: lost, dev: true}, []string{"keys"}},
-		"keys of another":      {flags{listen: "127.0.0.1:0", state: swapped, dev: true}, []string{"no member", "registry"}},
+		"a busy port":               {flags{listen: busy.Addr().String(), state: t.TempDir(), dev: true}, []string{"in use", "--listen"}},
+		"a busy gateway":            {flags{listen: "127.0.0.1:0", gateway: busy.Addr().String(), state: t.TempDir(), dev: true}, []string{"in use", "--gateway"}},
+		"a bad address":             {flags{listen: "nowhere:x", state: t.TempDir(), dev: true}, []string{"cannot listen on nowhere:x", "--listen"}},
+		"a state in use":            {flags{listen: "127.0.0.1:0", state: used, dev: true}, []string{used, "in use", "--state"}},
+		"no network, no --dev":      {flags{listen: "127.0.0.1:0", state: t.TempDir()}, []string{"no network", "--dev"}},
+		"a file as state":           {flags{listen: "127.0.0.1:0", state: file, dev: true}, []string{file}},
+		"keys lost":                 {flags{listen: "127.0.0.1:0", state: lost, dev: true}, []string{"keys"}},
+		"keys of another":           {flags{listen: "127.0.0.1:0", state: swapped, dev: true}, []string{"no member", "registry"}},
 	} {
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 		err := run(ctx, c.f, io.Discard)
