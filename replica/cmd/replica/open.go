@@ -114,7 +114,7 @@ func (r *replica) join(f flags, log func(string, ...any)) error {
 		Keys: node.FileKeys{Keys: r.keys, Dir: f.state, Random: rand.Reader}, Machine: machine, Store: r.store, Clock: node.WallClock{}, Pace: consensus.DefaultPace,
 		Limits: ingress.Default, Log: func(line string) { log("%s", line) }, Parse: parseEnvelope, Check: api.Forwarded(subnet.RootKey),
 	}
-	if f.dev {
+	if f.dev && !f.strict {
 		cfg.Version = "" // a developer's network runs what the developer starts
 	}
 	if r.peers == nil {
