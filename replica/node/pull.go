@@ -27,6 +27,8 @@ type pull struct {
 
 	here  place
 	since ic.Time            // when this node came here
+	round ic.Height          // in progress; 0: no state to begin with
+	moved ic.Time            // when this node came to the round
 	dry   map[ic.NodeID]bool // peers whose artifacts from here on did not help
 	at    ic.Time            // when to look again; 0: only when something comes
 	pause ic.Time            // no question before
@@ -39,9 +41,8 @@ type pull struct {
 	asked uint64
 }
 
-// place of a node: its round, what it delivered, its catch-up package, and the one that
-// is due.
-type place struct{ round, height, cup, due ic.Height }
+// place of a node: what it delivered, its catch-up package, and the one that is due.
+type place struct{ height, cup, due ic.Height }
 
 // When a node asks.
 const (
@@ -71,10 +72,10 @@ func (p *pull) forgotten() bool { return len(p.dry) > 0 }
 
 func (n *Node) place() place {
 	if n.lost() {
-		return place{height: n.height(), cup: n.cup.Height}
+		return place{n.height(), n.cup.Height, 0}
 	}
 	cup, due := n.core.CUP()
-	return place{n.core.Round(), n.height(), cup, due}
+	return place{n.height(), cup, due}
 }
 
 // height is the last delivered one.
@@ -89,19 +90,30 @@ func (n *Node) height() ic.Height {
 func (n *Node) ask() {
 	p, now := &n.pull, n.Clock.Now()
 	p.at = 0
+	before := p.from()
 	if here := n.place(); here != p.here || p.since == 0 {
 		p.here, p.since, p.pause = here, now, 0
+		clear(p.dry)
+	}
+	if round := n.round(); round != p.round {
+		p.round, p.moved = round, now
+	}
+	if p.from() != before {
 		clear(p.dry)
 	}
 	if p.out || n.Net == nil || n.backlog() > maxSpan {
 		return
 	}
-	who, kind := n.lack(now >= p.since+stalled)
+	stuck := p.since + stalled
+	if p.round <= p.here.height {
+		stuck = min(stuck, p.moved+stalled)
+	}
+	who, kind := n.lack(now >= stuck)
 	if len(who) == 0 {
 		return
 	}
 	if kind == 0 { // not yet
-		p.at = p.since + stalled
+		p.at = stuck
 		return
 	}
 	if now < p.pause {
@@ -114,14 +126,19 @@ func (n *Node) ask() {
 		}
 		return bytes.Compare(a.Bytes(), b.Bytes())
 	})
-	from := min(p.here.round, p.here.height+1) // what came before its interval was known was dropped
-	if kind == askCUP || p.dry[p.peer] {
+	from := p.from()
+	if kind == askCUP || p.dry[p.peer] || p.seen[p.peer] < from {
 		kind, from = askCUP, p.here.cup
 	}
 	p.asked++
 	p.id, p.out, p.kind = p.asked, true, kind
 	n.Net.Ask(p.peer, p.id, binary.BigEndian.AppendUint64([]byte{kind}, uint64(from)))
 }
+
+// from is the first height of which this node may lack something. That is in its round
+// where that is behind what was delivered: what comes before its interval is known here
+// is dropped.
+func (p *pull) from() ic.Height { return min(p.round, p.here.height+1) }
 
 // lack tells who may have what this node lacks: kind 0, and somebody, says that it is
 // to be looked at again later.
@@ -133,10 +150,13 @@ func (n *Node) lack(late bool) (who []ic.NodeID, kind byte) {
 		}
 		return who, askCUP
 	}
+	if late && p.here.due > 0 { // who has it may go on from it in another era, and not be ahead of anybody
+		return p.ahead(0), askArtifacts
+	}
 	if who = p.ahead(p.here.height + gap); len(who) > 0 {
 		return who, askArtifacts
 	}
-	if who = p.ahead(p.here.height + 1); len(who) > 0 {
+	if who = p.ahead(min(p.round, p.here.height) + 1); len(who) > 0 {
 		kind = askArtifacts
 	} else if p.here.due > 0 {
 		who, kind = p.ahead(0), askCUP
@@ -145,6 +165,14 @@ func (n *Node) lack(late bool) (who []ic.NodeID, kind byte) {
 		kind = 0
 	}
 	return who, kind
+}
+
+// round in progress, 0 where there is no state to begin with.
+func (n *Node) round() ic.Height {
+	if n.lost() {
+		return 0
+	}
+	return n.core.Round()
 }
 
 // ahead are the peers that are at a height, or above, in order of their names.
@@ -196,7 +224,7 @@ func (n *Node) helped() {
 		return
 	}
 	p.came = false
-	if here := n.place(); here.round > p.here.round || here.height > p.here.height || here.cup > p.here.cup {
+	if here := n.place(); here.height > p.here.height || here.cup > p.here.cup || n.round() > p.round && p.round <= p.here.height {
 		p.vain[p.peer] = 0
 		return
 	}

@@ -37,6 +37,7 @@ type flags struct {
 	span        time.Duration
 	story       string
 	tell, all   bool
+	real        bool
 }
 
 func main() {
@@ -48,6 +49,7 @@ func main() {
 	flag.StringVar(&f.story, "story", "", "file with a story to play")
 	flag.BoolVar(&f.tell, "v", false, "tell what happens")
 	flag.BoolVar(&f.all, "all", false, "play all seeds, also after one has failed")
+	flag.BoolVar(&f.real, "real", false, "sign with Ed25519 and BLS: ten times slower")
 	flag.Parse()
 	debug.SetGCPercent(400) // a subnet of 13 nodes has 100 MB: memory is cheaper than the collector
 	if err := run(f); err != nil {
@@ -69,7 +71,7 @@ func run(f flags) error {
 		}
 		return one(p, f.tell)
 	case f.span == 0 && f.count == 1:
-		return one(sim.FromSeed(f.seed, size(f.nodes, f.seed)), f.tell)
+		return one(plan(f.seed, size(f.nodes, f.seed), f.real), f.tell)
 	}
 	return many(f)
 }
@@ -80,6 +82,12 @@ func size(nodes int, seed uint64) int {
 		return nodes
 	}
 	return []int{4, 1, 4, 7, 4, 4, 1, 4, 7, 13}[seed%10]
+}
+
+func plan(seed uint64, nodes int, real bool) *sim.Plan {
+	p := sim.FromSeed(seed, nodes)
+	p.Real = real
+	return p
 }
 
 func one(p *sim.Plan, tell bool) error {
@@ -127,7 +135,7 @@ func many(f flags) error {
 		players.Go(func() {
 			for seed := range seeds {
 				nodes := size(f.nodes, seed)
-				p := sim.FromSeed(seed, nodes)
+				p := plan(seed, nodes, f.real)
 				r, err := sim.Twice(p)
 				results <- played{p, nodes, r, err}
 			}
