@@ -146,3 +146,84 @@ func TestRemoveAndAdd(t *testing.T) {
 	}
 	goOn(t, n.Nodes[0], n.Nodes[1], n.Nodes[3])
 }
+
+// Keys for dealings are replaced while the subnet goes on; one node is away, and has its
+// turn later. The old keys are erased once no key in use was dealt to them, and not before.
+func TestRotateKeys(t *testing.T) {
+	t.Parallel()
+	const interval = 20
+	n := start(t, open(t, 4, interval))
+	a := n.agent(t, 1)
+	id := counter(t, a)
+	generations := func(d *Node) (oldest, newest uint64) {
+		t.Helper()
+		for { // the node may be saving: a copy, and another one
+			dir := t.TempDir()
+			data, err := os.ReadFile(filepath.Join(d.Dir, keystore.FileName))
+			if err == nil {
+				err = os.WriteFile(filepath.Join(dir, keystore.FileName), data, 0o600)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if k, err := keystore.Load(dir); err == nil {
+				return k.Generations()
+			}
+		}
+	}
+	onwards := func(intervals uint64) {
+		t.Helper()
+		h, err := n.Nodes[0].Metric(t.Context(), "certified_height")
+		if err != nil {
+			t.Fatal(err)
+		}
+		callTo(t, n, a, id, h+intervals*interval)
+		time.Sleep(2 * time.Second) // old keys are looked after every second
+	}
+	rotate := func(want int) {
+		t.Helper()
+		said, err := n.network("rotate-keys", "--dir", n.Dir, "--offline")
+		if err == nil {
+			err = n.send()
+		}
+		if err != nil || strings.Count(said, "another key for dealings") != want {
+			t.Errorf("%v, says %s", err, said)
+		}
+	}
+	if err := n.Nodes[3].Kill(); err != nil {
+		t.Fatal(err)
+	}
+	rotate(3)
+	if oldest, newest := generations(n.Nodes[0]); oldest != 1 || newest != 2 {
+		t.Errorf("node 1 has generations %d to %d", oldest, newest)
+	}
+	onwards(12) // heights stay known a while for peers that lag, and with them their keys
+	for i, d := range n.Nodes {
+		want := uint64(2)
+		if i == 3 {
+			want = 1
+		}
+		if oldest, newest := generations(d); oldest != want || newest != want {
+			t.Errorf("node %d has generations %d to %d", d.Number, oldest, newest)
+		}
+	}
+	if err := errorsOf(n.Nodes[3].Start(), n.Nodes[3].Await(t.Context())); err != nil {
+		t.Fatal(err)
+	}
+	goOn(t, n.Nodes...)
+	rotate(4)
+	onwards(3)
+	for i, d := range n.Nodes {
+		want := uint64(3)
+		if i == 3 {
+			want = 2
+		}
+		if _, newest := generations(d); newest != want {
+			t.Errorf("node %d has generation %d", d.Number, newest)
+		}
+	}
+	if err := n.Nodes[0].Kill(); err != nil { // so that the others are needed, with their new shares
+		t.Fatal(err)
+	}
+	goOn(t, n.Nodes[1:]...)
+}

@@ -3,6 +3,7 @@ package testnet
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"sync"
@@ -29,8 +31,10 @@ type Node struct {
 	mu        sync.Mutex
 	cmd       *exec.Cmd // nil: down
 	ended     chan struct{}
-	err       error // why it ended
-	wanted    bool  // to run; else it was stopped by us
+	err       error  // why it ended
+	wanted    bool   // to run; else it was stopped by us
+	version   string // of the replica, if there are several; "": that the network began with
+	changed   string // at which height it changed to it
 }
 
 func (d *Node) apart() string { return d.Dir + ".apart" }
@@ -47,7 +51,10 @@ func (d *Node) Start() error {
 		return err
 	}
 	defer log.Close()
-	args := []string{filepath.Join(d.net.Bin, "replica"), "--dev", "--listen", d.at.String(), "--state", d.Dir, "--apart", d.apart()}
+	args := []string{d.program(), "--dev", "--listen", d.at.String(), "--state", d.Dir, "--apart", d.apart()}
+	if d.net.Versions != nil {
+		args = append(args, "--strict-version")
+	}
 	if d.net.links != nil {
 		args = d.net.links.inside(d.Number, args)
 	}
@@ -66,12 +73,56 @@ func (d *Node) Start() error {
 		d.mu.Lock()
 		defer d.mu.Unlock()
 		d.cmd, d.err = nil, err
-		if d.wanted {
+		if d.wanted && d.upgraded() {
+			defer func() { go d.restart() }()
+		} else if d.wanted {
 			d.net.Say("node %d ended by itself: %s\n  its log: %s", d.Number, d.lastWords(), d.Log)
 		}
 		close(ended)
 	}()
 	return nil
+}
+
+// program that the node runs.
+func (d *Node) program() string {
+	if p := d.net.Versions[cmp.Or(d.version, d.net.Options.Version)]; p != "" {
+		return p
+	}
+	return filepath.Join(d.net.Bin, "replica")
+}
+
+// goesOnWith is what a replica says in the end for which another version goes on.
+var goesOnWith = regexp.MustCompile(`the subnet goes on after height (\d+) with replica version (\S+)`)
+
+// upgraded tells whether the process ended since another version goes on, and there is
+// that version. Called with mu held.
+func (d *Node) upgraded() bool {
+	m := goesOnWith.FindStringSubmatch(d.lastWords())
+	if m == nil || d.state() != "upgrade" || d.net.Versions[m[2]] == "" {
+		return false
+	}
+	d.version, d.changed = m[2], m[1]
+	return true
+}
+
+func (d *Node) restart() {
+	d.mu.Lock()
+	wanted := d.wanted
+	d.mu.Unlock()
+	if !wanted { // it was stopped meanwhile
+		return
+	}
+	d.net.Say("node %d goes on after height %s with version %s", d.Number, d.changed, d.version)
+	if err := d.Start(); err != nil {
+		d.net.Say("%v", err)
+	}
+}
+
+// Version of the replica that the node runs, and the height at which it changed to it.
+func (d *Node) Version() (version, since string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.version, d.changed
 }
 
 // memory: each node has its share of the machine.
@@ -212,6 +263,10 @@ var ends = map[int]string{3: "left", 4: "upgrade", 5: "halted"}
 func (d *Node) State() string {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	return d.state()
+}
+
+func (d *Node) state() string {
 	if d.cmd != nil {
 		return strconv.Itoa(d.cmd.Process.Pid)
 	}

@@ -124,6 +124,18 @@ func (c *call) remove() error {
 
 func (c *call) forget() error { return c.named((*admin.Network).Forget) }
 
+func (c *call) rotate() error {
+	return c.change(func(n *admin.Network) error {
+		return n.RotateKeys(c.ctx, func(url string, id ic.NodeID, err error) {
+			if err != nil {
+				fmt.Fprintf(c.out, "%s: %v\n", url, err)
+				return
+			}
+			fmt.Fprintf(c.out, "node %s has another key for dealings from the second summary on\n", id)
+		}, c.args...)
+	})
+}
+
 func (c *call) run() error {
 	return c.change(func(n *admin.Network) error { return n.Run(c.args[0], c.sha256, list(c.url)...) })
 }

@@ -20,7 +20,8 @@ const followEvery = 15 * time.Second
 // recovers the subnet see where this node is.
 func (r *replica) registryHandlers() map[string]http.Handler {
 	h := r.registry.Handler()
-	return map[string]http.Handler{"GET " + registry.Path: h, "POST " + registry.Path: h, "GET " + registry.StandingPath: http.HandlerFunc(r.standing)}
+	return map[string]http.Handler{"GET " + registry.Path: h, "POST " + registry.Path: h, "GET " + registry.StandingPath: http.HandlerFunc(r.standing),
+		"GET " + registry.DealingPath: http.HandlerFunc(r.offer)}
 }
 
 // standing says where this node is.
@@ -51,7 +52,7 @@ func (r *replica) watch(ctx context.Context, log func(string, ...any)) error {
 	tick := time.NewTicker(watchEvery)
 	defer tick.Stop()
 	alone := time.Now()
-	for seen := uint64(0); ; {
+	for seen, since := uint64(0), uint64(0); ; {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
@@ -62,6 +63,12 @@ func (r *replica) watch(ctx context.Context, log func(string, ...any)) error {
 			alone = time.Now()
 		} else if time.Since(alone) > goneAfter {
 			return &node.Left{Height: r.node.Metrics().Saved, Subnet: r.node.SubnetID()}
+		}
+		if at := r.node.Since(); at != since {
+			if err := r.retire(at, log); err != nil {
+				return err
+			}
+			since = at
 		}
 		if now == seen {
 			continue

@@ -39,7 +39,7 @@ var Version = "dev"
 
 type flags struct {
 	listen, p2p, state, rootKeyOut, apart, gateway, domains string
-	dev, resync                                             bool
+	dev, resync, strict                                     bool
 }
 
 func main() {
@@ -87,6 +87,7 @@ func parse(args []string, out io.Writer) (f flags, err error) {
 	set.StringVar(&f.state, "state", "", "directory of keys, blocks and state; made if it does not exist")
 	set.BoolVar(&f.dev, "dev", false, "a network of its own for canister developers: may be made new, canisters from nothing")
 	set.BoolVar(&f.resync, "resync", false, "once, for a damaged database: set the state aside and fetch it from the other nodes; keys and registry stay")
+	set.BoolVar(&f.strict, "strict-version", false, "with --dev: end, as without, where the registry names another version of the replica")
 	set.StringVar(&f.gateway, "gateway", "", "address at which browsers open canisters; with --dev and none it is that of --listen")
 	set.StringVar(&f.domains, "domain", "localhost", "domains below which browsers find canisters, separated by commas")
 	set.StringVar(&f.apart, "apart", "", "file with names of members to keep apart from, one a line; obeyed as it changes: partitions of a testnet")

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"ashlar/replica/api"
@@ -37,6 +38,8 @@ type replica struct {
 	keys     *keystore.Keys
 	registry *registry.Store
 	peers    *p2p.Host // nil: a network of one node
+	dir      string
+	rotating sync.Mutex
 }
 
 // shut ends the talk with peers, closes the store and erases the secrets; what made the store fail was
@@ -76,7 +79,7 @@ func open(f flags, log func(string, ...any)) (*replica, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &replica{store: s}
+	r := &replica{store: s, dir: f.state}
 	if err := r.join(f, log); err != nil {
 		return nil, errors.Join(err, r.leave(), r.closeRegistry(), s.Close())
 	}
@@ -111,7 +114,7 @@ func (r *replica) join(f flags, log func(string, ...any)) error {
 		Keys: node.FileKeys{Keys: r.keys, Dir: f.state, Random: rand.Reader}, Machine: machine, Store: r.store, Clock: node.WallClock{}, Pace: consensus.DefaultPace,
 		Limits: ingress.Default, Log: func(line string) { log("%s", line) }, Parse: parseEnvelope, Check: api.Forwarded(subnet.RootKey),
 	}
-	if f.dev {
+	if f.dev && !f.strict {
 		cfg.Version = "" // a developer's network runs what the developer starts
 	}
 	if r.peers == nil {

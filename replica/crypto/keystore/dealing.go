@@ -52,8 +52,15 @@ func (k *Keys) Rotate(random io.Reader) error {
 	return err
 }
 
+// Generations of the dealing key that are kept: the oldest and the newest.
+func (k *Keys) Generations() (oldest, newest uint64) {
+	k.mu.RLock()
+	defer k.mu.RUnlock()
+	return k.dealing[0].Generation, k.dealing[len(k.dealing)-1].Generation
+}
+
 // Retire erases the dealing keys older than generation, but never the newest: who
-// takes this node over afterwards cannot open what was dealt to them.
+// takes this node over afterwards cannot open what was dealt to them. The caller saves.
 func (k *Keys) Retire(generation uint64) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
