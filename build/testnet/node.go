@@ -67,7 +67,7 @@ func (d *Node) Start() error {
 		defer d.mu.Unlock()
 		d.cmd, d.err = nil, err
 		if d.wanted {
-			d.net.Say("node %d ended by itself: %s\n  its log: %s\n  start it again: mk testnet start %d", d.Number, d.lastLine(), d.Log, d.Number)
+			d.net.Say("node %d ended by itself: %s\n  its log: %s", d.Number, d.lastWords(), d.Log)
 		}
 		close(ended)
 	}()
@@ -101,7 +101,7 @@ func (d *Node) Await(ctx context.Context) error {
 		select {
 		case <-tick.C:
 		case <-ended:
-			return fmt.Errorf("node %d ended at its start: %s\n  its log: %s", d.Number, d.lastLine(), d.Log)
+			return fmt.Errorf("node %d ended at its start: %s\n  its log: %s", d.Number, d.lastWords(), d.Log)
 		case <-ctx.Done():
 			return fmt.Errorf("node %d is not healthy: %w\n  its log: %s", d.Number, ctx.Err(), d.Log)
 		}
@@ -174,7 +174,7 @@ func (d *Node) end(how syscall.Signal) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if how == syscall.SIGTERM && d.err != nil {
-		return fmt.Errorf("node %d did not stop well: %w: %s\n  its log: %s", d.Number, d.err, d.lastLine(), d.Log)
+		return fmt.Errorf("node %d did not stop well: %w: %s\n  its log: %s", d.Number, d.err, d.lastWords(), d.Log)
 	}
 	return nil
 }
@@ -187,7 +187,7 @@ func (d *Node) Wipe() error {
 	files, err := os.ReadDir(d.Dir)
 	for _, f := range files {
 		switch f.Name() {
-		case "keys", "registry":
+		case "keys", "used", "registry":
 		default:
 			err = errors.Join(err, os.RemoveAll(filepath.Join(d.Dir, f.Name())))
 		}
@@ -205,12 +205,37 @@ func (d *Node) PID() int {
 	return d.cmd.Process.Pid
 }
 
-// lastLine of the log: it says why a process ended.
-func (d *Node) lastLine() string {
+// ends of a replica by itself that are in good order, by its exit status.
+var ends = map[int]string{3: "left", 4: "upgrade", 5: "halted"}
+
+// State of the process: its number, or how it ended.
+func (d *Node) State() string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.cmd != nil {
+		return strconv.Itoa(d.cmd.Process.Pid)
+	}
+	var exit *exec.ExitError
+	if errors.As(d.err, &exit) && ends[exit.ExitCode()] != "" {
+		return ends[exit.ExitCode()]
+	}
+	return "down"
+}
+
+// lastWords of the log say why a process ended: what follows the last "replica: ".
+func (d *Node) lastWords() string {
 	text, err := os.ReadFile(d.Log)
 	if err != nil {
 		return err.Error()
 	}
 	lines := strings.Split(strings.TrimSpace(string(text)), "\n")
+	for i := len(lines) - 1; i >= max(0, len(lines)-maxWords); i-- {
+		if first, ok := strings.CutPrefix(lines[i], "replica: "); ok {
+			return strings.Join(append([]string{first}, lines[i+1:]...), "\n")
+		}
+	}
 	return lines[len(lines)-1]
 }
+
+// maxWords: lines of an error.
+const maxWords = 6

@@ -220,6 +220,26 @@ func (n *Net) Add() (*Node, error) {
 	return d, d.Start()
 }
 
+// AddAgain makes nodes members that were, or are still for the moment, and starts them.
+func (n *Net) AddAgain(nodes ...*Node) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, d := range nodes {
+		if _, err := n.network("add", filepath.Join(d.Dir, "node.record"), "--dir", n.Dir, "--offline"); err != nil {
+			return err
+		}
+	}
+	if err := n.send(); err != nil {
+		return err
+	}
+	for _, d := range nodes {
+		if err := d.Start(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // note a node for the next time that the network is opened.
 func (n *Net) note(d *Node) error {
 	f, err := os.OpenFile(n.file(), os.O_WRONLY|os.O_APPEND, 0)
@@ -231,13 +251,17 @@ func (n *Net) note(d *Node) error {
 }
 
 // Remove nodes from the members. They go on until the others go on without them.
-func (n *Net) Remove(nodes ...*Node) error {
+func (n *Net) Remove(nodes ...*Node) (said string, err error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
 	for _, d := range nodes {
-		if _, err := n.network("remove", d.Name, "--dir", n.Dir, "--offline"); err != nil {
-			return err
+		one, err := n.network("remove", d.Name, "--dir", n.Dir, "--offline")
+		said += one
+		if err != nil {
+			return said, err
 		}
 	}
-	return n.send()
+	return said, n.send()
 }
 
 // Recover the subnet from the newest state that a node has. Nodes that run begin again

@@ -18,7 +18,7 @@ import (
 const (
 	// patience with shares that are on their way: a check by pairing takes a
 	// millisecond of all nodes.
-	patience = 5 * millisecond
+	patience = 10 * millisecond
 	// Where peers are far, patience is in vain: after so many times it is tried now and
 	// then only.
 	vainTimes  = 3
@@ -66,7 +66,7 @@ func (c *Core) combine(iv *interval, key Key, a *block.Artifact, s shares) ([]by
 		return list[0].Signature, true // who signs alone needs no check of itself
 	}
 	spare := Faults(len(iv.members))
-	if need := key.Threshold() + spare; spare > 0 && a.Kind != block.CUP {
+	if need := key.Threshold() + spare; a.Kind != block.CUP && bls.MayAgree(key.Threshold(), spare) {
 		if len(list) >= need {
 			if sig, ok := key.Agree(c.message(a), list, spare); ok {
 				if c.round(a.Height).ripe[a.Kind] != 0 {

@@ -106,7 +106,7 @@ func (n *Node) replay(s *state.State, stored *block.Artifact, to ic.Height) (*st
 	// Of this core nothing is sent or kept: it says which blocks are final.
 	core, err := consensus.New(consensus.Config{
 		Subnet: n.Config.Subnet.ID, Node: n.NodeID(), Start: stored, Registry: n.Registry,
-		Keys: n.Keys, Scheme: n.Scheme, Payload: (*payload)(n), Pace: n.Pace, Saved: s.Height(), Restored: artifacts,
+		Keys: n.Keys, Scheme: n.Scheme, Payload: past{}, Pace: n.Pace, Saved: s.Height(), Restored: artifacts,
 	})
 	if err != nil {
 		return nil, err
@@ -118,6 +118,19 @@ func (n *Node) replay(s *state.State, stored *block.Artifact, to ic.Height) (*st
 		}
 	}
 	return s, nil
+}
+
+// past has nothing to put into a block, and judges none: there is no state yet against
+// which to judge what did not become final.
+type past struct{}
+
+func (past) Waiting() bool { return false }
+func (past) Build(ic.Time, func(yield func(*block.Block) bool)) [][]byte {
+	return nil
+}
+func (past) Sections(func(yield func(*block.Block) bool)) []block.Section { return nil }
+func (past) Validate(*block.Block, func(yield func(*block.Block) bool)) error {
+	return consensus.ErrNotYet
 }
 
 // goBack to the state of a checkpoint, if it is the one that the registry names.

@@ -31,6 +31,7 @@ func (w *world) act(a Act) {
 		case SetClock:
 			p.skew += a.By
 		case FillDisk:
+			p.settle()
 			p.disk.full.Store(true)
 		case FreeDisk:
 			p.disk.full.Store(false)

@@ -109,7 +109,7 @@ func (p *peer) start() {
 		return
 	}
 	p.life++
-	p.refused, p.inbox, p.free, p.wake, p.fetchWake = nil, 0, p.w.now, 0, 0
+	p.refused, p.inbox, p.free, p.wake, p.fetchWake, p.disk.cutIn = nil, 0, p.w.now, 0, 0, 0
 	p.stepping, p.executing, p.saving, p.working, p.halted = false, false, false, false, false
 	p.disk.refused.Store(false)
 	if err := p.open(); errors.Is(err, errPower) {
@@ -118,6 +118,9 @@ func (p *peer) start() {
 	} else if err != nil {
 		p.refused = err
 		p.w.log("node %d does not start: %v", p.index, err)
+		if p.left = !p.w.net.has(p.w.ids.public[p.index].Node) && contains(err.Error(), "is no member"); p.left {
+			return // and its disk does not know any more that it was one
+		}
 		p.w.fail(p.excuse(err))
 		return
 	}
@@ -398,7 +401,16 @@ func (p *peer) look() {
 
 // stop is the end of a node by itself; its database may not be fit to be closed.
 func (p *peer) stop(err error) {
-	p.w.log("node %d stops: %v", p.index, err)
+	if errors.Is(err, errPower) { // the write that was to be cut came outside of a step
+		p.crash(true)
+		return
+	}
+	if p.disk.refused.Load() {
+		p.w.log("node %d stops: its disk is full", p.index)
+		p.w.say("%v", err) // in the words of whoever noticed first
+	} else {
+		p.w.log("node %d stops: %v", p.index, err)
+	}
 	p.packaged()
 	after := p.disk.clone()
 	p.down()
@@ -491,11 +503,11 @@ type guarded struct {
 // Persist may be cut before or after the write.
 func (g *guarded) Persist(artifacts []*block.Artifact, sync bool) error {
 	if g.p.disk.cutIn == 0 {
-		return g.Store.Persist(artifacts, sync)
+		return g.noticed(g.Store.Persist(artifacts, sync))
 	}
 	g.p.disk.cutIn--
 	if g.p.disk.cutIn > 0 {
-		return g.Store.Persist(artifacts, sync)
+		return g.noticed(g.Store.Persist(artifacts, sync))
 	}
 	if g.p.w.rng.IntN(2) == 0 {
 		if err := g.Store.Persist(artifacts, sync); err != nil {
@@ -503,4 +515,28 @@ func (g *guarded) Persist(artifacts []*block.Artifact, sync bool) error {
 		}
 	}
 	return errPower
+}
+
+// SaveState notices a full disk.
+func (g *guarded) SaveState(next, old *state.State) error {
+	return g.noticed(g.Store.SaveState(next, old))
+}
+
+// Purge notices a full disk.
+func (g *guarded) Purge(below ic.Height) error { return g.noticed(g.Store.Purge(below)) }
+
+// noticed: that the disk is full is seen at once, and not when the database's own
+// goroutine comes to write its log.
+func (g *guarded) noticed(err error) error {
+	if err == nil && g.p.disk.full.Load() {
+		return g.Store.Flush()
+	}
+	return err
+}
+
+// settle lets the database's own goroutine write what it has.
+func (p *peer) settle() {
+	if p.node != nil {
+		_ = p.store.Flush() // if it failed, the node's next write tells
+	}
 }

@@ -306,8 +306,13 @@ func (w *world) state() string {
 func (w *world) log(format string, args ...any) {
 	line := fmt.Sprintf("%9.3f  ", w.now.Seconds()) + fmt.Sprintf(format, args...)
 	w.trace.Write([]byte(line))
+	w.say("%s", line)
+}
+
+// say what is no part of the trace.
+func (w *world) say(format string, args ...any) {
 	if w.tell {
-		w.lines = append(w.lines, line)
+		w.lines = append(w.lines, fmt.Sprintf(format, args...))
 	}
 }
 

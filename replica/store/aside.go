@@ -99,7 +99,7 @@ func (s *Store) takeForgot(name string) error {
 		return fmt.Errorf("read %s, which says when the database was set aside: %d bytes, %v\n  start with --resync again", name, n, err)
 	}
 	b := s.db.NewBatch()
-	defer b.Close()
+	defer s.release(b)
 	if err := b.Set([]byte{prefixForgot}, at[:], nil); err != nil {
 		return err
 	}
@@ -124,7 +124,7 @@ func (s *Store) Forgot() (ic.Time, error) {
 // SetForgot says when the node lost what it had signed before; durable at once.
 func (s *Store) SetForgot(at ic.Time) error {
 	b := s.db.NewBatch()
-	defer b.Close()
+	defer s.release(b)
 	if err := b.Set([]byte{prefixForgot}, binary.BigEndian.AppendUint64(nil, uint64(at)), nil); err != nil {
 		return err
 	}

@@ -186,7 +186,7 @@ func (s *Store) writeFile(number uint64, list []fresh) (*file, error) {
 }
 
 func fillFile(w io.Writer, number uint64, list []fresh) error {
-	buf := bytes.NewBuffer(make([]byte, 0, writeBytes+pages.Size))
+	buf := bytes.NewBuffer(make([]byte, 0, min(writeBytes, int(fileBytes(len(list))))+pages.Size))
 	header := fileHeader(number, len(list))
 	hash := sha256.New()
 	hash.Write(header)

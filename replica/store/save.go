@@ -46,7 +46,7 @@ func (s *Store) save(c change) error {
 	s.saving.Lock()
 	defer s.saving.Unlock()
 	x := &saving{s: s, c: c, b: s.db.NewBatch(), nodes: map[any]*piece{}}
-	defer x.b.Close()
+	defer s.release(x.b)
 	if err := x.write(); err != nil {
 		s.fail(fmt.Errorf("write state %d: %w", c.height, err))
 		return s.Err()

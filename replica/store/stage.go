@@ -57,7 +57,7 @@ func (s *Store) stage(list []StagedPage) error {
 // commitFiles makes the list of files durable.
 func (s *Store) commitFiles() error {
 	b := s.db.NewBatch()
-	defer b.Close()
+	defer s.release(b)
 	if err := s.files.write(b); err != nil {
 		return err
 	}

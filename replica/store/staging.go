@@ -122,7 +122,7 @@ func (s *Store) keep(parts []statesync.Part) error {
 		}
 	}
 	b := s.db.NewBatch()
-	defer b.Close()
+	defer s.release(b)
 	for _, p := range parts {
 		value := append([]byte{byte(p.Kind)}, p.Content...)
 		if p.Kind == statesync.Page && p.Content != nil {
@@ -196,7 +196,7 @@ func (g *Staging) Sweep(keep func(yield func(key string, sum statesync.Sum) erro
 	if err = errors.Join(err, it.Close()); err == nil {
 		err = w.commit()
 	}
-	w.b.Close()
+	w.s.release(w.b)
 	return g.s.readError(err)
 }
 
@@ -219,7 +219,7 @@ func (w *sweep) drop(until []byte) error {
 		if err := w.commit(); err != nil {
 			return err
 		}
-		w.b.Close()
+		w.s.release(w.b)
 		w.b = w.s.db.NewBatch()
 	}
 	return nil
@@ -252,7 +252,7 @@ func (g *Staging) Clear() error {
 	}
 	g.now = gathered{index: map[string]int{}}
 	b := g.s.db.NewBatch()
-	defer b.Close()
+	defer g.s.release(b)
 	if err := b.DeleteRange([]byte{prefixStaged}, []byte{prefixInner + 1}, nil); err != nil {
 		return err
 	}

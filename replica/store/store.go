@@ -260,7 +260,7 @@ func (s *Store) checkFormat() error {
 // Persist writes artifacts; with sync they are durable when it returns.
 func (s *Store) Persist(artifacts []*block.Artifact, sync bool) error {
 	b := s.db.NewBatch()
-	defer b.Close()
+	defer s.release(b)
 	for _, a := range artifacts {
 		key, value := artifactKey(a), a.Encode()
 		if a.Kind == block.CUP {
@@ -284,7 +284,7 @@ const (
 // is awaited until the package is persisted.
 func (s *Store) Begin(cup *block.Artifact, all bool) error {
 	b := s.db.NewBatch()
-	defer b.Close()
+	defer s.release(b)
 	to := heightKey(cup.Height + 1)
 	if all {
 		to = []byte{prefixBlock + 1}
@@ -301,7 +301,7 @@ func (s *Store) Begin(cup *block.Artifact, all bool) error {
 // Purge forgets artifacts below a height.
 func (s *Store) Purge(below ic.Height) error {
 	b := s.db.NewBatch()
-	defer b.Close()
+	defer s.release(b)
 	if err := b.DeleteRange(heightKey(0), heightKey(below), nil); err != nil {
 		return err
 	}
@@ -311,7 +311,7 @@ func (s *Store) Purge(below ic.Height) error {
 // Flush makes durable all that was written before.
 func (s *Store) Flush() error {
 	b := s.db.NewBatch()
-	defer b.Close()
+	defer s.release(b)
 	if err := b.LogData(nil, nil); err != nil {
 		return err
 	}
@@ -374,6 +374,14 @@ func (s *Store) do(f func() error) error {
 		return err
 	case <-s.failed:
 		return s.Err()
+	}
+}
+
+// release a batch. Where the database has failed it may be at work on it still, and for
+// good: see do.
+func (s *Store) release(b *pebble.Batch) {
+	if s.Err() == nil {
+		b.Close()
 	}
 }
 

@@ -302,3 +302,21 @@ func BenchmarkRound(b *testing.B) {
 		}
 	}
 }
+
+// A batch that the database may still be at work on is not given back: the next one
+// would be the same.
+func TestBatchOutlivesAFailure(t *testing.T) {
+	s := open(t, vfs.NewMem())
+	good, bad := s.db.NewBatch(), s.db.NewBatch()
+	for _, b := range []*pebble.Batch{good, bad} {
+		if err := b.Set([]byte("x"), []byte("y"), nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.release(good)
+	s.fail(syscall.EIO)
+	s.release(bad)
+	if !good.Empty() || bad.Empty() {
+		t.Errorf("given back: %v before the failure, %v after it", good.Empty(), bad.Empty())
+	}
+}

@@ -31,7 +31,7 @@ var commands = []command{
 	{"accept", "clients and compilers that we did not write, against a replica (arguments name suites)", acceptCommand},
 	{"sim", "run a subnet from a seed (SEED=N NODES=N COUNT=N, or STORY=FILE)", simCommand},
 	{"testnet", "a network of N real replicas, no VM (N=4 PORT=P INTERVAL=60 NETEM=\"delay 60ms loss 1%\"); mk testnet help: kill, partition, ...", testnetCommand},
-	{"soak", "run new seeds for FOR=10m, print the story of the first that fails; mk soak fuzz [PKG]: the fuzz tests; mk soak net: a network of processes that fail; mk soak qemu: the QEMU tests", soakCommand},
+	{"soak", "run new seeds for FOR=10m, or COUNT=N of them, print the story of the first that fails (mk soak -all: play on and name all); mk soak fuzz [PKG]: the fuzz tests; mk soak net: a network of processes that fail; mk soak qemu: the QEMU tests", soakCommand},
 	{"repro", "build twice under other circumstances and compare every byte", reproCommand},
 	{"bench", "measure the figures that the project has promised", benchCommand},
 	{"release", "build with release keys: --keys DIR or ASHLAR_KEYS", releaseCommand},

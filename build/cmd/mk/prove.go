@@ -129,8 +129,8 @@ func (w *workshop) qemu(ctx context.Context) error {
 	return w.tree().QEMU(ctx)
 }
 
-// soakCommand plays new seeds of the simulator for FOR (10m); or runs the fuzz
-// tests as long, those of Wasm beside wasmtime; or a storm on a network of real
+// soakCommand plays new seeds of the simulator for FOR (10m), or COUNT of them; or runs
+// the fuzz tests as long, those of Wasm beside wasmtime; or a storm on a network of real
 // processes; or the QEMU tests until one fails.
 func soakCommand(ctx context.Context, w *workshop, args []string) error {
 	span := os.Getenv("FOR")
@@ -144,6 +144,8 @@ func soakCommand(ctx context.Context, w *workshop, args []string) error {
 		t := w.tree()
 		t.Env = append(t.Env, "STORM="+span)
 		return t.Run(ctx, "go", "test", "-count=1", "-v", "-timeout", "0", "-run", "^TestStorm$", "./build/testnet")
+	case (len(args) == 0 || args[0] != "qemu") && os.Getenv("COUNT") != "":
+		return simCommand(ctx, w, args)
 	case len(args) == 0 || args[0] != "qemu":
 		return simCommand(ctx, w, append([]string{"-for", span}, args...))
 	}

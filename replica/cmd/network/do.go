@@ -108,7 +108,20 @@ func (c *call) named(do func(*admin.Network, ic.NodeID) error) error {
 	return c.change(func(n *admin.Network) error { return do(n, id) })
 }
 
-func (c *call) remove() error { return c.named((*admin.Network).Remove) }
+func (c *call) remove() error {
+	return c.named(func(n *admin.Network, id ic.NodeID) error {
+		if err := n.Remove(id); err != nil {
+			return err
+		}
+		v, err := n.View()
+		if err == nil {
+			left := len(v.Subnet.Members)
+			fmt.Fprintf(c.out, "node %s serves until the second summary from now; %d members are left, of which %d may fail\n", id, left, (left-1)/3)
+		}
+		return err
+	})
+}
+
 func (c *call) forget() error { return c.named((*admin.Network).Forget) }
 
 func (c *call) run() error {

@@ -70,7 +70,7 @@ func TestNew(t *testing.T) {
 		if err := k.Load(rand.Reader, v.High); err != nil {
 			t.Fatal(err)
 		}
-		if err := k.Use(v.High.Hash(), v.High.Hash()); err != nil || !v.Group.Holders[n].Equal(k.Share()) {
+		if sig, err := k.SignWith(v.High.Hash(), []byte("m")); err != nil || v.Group.Holders[n].Verify([]byte("m"), sig) != nil {
 			t.Errorf("node %d: another share, %v", i, err)
 		}
 	}

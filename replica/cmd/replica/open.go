@@ -135,7 +135,11 @@ func (r *replica) network(f flags, log func(string, ...any)) (err error) {
 		if r.registry, err = registry.Open(f.state, log); err != nil {
 			return err
 		}
-		return r.registry.TakeDir(f.state, log)
+		if err := r.registry.TakeDir(f.state, log); err != nil {
+			return err
+		}
+		r.readmitted()
+		return nil
 	}
 	if _, ok, err := r.store.SavedHeight(); ok || err != nil {
 		return errors.Join(err, fmt.Errorf("%s holds a state and no registry\n  restore the directory from a backup", f.state))
@@ -149,7 +153,7 @@ func (r *replica) network(f flags, log func(string, ...any)) (err error) {
 // found makes a network of this node alone. Its authority is a key beside the
 // node's own: with it, `network` can change what it is.
 func (r *replica) found(dir string, log func(string, ...any)) (err error) {
-	if r.keys, err = keystore.Generate(nil); err != nil {
+	if r.keys, err = keystore.Generate(); err != nil {
 		return err
 	}
 	authority, err := registry.MakeAuthority(dir)
@@ -183,12 +187,12 @@ func subnetOf(v *registry.View) state.Subnet {
 	return s
 }
 
-func parseEnvelope(raw []byte) (*ic.Ingress, error) {
-	e, err := envelope.Parse(raw, "call")
+func parseEnvelope(raw []byte) (*ic.Ingress, *envelope.Envelope, error) {
+	e, err := envelope.Parse(raw, envelope.Call)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return e.Ingress(), nil
+	return e.Ingress(), e, nil
 }
 
 // announce says what clients need.

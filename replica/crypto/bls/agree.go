@@ -16,6 +16,11 @@ const (
 	maxAccounts = 64      // sets of holders whose factors are kept
 )
 
+// MayAgree tells whether it is worth waiting for so many shares more than a threshold.
+func MayAgree(threshold, spare int) bool {
+	return spare >= 1 && spare <= maxSpare && threshold+spare <= maxAgree
+}
+
 // Agree joins shares that prove each other. The shares of a message are values of one
 // polynomial of degree Threshold-1. Where Threshold+spare values lie on such a
 // polynomial, and at most spare of them are false, at least Threshold are right, and
@@ -28,7 +33,7 @@ const (
 // The message is not looked at: whoever does not sign it is faulty.
 func (g *Group) Agree(shares []Share, spare int) (sig []byte, ok bool) {
 	n := g.Threshold + spare
-	if spare < 1 || spare > maxSpare || n > maxAgree || len(shares) < n {
+	if !MayAgree(g.Threshold, spare) || len(shares) < n {
 		return nil, false
 	}
 	shares = slices.Clone(shares)

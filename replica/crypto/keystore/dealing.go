@@ -12,6 +12,7 @@ import (
 
 	"ashlar/replica/crypto/bls"
 	"ashlar/replica/crypto/dkg"
+	"ashlar/replica/durable"
 	"ashlar/replica/ic"
 )
 
@@ -107,18 +108,6 @@ func (k *Keys) Holds(transcript [32]byte) bool {
 	return k.shares[transcript] != nil
 }
 
-// Use makes the shares of two transcripts those of RandomShare and StateShare.
-func (k *Keys) Use(low, high [32]byte) error {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	l, h := k.shares[low], k.shares[high]
-	if l == nil || h == nil {
-		return ErrNoShare
-	}
-	k.random, k.state = l, h
-	return nil
-}
-
 // SignWith makes a share of a signature under the key of one transcript.
 func (k *Keys) SignWith(transcript [32]byte, message []byte) ([]byte, error) {
 	k.mu.RLock()
@@ -178,7 +167,7 @@ func (k *Keys) MarkUsed(dir string) error {
 	}
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE, 0o600)
 	if err == nil {
-		err = errors.Join(f.Sync(), f.Close(), syncDir(dir))
+		err = errors.Join(f.Sync(), f.Close(), durable.SyncDir(dir))
 	}
 	if err != nil {
 		return fmt.Errorf("note that the node's keys are used: %w", err)
@@ -202,12 +191,12 @@ func (k *Keys) held() map[[32]byte]bool {
 	return out
 }
 
-// Retain erases all shares but those of these transcripts and those in use.
+// Retain erases all shares but those of these transcripts.
 func (k *Keys) Retain(transcripts ...[32]byte) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	for id, s := range k.shares {
-		if s != k.random && s != k.state && !slices.Contains(transcripts, id) {
+		if !slices.Contains(transcripts, id) {
 			s.Erase()
 			delete(k.shares, id)
 		}
