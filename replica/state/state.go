@@ -113,15 +113,6 @@ type State struct {
 	long      trie.Map[struct{}] // canisters in the middle of a long execution
 }
 
-// Code is a module as uploaded, with the number of its users.
-type Code struct {
-	Bytes []byte
-	users int
-
-	sum    merkle.Sum
-	summed bool
-}
-
 // New is the state at height 0.
 func New(g Genesis) *State {
 	subnet := g.Subnet
@@ -158,13 +149,14 @@ func (s *State) Canisters(yield func(*Canister) bool) {
 // NumCanisters on this subnet.
 func (s *State) NumCanisters() int { return s.canisters.Len() }
 
-// Code finds a module's bytes as uploaded, by their SHA-256.
+// Code finds a module's bytes as uploaded, by their SHA-256. They are to be used
+// while somebody has the state, or copied.
 func (s *State) Code(hash [32]byte) ([]byte, bool) {
 	c, ok := s.codes.Get(string(hash[:]))
 	if !ok {
 		return nil, false
 	}
-	return c.Bytes, true
+	return c.bytes(), true
 }
 
 // Metadata tells whether a canister has the section icp:public or icp:private name.
@@ -320,7 +312,7 @@ func (d *Draft) PutNamed(n NamedCode) {
 		d.codes = append(d.codes, n) // until the parent gets it
 		return
 	}
-	d.s.codes = d.s.codes.With(string(n.Hash[:]), &Code{Bytes: n.Bytes})
+	d.s.codes = d.s.codes.With(string(n.Hash[:]), newCode(n.Bytes))
 }
 
 // Code finds a module's bytes.
@@ -336,7 +328,7 @@ func (d *Draft) useCode(hash [32]byte, by int) {
 	if !ok {
 		panic("state: a canister uses code that is not in the state")
 	}
-	next := &Code{c.Bytes, c.users + by, c.total(), true}
+	next := &Code{c.text, c.users + by, c.total(), true}
 	d.s.codes = d.s.codes.With(string(hash[:]), next)
 }
 
