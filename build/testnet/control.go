@@ -18,30 +18,39 @@ import (
 // commands of a running network, as people type them after mk testnet.
 var commands = map[string]struct {
 	about string
-	nodes bool // it wants their numbers
+	nodes wants // whether it wants their numbers
 	do    func(ctx context.Context, n *Net, nodes []*Node, out io.Writer) error
 }{
-	"status":    {"what each node does", false, status},
-	"kill":      {"kill -9", true, each((*Node).Kill)},
-	"stop":      {"stop in good order", true, each((*Node).Stop)},
-	"start":     {"start what is down", true, each((*Node).Start)},
-	"restart":   {"stop and start", true, restart},
-	"wipe":      {"kill, and forget all but the keys and the registry", true, wipe},
-	"partition": {"keep these from the others; users reach them still", true, partition},
-	"add":       {"make a node that becomes a member, and start it", false, add},
-	"remove":    {"these are no members any more; stop them once their peers go on without", true, remove},
-	"recover":   {"too many nodes lost their disks: go on from the newest state of the others", false, recoverSubnet},
-	"heal":      {"end all partitions", false, func(_ context.Context, n *Net, _ []*Node, _ io.Writer) error { return n.Heal() }},
+	"status":    {"what each node does", none, status},
+	"kill":      {"kill -9", some, each((*Node).Kill)},
+	"stop":      {"stop in good order", some, each((*Node).Stop)},
+	"start":     {"start what is down", some, each((*Node).Start)},
+	"restart":   {"stop and start", some, restart},
+	"wipe":      {"kill, and forget all but the keys and the registry", some, wipe},
+	"partition": {"keep these from the others; users reach them still", some, partition},
+	"add":       {"make a node that becomes a member, and start it; or let those that left come back", perhaps, add},
+	"remove":    {"these are no members any more: they end once their peers go on without", some, remove},
+	"recover":   {"too many nodes lost their disks: go on from the newest state of the others", none, recoverSubnet},
+	"heal":      {"end all partitions", none, func(_ context.Context, n *Net, _ []*Node, _ io.Writer) error { return n.Heal() }},
 }
+
+// wants is whether a command takes numbers of nodes.
+type wants string
+
+const (
+	none    wants = ""
+	some    wants = " N..."
+	perhaps wants = " [N...]"
+)
+
+func (w wants) fits(numbers int) bool { return w == perhaps || (w == some) == (numbers > 0) }
 
 // Commands lists them for people.
 func Commands() string {
 	var b strings.Builder
 	for _, name := range []string{"status", "kill", "stop", "start", "restart", "wipe", "partition", "heal", "add", "remove", "recover"} {
 		word := name
-		if commands[name].nodes {
-			word += " N..."
-		}
+		word += string(commands[name].nodes)
 		fmt.Fprintf(&b, "  mk testnet %-16s %s\n", word, commands[name].about)
 	}
 	return b.String()
@@ -78,15 +87,29 @@ func partition(_ context.Context, n *Net, nodes []*Node, _ io.Writer) error {
 	return n.Partition(numbers...)
 }
 
-func add(_ context.Context, n *Net, _ []*Node, out io.Writer) error {
-	d, err := n.Add()
-	if err == nil {
+func add(_ context.Context, n *Net, nodes []*Node, out io.Writer) error {
+	if len(nodes) > 0 {
+		if err := n.AddAgain(nodes...); err != nil {
+			return err
+		}
+	} else {
+		d, err := n.Add()
+		if err != nil {
+			return err
+		}
+		nodes = append(nodes, d)
+	}
+	for _, d := range nodes {
 		fmt.Fprintf(out, "node %d at %s starts; it is a member once two intervals have begun\n", d.Number, d.URL)
 	}
-	return err
+	return nil
 }
 
-func remove(_ context.Context, n *Net, nodes []*Node, _ io.Writer) error { return n.Remove(nodes...) }
+func remove(_ context.Context, n *Net, nodes []*Node, out io.Writer) error {
+	said, err := n.Remove(nodes...)
+	io.WriteString(out, said)
+	return err
+}
 
 func recoverSubnet(_ context.Context, n *Net, _ []*Node, out io.Writer) error {
 	said, err := n.Recover()
@@ -98,9 +121,8 @@ func status(ctx context.Context, n *Net, _ []*Node, out io.Writer) error {
 	t := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
 	fmt.Fprintf(t, "node\turl\tprocess\tcertified\tpeers\trefused\tlog\n")
 	for _, d := range n.Nodes {
-		pid := d.PID()
-		if pid == 0 {
-			fmt.Fprintf(t, "%d\t%s\tdown\t\t\t\t%s\n", d.Number, d.URL, d.Log)
+		if d.PID() == 0 {
+			fmt.Fprintf(t, "%d\t%s\t%s\t\t\t\t%s\n", d.Number, d.URL, d.State(), d.Log)
 			continue
 		}
 		var values [3]string
@@ -110,7 +132,7 @@ func status(ctx context.Context, n *Net, _ []*Node, out io.Writer) error {
 				values[i] = strconv.FormatUint(v, 10)
 			}
 		}
-		fmt.Fprintf(t, "%d\t%s\t%d\t%s\t%s\t%s\t%s\n", d.Number, d.URL, pid, values[0], values[1], values[2], d.Log)
+		fmt.Fprintf(t, "%d\t%s\t%s\t%s\t%s\t%s\t%s\n", d.Number, d.URL, d.State(), values[0], values[1], values[2], d.Log)
 	}
 	for _, group := range n.apart {
 		fmt.Fprintf(t, "apart: %v\n", group)
@@ -180,7 +202,7 @@ func (n *Net) Do(ctx context.Context, words []string, out io.Writer) error {
 	if !ok {
 		return fmt.Errorf("there is no command %q:\n%s", words[0], Commands())
 	}
-	if c.nodes != (len(words) > 1) {
+	if !c.nodes.fits(len(words) - 1) {
 		return fmt.Errorf("want one of:\n%s", Commands())
 	}
 	var nodes []*Node

@@ -3,6 +3,7 @@ package testnet
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"sync"
@@ -29,8 +31,10 @@ type Node struct {
 	mu        sync.Mutex
 	cmd       *exec.Cmd // nil: down
 	ended     chan struct{}
-	err       error // why it ended
-	wanted    bool  // to run; else it was stopped by us
+	err       error  // why it ended
+	wanted    bool   // to run; else it was stopped by us
+	version   string // of the replica, if there are several; "": that the network began with
+	changed   string // at which height it changed to it
 }
 
 func (d *Node) apart() string { return d.Dir + ".apart" }
@@ -47,7 +51,10 @@ func (d *Node) Start() error {
 		return err
 	}
 	defer log.Close()
-	args := []string{filepath.Join(d.net.Bin, "replica"), "--dev", "--listen", d.at.String(), "--state", d.Dir, "--apart", d.apart()}
+	args := []string{d.program(), "--dev", "--listen", d.at.String(), "--state", d.Dir, "--apart", d.apart()}
+	if d.net.Versions != nil {
+		args = append(args, "--strict-version")
+	}
 	if d.net.links != nil {
 		args = d.net.links.inside(d.Number, args)
 	}
@@ -66,12 +73,56 @@ func (d *Node) Start() error {
 		d.mu.Lock()
 		defer d.mu.Unlock()
 		d.cmd, d.err = nil, err
-		if d.wanted {
-			d.net.Say("node %d ended by itself: %s\n  its log: %s\n  start it again: mk testnet start %d", d.Number, d.lastLine(), d.Log, d.Number)
+		if d.wanted && d.upgraded() {
+			defer func() { go d.restart() }()
+		} else if d.wanted {
+			d.net.Say("node %d ended by itself: %s\n  its log: %s", d.Number, d.lastWords(), d.Log)
 		}
 		close(ended)
 	}()
 	return nil
+}
+
+// program that the node runs.
+func (d *Node) program() string {
+	if p := d.net.Versions[cmp.Or(d.version, d.net.Options.Version)]; p != "" {
+		return p
+	}
+	return filepath.Join(d.net.Bin, "replica")
+}
+
+// goesOnWith is what a replica says in the end for which another version goes on.
+var goesOnWith = regexp.MustCompile(`the subnet goes on after height (\d+) with replica version (\S+)`)
+
+// upgraded tells whether the process ended since another version goes on, and there is
+// that version. Called with mu held.
+func (d *Node) upgraded() bool {
+	m := goesOnWith.FindStringSubmatch(d.lastWords())
+	if m == nil || d.state() != "upgrade" || d.net.Versions[m[2]] == "" {
+		return false
+	}
+	d.version, d.changed = m[2], m[1]
+	return true
+}
+
+func (d *Node) restart() {
+	d.mu.Lock()
+	wanted := d.wanted
+	d.mu.Unlock()
+	if !wanted { // it was stopped meanwhile
+		return
+	}
+	d.net.Say("node %d goes on after height %s with version %s", d.Number, d.changed, d.version)
+	if err := d.Start(); err != nil {
+		d.net.Say("%v", err)
+	}
+}
+
+// Version of the replica that the node runs, and the height at which it changed to it.
+func (d *Node) Version() (version, since string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.version, d.changed
 }
 
 // memory: each node has its share of the machine.
@@ -101,7 +152,7 @@ func (d *Node) Await(ctx context.Context) error {
 		select {
 		case <-tick.C:
 		case <-ended:
-			return fmt.Errorf("node %d ended at its start: %s\n  its log: %s", d.Number, d.lastLine(), d.Log)
+			return fmt.Errorf("node %d ended at its start: %s\n  its log: %s", d.Number, d.lastWords(), d.Log)
 		case <-ctx.Done():
 			return fmt.Errorf("node %d is not healthy: %w\n  its log: %s", d.Number, ctx.Err(), d.Log)
 		}
@@ -174,7 +225,7 @@ func (d *Node) end(how syscall.Signal) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if how == syscall.SIGTERM && d.err != nil {
-		return fmt.Errorf("node %d did not stop well: %w: %s\n  its log: %s", d.Number, d.err, d.lastLine(), d.Log)
+		return fmt.Errorf("node %d did not stop well: %w: %s\n  its log: %s", d.Number, d.err, d.lastWords(), d.Log)
 	}
 	return nil
 }
@@ -187,7 +238,7 @@ func (d *Node) Wipe() error {
 	files, err := os.ReadDir(d.Dir)
 	for _, f := range files {
 		switch f.Name() {
-		case "keys", "registry":
+		case "keys", "used", "registry":
 		default:
 			err = errors.Join(err, os.RemoveAll(filepath.Join(d.Dir, f.Name())))
 		}
@@ -205,12 +256,41 @@ func (d *Node) PID() int {
 	return d.cmd.Process.Pid
 }
 
-// lastLine of the log: it says why a process ended.
-func (d *Node) lastLine() string {
+// ends of a replica by itself that are in good order, by its exit status.
+var ends = map[int]string{3: "left", 4: "upgrade", 5: "halted"}
+
+// State of the process: its number, or how it ended.
+func (d *Node) State() string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.state()
+}
+
+func (d *Node) state() string {
+	if d.cmd != nil {
+		return strconv.Itoa(d.cmd.Process.Pid)
+	}
+	var exit *exec.ExitError
+	if errors.As(d.err, &exit) && ends[exit.ExitCode()] != "" {
+		return ends[exit.ExitCode()]
+	}
+	return "down"
+}
+
+// lastWords of the log say why a process ended: what follows the last "replica: ".
+func (d *Node) lastWords() string {
 	text, err := os.ReadFile(d.Log)
 	if err != nil {
 		return err.Error()
 	}
 	lines := strings.Split(strings.TrimSpace(string(text)), "\n")
+	for i := len(lines) - 1; i >= max(0, len(lines)-maxWords); i-- {
+		if first, ok := strings.CutPrefix(lines[i], "replica: "); ok {
+			return strings.Join(append([]string{first}, lines[i+1:]...), "\n")
+		}
+	}
 	return lines[len(lines)-1]
 }
+
+// maxWords: lines of an error.
+const maxWords = 6

@@ -22,7 +22,10 @@ func callTo(t *testing.T, n *Net, a *agent.Agent, id ic.CanisterID, height uint6
 		if h >= height {
 			return counted
 		}
-		if _, err := a.Call(t.Context(), id, "inc", nil); err != nil {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		_, err = a.Call(ctx, id, "inc", nil)
+		cancel()
+		if err != nil {
 			t.Fatal(err)
 		}
 		counted++
@@ -32,6 +35,7 @@ func callTo(t *testing.T, n *Net, a *agent.Agent, id ic.CanisterID, height uint6
 // The power fails at all nodes, and one comes back with an empty disk: the others have
 // the state of the last catch-up package still, and it joins long before the next one.
 func TestWipedAfterAllRestarted(t *testing.T) {
+	t.Parallel()
 	const interval = 60 // half a minute when nobody calls
 	n := start(t, open(t, 4, interval))
 	a := n.agent(t, 1)
@@ -77,6 +81,7 @@ func TestWipedAfterAllRestarted(t *testing.T) {
 // goes on from the newest state of the other two with all that users were told. Before
 // and after, a subnet that moves is not recovered.
 func TestRecover(t *testing.T) {
+	t.Parallel()
 	const interval = 60
 	n := start(t, open(t, 4, interval))
 	a := n.agent(t, 1)
@@ -127,6 +132,13 @@ func TestRecover(t *testing.T) {
 	}
 	signed := time.Now()
 	for _, d := range n.Nodes {
+		for tick := time.Tick(20 * time.Millisecond); ; <-tick { // it stands where the recovery says
+			if h, err := d.Metric(ctx, "package_height"); err == nil && h > interval {
+				break
+			} else if ctx.Err() != nil {
+				t.Fatalf("node %d has not begun again: package %d, %v", d.Number, h, err)
+			}
+		}
 		if err := d.Await(ctx); err != nil {
 			t.Fatal(err)
 		}

@@ -1,9 +1,11 @@
 package testnet
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -13,18 +15,20 @@ import (
 
 const (
 	onward    = 5                // heights that the others go on while some are struck
-	patience  = 60 * time.Second // for that, and for those struck to catch up
+	patience  = 2 * time.Minute  // for that, and for those struck to catch up
+	silence   = 35 * time.Second // of a node that lost what it had signed (consensus.Config.Forgot), and some
 	stormTick = 20 * time.Millisecond
 )
 
 // fault strikes some nodes at once, and lets go of them.
 type fault struct {
 	name          string
-	strike, letGo func(n *Net, d []*Node) error
+	strike, letGo func(ctx context.Context, n *Net, d []*Node) error
+	possible      func(n *Net) bool // nil: always
 }
 
-func toEach(do func(*Node) error) func(*Net, []*Node) error {
-	return func(_ *Net, nodes []*Node) (err error) {
+func toEach(do func(*Node) error) func(context.Context, *Net, []*Node) error {
+	return func(_ context.Context, _ *Net, nodes []*Node) (err error) {
 		for _, d := range nodes {
 			err = errors.Join(err, do(d))
 		}
@@ -33,10 +37,120 @@ func toEach(do func(*Node) error) func(*Net, []*Node) error {
 }
 
 var faults = []fault{
-	{"killed", toEach((*Node).Kill), toEach((*Node).Start)},
-	{"cut off", func(n *Net, nodes []*Node) error { return n.Partition(numbers(nodes)...) }, func(n *Net, _ []*Node) error { return n.Heal() }},
-	{"stopped", toEach((*Node).Stop), toEach((*Node).Start)},
-	{"frozen", toEach((*Node).freeze), toEach((*Node).thaw)},
+	{"killed", toEach((*Node).Kill), toEach((*Node).Start), nil},
+	{"cut off", func(_ context.Context, n *Net, nodes []*Node) error { return n.Partition(numbers(nodes)...) }, func(_ context.Context, n *Net, _ []*Node) error { return n.Heal() }, nil},
+	{"stopped", toEach((*Node).Stop), toEach((*Node).Start), nil},
+	{"frozen", toEach((*Node).freeze), toEach((*Node).thaw), nil},
+	{"killed while the version changes", killAndUpgrade, toEach((*Node).Start), func(n *Net) bool { return len(n.Versions) > 1 }},
+	{"removed", removeAway, comeBack, func(n *Net) bool { return n.Rounds > 0 && n.Rounds <= shortInterval }},
+	{"wiped", wipeAway, startAgain, nil},
+}
+
+// shortInterval is one after which members may change within a fault.
+const shortInterval = 100
+
+func killAndUpgrade(ctx context.Context, n *Net, nodes []*Node) error {
+	if err := toEach((*Node).Kill)(ctx, n, nodes); err != nil {
+		return err
+	}
+	n.mu.Lock()
+	now := cmp.Or(n.version, n.Options.Version)
+	for _, v := range slices.Sorted(maps.Keys(n.Versions)) {
+		if v != now {
+			n.version = v
+		}
+	}
+	n.mu.Unlock()
+	if err := n.Upgrade(n.version); err != nil {
+		return err
+	}
+	others := slices.DeleteFunc(slices.Clone(n.Nodes), func(d *Node) bool { return slices.Contains(nodes, d) })
+	err := n.await(ctx, func() bool {
+		return !slices.ContainsFunc(others, func(d *Node) bool {
+			v, _ := d.Version()
+			return v != n.version
+		})
+	})
+	return errors.Join(err, atOneHeight(others))
+}
+
+// atOneHeight checks that nodes that were not away changed to their version together.
+func atOneHeight(nodes []*Node) error {
+	at := map[string]int{}
+	for _, d := range nodes {
+		v, since := d.Version()
+		at[v+" after height "+since]++
+	}
+	if len(at) > 1 {
+		return fmt.Errorf("the nodes run %v: not one version from one height on", at)
+	}
+	return nil
+}
+
+// oneVersion checks that all nodes run the version that was elected last.
+func (n *Net) oneVersion() error {
+	for _, d := range n.Nodes {
+		if v, _ := d.Version(); n.version != "" && v != n.version {
+			return fmt.Errorf("node %d runs version %q, and not %s", d.Number, v, n.version)
+		}
+	}
+	return nil
+}
+
+func removeAway(ctx context.Context, n *Net, nodes []*Node) error {
+	if _, err := n.Remove(nodes...); err != nil {
+		return err
+	}
+	return n.await(ctx, func() bool {
+		return !slices.ContainsFunc(nodes, func(d *Node) bool { return d.State() != "left" })
+	})
+}
+
+// comeBack and be of use again: two intervals later.
+func comeBack(ctx context.Context, n *Net, nodes []*Node) error {
+	if err := n.AddAgain(nodes...); err != nil {
+		return err
+	}
+	h, err := heights(ctx, n.Nodes[:1])
+	if err != nil {
+		h, err = heights(ctx, n.Nodes[1:2])
+	}
+	if err != nil {
+		return err
+	}
+	return reach(ctx, n.Nodes, h[0]+3*n.Rounds+onward)
+}
+
+func wipeAway(_ context.Context, _ *Net, nodes []*Node) (err error) {
+	for _, d := range nodes {
+		err = errors.Join(err, d.Kill(), d.Wipe())
+	}
+	return err
+}
+
+// startAgain, and wait until those who lost what they had signed sign again.
+func startAgain(ctx context.Context, n *Net, nodes []*Node) error {
+	if err := toEach((*Node).Start)(ctx, n, nodes); err != nil {
+		return err
+	}
+	select {
+	case <-time.After(silence):
+	case <-ctx.Done():
+	}
+	return ctx.Err()
+}
+
+func (n *Net) await(ctx context.Context, done func() bool) error {
+	tick := time.NewTicker(stormTick)
+	defer tick.Stop()
+	for !done() {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
 }
 
 func numbers(nodes []*Node) (out []int) {
@@ -57,6 +171,7 @@ func (n *Net) Storm(ctx context.Context, seed uint64) (map[string]int, error) {
 	if f == 0 {
 		return nil, fmt.Errorf("a network of %d nodes can not lose any: it takes 4", len(n.Nodes))
 	}
+	possible := slices.DeleteFunc(slices.Clone(faults), func(f fault) bool { return f.possible != nil && !f.possible(n) })
 	for i := 0; ctx.Err() == nil; i++ {
 		var struck, others []*Node
 		for k, j := range r.Perm(len(n.Nodes)) {
@@ -66,11 +181,12 @@ func (n *Net) Storm(ctx context.Context, seed uint64) (map[string]int, error) {
 				others = append(others, n.Nodes[j])
 			}
 		}
+		one := possible[i%len(possible)]
 		// A storm that ends in the middle of a fault mends it first.
-		if err := n.strike(context.WithoutCancel(ctx), faults[i%len(faults)], struck, others); err != nil {
-			return happened, fmt.Errorf("%s (seed %d, number %d): %w", describe(faults[i%len(faults)], struck), seed, i, err)
+		if err := n.strike(context.WithoutCancel(ctx), one, struck, others); err != nil {
+			return happened, fmt.Errorf("%s (seed %d, number %d): %w", describe(one, struck), seed, i, err)
 		}
-		happened[faults[i%len(faults)].name]++
+		happened[one.name]++
 	}
 	return happened, nil
 }
@@ -87,18 +203,21 @@ func (n *Net) strike(ctx context.Context, f fault, struck, others []*Node) error
 	if err != nil {
 		return err
 	}
-	if err := f.strike(n, struck); err != nil {
+	if err := f.strike(ctx, n, struck); err != nil {
 		return err
 	}
 	wrong := reach(ctx, others, slices.Max(before)+onward)
-	if err := f.letGo(n, struck); err != nil || wrong != nil {
+	if err := f.letGo(ctx, n, struck); err != nil || wrong != nil {
 		return errors.Join(wrong, err)
 	}
 	after, err := heights(ctx, others)
 	if err != nil {
 		return err
 	}
-	return reach(ctx, struck, slices.Max(after))
+	if err := reach(ctx, struck, slices.Max(after)); err != nil {
+		return err
+	}
+	return n.oneVersion()
 }
 
 // reach waits until all nodes certified a height.

@@ -48,7 +48,11 @@ type Options struct {
 	Port   int        // 0: DefaultPort
 	Rounds uint64     // from one summary to the next, of a network that is made new; 0: the usual
 	Netem  string     // what tc netem is told of each node's link, such as "delay 60ms loss 1%"; "": no namespaces
-	Say    func(format string, args ...any)
+	// Versions are replicas for the versions that the registry may name, by them. None:
+	// the program replica, whatever the registry says.
+	Versions map[string]string
+	Version  string // that a network begins with that is made new, if there are Versions
+	Say      func(format string, args ...any)
 }
 
 // Net is a network, running or not.
@@ -57,9 +61,10 @@ type Net struct {
 	Nodes   []*Node
 	RootKey string // DER in hex
 
-	mu    sync.Mutex // of what the commands change
-	apart [][]int    // groups that a partition made
-	links *links     // nil: no namespaces
+	mu      sync.Mutex // of what the commands change
+	apart   [][]int    // groups that a partition made
+	version string     // that was elected last; "": that of Options
+	links   *links     // nil: no namespaces
 }
 
 // Open makes the network in its directory, or finds the one that is there.
@@ -106,6 +111,9 @@ func (n *Net) create() ([]byte, error) {
 	args := []string{"new", "--dir", n.Dir, "--at", strings.Join(at, ","), "--http", strconv.Itoa(n.Port), "--p2p", strconv.Itoa(n.Port + 1)}
 	if n.Rounds != 0 {
 		args = append(args, "--interval", strconv.FormatUint(n.Rounds, 10))
+	}
+	if n.Options.Version != "" {
+		args = append(args, "--version", n.Options.Version)
 	}
 	made, err := n.network(args...)
 	if err != nil {
@@ -220,6 +228,36 @@ func (n *Net) Add() (*Node, error) {
 	return d, d.Start()
 }
 
+// Upgrade has all members change to another version of the replica, at one height.
+func (n *Net) Upgrade(version string) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if _, err := n.network("version", version, "--dir", n.Dir, "--offline"); err != nil {
+		return err
+	}
+	return n.send()
+}
+
+// AddAgain makes nodes members that were, or are still for the moment, and starts them.
+func (n *Net) AddAgain(nodes ...*Node) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, d := range nodes {
+		if _, err := n.network("add", filepath.Join(d.Dir, "node.record"), "--dir", n.Dir, "--offline"); err != nil {
+			return err
+		}
+	}
+	if err := n.send(); err != nil {
+		return err
+	}
+	for _, d := range nodes {
+		if err := d.Start(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // note a node for the next time that the network is opened.
 func (n *Net) note(d *Node) error {
 	f, err := os.OpenFile(n.file(), os.O_WRONLY|os.O_APPEND, 0)
@@ -231,13 +269,17 @@ func (n *Net) note(d *Node) error {
 }
 
 // Remove nodes from the members. They go on until the others go on without them.
-func (n *Net) Remove(nodes ...*Node) error {
+func (n *Net) Remove(nodes ...*Node) (said string, err error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
 	for _, d := range nodes {
-		if _, err := n.network("remove", d.Name, "--dir", n.Dir, "--offline"); err != nil {
-			return err
+		one, err := n.network("remove", d.Name, "--dir", n.Dir, "--offline")
+		said += one
+		if err != nil {
+			return said, err
 		}
 	}
-	return n.send()
+	return said, n.send()
 }
 
 // Recover the subnet from the newest state that a node has. Nodes that run begin again

@@ -46,7 +46,29 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
+// versions of the replica, to change from one to the other.
+var versions = sync.OnceValues(func() (map[string]string, error) {
+	bin, err := programs()
+	if err != nil {
+		return nil, err
+	}
+	all := map[string]string{}
+	for _, v := range []string{"a", "b"} {
+		all[v] = filepath.Join(bin, "replica-"+v)
+		out, err := exec.Command("go", "build", "-ldflags", "-X main.Version="+v, "-o", all[v], "ashlar/replica/cmd/replica").CombinedOutput()
+		if err != nil {
+			return nil, fmt.Errorf("%w\n%s", err, out)
+		}
+	}
+	return all, nil
+})
+
 func open(t *testing.T, nodes int, rounds uint64) *Net {
+	t.Helper()
+	return openWith(t, Options{Nodes: nodes, Rounds: rounds})
+}
+
+func openWith(t *testing.T, o Options) *Net {
 	t.Helper()
 	bin, err := programs()
 	if err != nil {
@@ -54,7 +76,8 @@ func open(t *testing.T, nodes int, rounds uint64) *Net {
 	}
 	// Addresses that no other test has: all of 127/8 are this machine's.
 	first := netip.AddrFrom4([4]byte{127, byte(1 + mathrand.IntN(250)), byte(mathrand.IntN(250)), 1})
-	n, err := Open(Options{Bin: bin, Dir: t.TempDir(), Nodes: nodes, Rounds: rounds, First: first, Say: t.Logf})
+	o.Bin, o.Dir, o.First, o.Say = bin, t.TempDir(), first, t.Logf
+	n, err := Open(o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -184,11 +207,16 @@ func stormTime(t *testing.T) time.Duration {
 // Nodes are killed, cut off, frozen and stopped, a third of them at a time, while
 // users call: each call is answered and was executed once.
 func TestStorm(t *testing.T) {
-	n := running(t, 4)
+	all, err := versions()
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := start(t, openWith(t, Options{Nodes: 4, Rounds: 40, Versions: all, Version: "a"}))
 	id := counter(t, n.agent(t, 1))
 	ctx, stop := context.WithCancel(t.Context())
 	var mu sync.Mutex
 	var answers []uint32
+	last, gap, at := time.Now(), time.Duration(0), time.Now() // the longest time without an answer, and when it ended
 	var users sync.WaitGroup
 	for i := range 6 {
 		secret := make([]byte, 32)
@@ -210,6 +238,10 @@ func TestStorm(t *testing.T) {
 				}
 				mu.Lock()
 				answers = append(answers, got)
+				if now := time.Now(); now.Sub(last) > gap {
+					gap, at = now.Sub(last), now
+				}
+				last = time.Now()
 				mu.Unlock()
 				u.at = (u.at + 1) % 4
 			}
@@ -223,7 +255,7 @@ func TestStorm(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Logf("%d calls, %v", len(answers), happened)
+	t.Logf("%d calls, the longest time without an answer is %v (until %s), %v", len(answers), gap.Round(time.Millisecond), at.Format(time.TimeOnly), happened)
 	slices.Sort(answers)
 	for i, got := range answers {
 		if got != uint32(i+1) {

@@ -8,22 +8,38 @@ import (
 
 // Forwarded checks calls that another node of the subnet accepted, or that a
 // block holds, by the rules of this API: a node that lies could send anything.
-// The result may be used by many goroutines.
-func Forwarded(rootKey []byte) func(msg *ic.Ingress, raw []byte, now ic.Time) error {
+// There is one result for each. It may be used by many goroutines.
+func Forwarded(rootKey []byte) func(claims []envelope.Claim, now ic.Time) []error {
 	keys := &usersig.Verifier{RootKey: rootKey, BLS: verifyBLS}
-	return func(msg *ic.Ingress, raw []byte, now ic.Time) error {
-		e, err := envelope.Parse(raw, envelope.Call)
-		if err != nil {
+	return func(claims []envelope.Claim, now ic.Time) []error {
+		errs, together := make([]error, len(claims)), keys.NewBatch()
+		for i, c := range claims {
+			together.Next()
+			errs[i] = forwarded(c, now, together)
+		}
+		for i, err := range together.Wrong() {
+			if errs[i] == nil {
+				errs[i] = err
+			}
+		}
+		return errs
+	}
+}
+
+func forwarded(c envelope.Claim, now ic.Time, keys envelope.Verifier) (err error) {
+	e := c.Read
+	if e == nil {
+		if e, err = envelope.Parse(c.Raw, envelope.Call); err != nil {
 			return err
 		}
-		if _, err := e.Authenticate(now, keys); err != nil {
-			return err
-		}
-		url, callee := msg.Effective.Principal, e.Canister().Principal
-		err = checkCallTarget(scope{}, url, callee, e.Content.Method, e.Content.Arg)
-		if err != nil && checkCallTarget(scope{subnet: true}, url, callee, e.Content.Method, e.Content.Arg) == nil {
-			return nil
-		}
+	}
+	if _, err := e.Authenticate(now, keys); err != nil {
 		return err
 	}
+	url, callee := c.Msg.Effective.Principal, e.Canister().Principal
+	err = checkCallTarget(scope{}, url, callee, e.Content.Method, e.Content.Arg)
+	if err != nil && checkCallTarget(scope{subnet: true}, url, callee, e.Content.Method, e.Content.Arg) == nil {
+		return nil
+	}
+	return err
 }

@@ -48,7 +48,7 @@ type Server struct {
 // New makes the handler.
 func New(node Backend, cfg Config) *Server {
 	s := &Server{node: node, cfg: cfg, limits: cfg.Limits.withDefaults(), stop: make(chan struct{}),
-		keys: &usersig.Verifier{RootKey: node.RootKey(), BLS: verifyBLS}}
+		keys: &usersig.Crowd{Verifier: &usersig.Verifier{RootKey: node.RootKey(), BLS: verifyBLS}}}
 	s.bodies = body.New()
 	s.senders = &senders{count: map[ic.Principal]int{}, limit: s.limits.PerSender}
 	s.handler = cors(s.routes())

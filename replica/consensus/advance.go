@@ -339,8 +339,16 @@ func (c *Core) deliver() bool {
 	if p == nil {
 		return false // an ancestor is missing: peers have it
 	}
+	if p.Block.Registry > c.Registry.Latest() {
+		c.wakeAt(c.now + 100*millisecond)
+		return false // what the registry says there is part of what the block does
+	}
+	rec, err := c.Registry.At(p.Block.Registry)
+	if err != nil {
+		panic(fmt.Sprintf("consensus: registry version %d of final block %d: %v", p.Block.Registry, h, err))
+	}
 	c.delivered = h
-	c.emit(Deliver{Block: p.Block, Hash: p.Hash, Randomness: hashOf(c.rounds[h].tape), Members: iv.members})
+	c.emit(Deliver{Block: p.Block, Hash: p.Hash, Randomness: hashOf(c.rounds[h].tape), Members: iv.members, Record: rec})
 	c.passed(p.Block)
 	return true
 }
@@ -362,7 +370,12 @@ func (c *Core) onExecuted(ev Executed) {
 
 // certify joins shares about states that were executed here.
 func (c *Core) certify() (moved bool) {
-	for h := c.lowest + 1; h <= c.executed; h++ {
+	for c.whole = max(c.whole, c.lowest); c.whole < c.executed; c.whole++ {
+		if r := c.rounds[c.whole+1]; r != nil && r.certification == nil {
+			break
+		}
+	}
+	for h := c.whole + 1; h <= c.executed; h++ {
 		r, iv := c.rounds[h], c.at(h)
 		if r == nil || iv == nil || r.root == nil || r.certification != nil {
 			continue

@@ -153,6 +153,7 @@ type Deliver struct {
 	Hash       block.Hash
 	Randomness [32]byte
 	Members    []block.Member // of the committee of this height
+	Record     *Record        // what the registry says at the block's version
 }
 
 // Certified is the subnet's signature on the root of a state.
@@ -237,11 +238,13 @@ type Core struct {
 	delivered ic.Height
 	executed  ic.Height
 	certified ic.Height // and executed here, with the same root
+	whole     ic.Height // up to here nothing is left to be certified
 	saved     ic.Height
 	era       block.Hash
 	busy      bool // also at the start: the first block comes at once, and with it a certified state
 
 	untold []*whole // that this node joined
+	ending bool     // a Stop was emitted
 
 	again []*block.Artifact // restored and not yet sent: what this node said may have reached nobody
 	dealt []*block.Artifact // own dealings, restored

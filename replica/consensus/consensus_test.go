@@ -73,7 +73,7 @@ func (s *secrets) Vote(m []byte) []byte { return ed25519.Sign(s.vote, m) }
 
 func (s *secrets) Share(key [32]byte, m []byte) []byte {
 	if share := s.shares[key]; share != nil {
-		return share.Sign(m)
+		return share.SignShare(m)
 	}
 	return nil
 }

@@ -116,15 +116,20 @@ func (c *Core) reach(a *block.Artifact) {
 
 // ends tells the caller if this node's part ends at the last catch-up package.
 func (c *Core) ends() {
-	iv := c.at(c.cup.last.Height + 1)
+	iv, stop := c.at(c.cup.last.Height+1), Stop{CUP: c.cup.last}
 	switch up, halt := c.stops(iv); {
 	case up:
-		c.emit(Stop{CUP: c.cup.last, Version: iv.summary.Version})
+		stop.Version = iv.summary.Version
 	case halt:
-		c.emit(Stop{CUP: c.cup.last, Halt: true})
+		stop.Halt = true
 	case !c.Belongs(iv.summary):
-		c.emit(Stop{CUP: c.cup.last, Left: true})
+		stop.Left = true
+	default:
+		return
 	}
+	c.ending = true
+	c.tell()
+	c.emit(stop)
 }
 
 // Belongs tells whether this node is, or is about to be, of use: a member of a

@@ -33,6 +33,8 @@ type Record struct {
 	Interval uint64           // heights between summaries; 0: DefaultInterval
 	Version  string           // of the replica that is to run
 	Halt     bool             // stop at the next catch-up package
+	Admins   []ic.Principal   // of the subnet
+	Free     bool             // canisters pay nothing
 }
 
 func (r *Record) interval() uint64 {

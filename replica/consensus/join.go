@@ -18,7 +18,7 @@ import (
 const (
 	// patience with shares that are on their way: a check by pairing takes a
 	// millisecond of all nodes.
-	patience = 5 * millisecond
+	patience = 10 * millisecond
 	// Where peers are far, patience is in vain: after so many times it is tried now and
 	// then only.
 	vainTimes  = 3
@@ -63,10 +63,12 @@ func (c *Core) combine(iv *interval, key Key, a *block.Artifact, s shares) ([]by
 		return nil, false
 	}
 	if key.Holders() == 1 && list[0].Index == iv.self {
-		return list[0].Signature, true // who signs alone needs no check of itself
+		if sig, ok := key.Agree(c.message(a), list, 0); ok {
+			return sig, true // who signs alone needs no check of itself
+		}
 	}
 	spare := Faults(len(iv.members))
-	if need := key.Threshold() + spare; spare > 0 && a.Kind != block.CUP {
+	if need := key.Threshold() + spare; a.Kind != block.CUP && bls.MayAgree(key.Threshold(), spare) {
 		if len(list) >= need {
 			if sig, ok := key.Agree(c.message(a), list, spare); ok {
 				if c.round(a.Height).ripe[a.Kind] != 0 {
@@ -154,13 +156,13 @@ func (c *Core) heard(iv *interval, a *block.Artifact, from ic.NodeID) {
 	}
 }
 
-// tell what is due.
+// tell what is due, and all of it where this node's part ends.
 func (c *Core) tell() {
 	c.untold = slices.DeleteFunc(c.untold, func(w *whole) bool {
 		if len(w.signers) == w.members || w.Height <= c.lowest {
 			return true
 		}
-		if c.now < w.at {
+		if c.now < w.at && !c.ending {
 			c.wakeAt(w.at)
 			return false
 		}

@@ -106,9 +106,10 @@ func (k *kept) readOffsets(b []byte) []byte {
 	at := uint64(0)
 	for i := range k.offsets {
 		more, n := binary.Uvarint(b)
-		if at += more; n <= 0 || at >= k.bytes {
+		if n <= 0 || more >= k.bytes-at {
 			return nil
 		}
+		at += more
 		k.offsets[i], b = int(at), b[n:]
 	}
 	return b

@@ -198,3 +198,27 @@ func FuzzShell(f *testing.F) {
 		}
 	})
 }
+
+// Offsets of functions come back as they were, lie in the code, and take no more
+// memory than the record has bytes.
+func FuzzOffsets(f *testing.F) {
+	f.Add([]byte{3, 0, 16, 200, 1}, uint16(1000))
+	f.Add([]byte{0xff, 0xff, 0xff, 0xff, 0x0f}, uint16(1))
+	f.Fuzz(func(t *testing.T, b []byte, size uint16) {
+		k := &kept{bytes: uint64(size)}
+		rest := k.readOffsets(b)
+		if rest == nil {
+			return
+		}
+		if len(k.offsets) > len(b) {
+			t.Errorf("%d offsets of %d bytes", len(k.offsets), len(b))
+		}
+		last := 0
+		for _, at := range k.offsets {
+			if at < last || at >= int(size) {
+				t.Errorf("offsets %v of %d bytes of code", k.offsets, size)
+			}
+			last = at
+		}
+	})
+}

@@ -51,7 +51,7 @@ const (
 type Config struct {
 	// Host are the functions canisters may import from "ic0".
 	Host []machine.HostFunc
-	// CacheDir, where set, keeps compiled code across restarts.
+	// CacheDir, where set, keeps compiled code across restarts, on Linux.
 	CacheDir string
 	// CodeBytes bounds the compiled modules kept in memory; 0: 1 GiB. A module in
 	// use stays beyond it.

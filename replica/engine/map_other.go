@@ -17,6 +17,8 @@ func discard(b []byte) { clear(b) }
 
 func probeScan() (trackerMaker, error) { return nil, errors.New("it needs Linux") }
 
+func probePagemap() (trackerMaker, error) { return nil, errors.New("it needs Linux") }
+
 func mapCode(string, uint64) ([]byte, error) { return nil, errors.New("it needs Linux") }
 
 func unmapCode([]byte) {}

@@ -18,7 +18,7 @@ var motokoCounter []byte
 // A Motoko counter is installed, counts, survives commit, rollback and a new
 // instance, and counts the same instructions each time.
 func TestMotokoCounter(t *testing.T) {
-	for _, tracker := range []Tracker{TrackScan, TrackCompare} {
+	for _, tracker := range []Tracker{TrackScan, TrackPagemap, TrackCompare} {
 		t.Run(string(tracker), func(t *testing.T) {
 			if _, err := chooseTracker(tracker); err != nil {
 				t.Skip(err)

@@ -12,7 +12,7 @@ import (
 // An instance that is moved between versions of a canister's memory, forward
 // and back, answers and counts as one that was made for each of them.
 func TestRebase(t *testing.T) {
-	for _, tracker := range []Tracker{TrackScan, TrackCompare} {
+	for _, tracker := range []Tracker{TrackScan, TrackPagemap, TrackCompare} {
 		t.Run(string(tracker), func(t *testing.T) {
 			if _, err := chooseTracker(tracker); err != nil {
 				t.Skip(err)

@@ -235,7 +235,7 @@ func TestCommitAndRollback(t *testing.T) {
 			(i32.store (i32.const 48) (memory.size)) (i32.store (i32.const 52) (call_indirect (result i32) (i32.const 0)))
 			(call $sread (i64.const 56) (i64.const 70) (i64.const 8))
 			(call $reply (i32.const 0) (i32.const 104))))`)
-	for _, tracker := range []Tracker{TrackScan, TrackCompare} {
+	for _, tracker := range []Tracker{TrackScan, TrackPagemap, TrackCompare} {
 		if _, err := chooseTracker(tracker); err != nil {
 			t.Logf("without tracker %s: %v", tracker, err)
 			continue

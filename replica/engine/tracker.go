@@ -14,6 +14,7 @@ type Tracker string
 const (
 	TrackBest    Tracker = ""
 	TrackScan    Tracker = "scan"    // userfaultfd write protection, PAGEMAP_SCAN: Linux 6.7
+	TrackPagemap Tracker = "pagemap" // what is in memory and not a file's: any Linux
 	TrackCompare Tracker = "compare" // every page is compared: works everywhere
 )
 
@@ -34,17 +35,25 @@ func chooseTracker(t Tracker) (trackerMaker, error) {
 	switch t {
 	case TrackCompare:
 		return newCompare, nil
-	case TrackBest, TrackScan:
-		scan, err := probeScan()
-		if err == nil {
-			return scan, nil
+	case TrackBest:
+		for _, probe := range []func() (trackerMaker, error){probeScan, probePagemap} {
+			if made, err := probe(); err == nil {
+				return made, nil
+			}
 		}
-		if t == TrackBest {
-			return newCompare, nil
+		return newCompare, nil
+	case TrackScan, TrackPagemap:
+		probe := probeScan
+		if t == TrackPagemap {
+			probe = probePagemap
 		}
-		return nil, fmt.Errorf("page tracker %q does not work here: %w", t, err)
+		made, err := probe()
+		if err != nil {
+			return nil, fmt.Errorf("page tracker %q does not work here: %w", t, err)
+		}
+		return made, nil
 	}
-	return nil, fmt.Errorf("page tracker %q is unknown: use %q or %q", t, TrackScan, TrackCompare)
+	return nil, fmt.Errorf("page tracker %q is unknown: use %q, %q or %q", t, TrackScan, TrackPagemap, TrackCompare)
 }
 
 // compare names every page.

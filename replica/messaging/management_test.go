@@ -403,7 +403,14 @@ func TestSnapshotTransfer(t *testing.T) {
 // all of them; nobody else can.
 func TestSubnetAdmins(t *testing.T) {
 	w := newWorld(t)
-	w.m.cfg.Admins = []ic.Principal{bob}
+	// says applies a batch at which the registry has these admins.
+	says := func(admins ...ic.Principal) {
+		b := &Batch{Height: w.s.Height() + 1, Time: w.time, Nodes: 1, Members: []state.Node{{ID: ic.NodeID{Principal: "node"}}}, Admins: admins}
+		old := w.s
+		w.s = w.m.Apply(old, b)
+		w.persist(old)
+	}
+	says(bob)
 	type none struct{}
 	inspect := func(from ic.Principal) *ic.UserError {
 		return w.m.Inspect(w.s, &ic.Ingress{Sender: from, Canister: aaaaa, Method: "create_canister", Arg: candid.Marshal(none{}), Bytes: 100}, w.time)
@@ -429,9 +436,14 @@ func TestSubnetAdmins(t *testing.T) {
 		w.must(w.call(bob, aaaaa, method, idArg(other)))
 	}
 	w.rejected(w.call(bob, aaaaa, "canister_status", idArg(other)), ic.CanisterNotFound, "")
-	w.m.cfg.Admins = nil
+	w.checkReload()
+	before := w.s.Tree().Digest()
+	says()
 	if err := inspect(bob); err == nil {
 		t.Error("nobody is admin, and may")
+	}
+	if w.s.Tree().Digest() == before {
+		t.Error("who the admins are is not part of the state")
 	}
 }
 

@@ -11,6 +11,7 @@ package messaging
 
 import (
 	"reflect"
+	"slices"
 
 	"ashlar/replica/execution/canister"
 	"ashlar/replica/execution/cycles"
@@ -31,9 +32,11 @@ type Batch struct {
 	Ingress         []ic.Ingress
 	RegistryVersion uint64
 	Nodes           int // of the subnet: costs grow with it
-	// Members of the committee of this height, as the certified tree shows them; nil:
-	// those of Config.Subnet.
+	// Members of the committee of this height, as the certified tree shows them, and what
+	// RegistryVersion says of the subnet; without members: as in Config.Subnet.
 	Members []state.Node
+	Admins  []ic.Principal
+	Free    bool
 	// Maker made the block, and Missed should have before it; for node metrics.
 	Maker  ic.NodeID
 	Missed []ic.NodeID
@@ -49,12 +52,8 @@ type Config struct {
 	// Provisional allows canisters from nothing, and to install and write as fast as
 	// one wants: networks for development only.
 	Provisional bool
-	// Free subnets charge nothing, except for what other subnets do for them.
-	Free bool
 	// Version of the replica, for subnet_info.
 	Version string
-	// Admins of the subnet, if it has any.
-	Admins []ic.Principal
 	// Capacity is how many bytes all canisters together may take; 0: what the
 	// specification gives a subnet. The same on all nodes.
 	Capacity uint64
@@ -66,6 +65,9 @@ type Config struct {
 	// Parallel runs n functions, which do not depend on each other, and returns when
 	// all have ended; nil: one after the other. What a round does is the same either way.
 	Parallel func(n int, run func(i int))
+	// Statuses is how many calls may be known for further ones to be taken; 0: as on
+	// mainnet. The same on all nodes.
+	Statuses int
 	// Limits of a round; what is zero is as on mainnet. The same on all nodes.
 	Limits scheduler.Limits
 }
@@ -87,6 +89,9 @@ func New(cfg Config, eng machine.Engine) *Machine {
 	if cfg.HotBytes == 0 {
 		cfg.HotBytes = 4 << 30
 	}
+	if cfg.Statuses == 0 {
+		cfg.Statuses = ingress.MaxStatuses
+	}
 	cfg.Limits = cfg.Limits.OrMainnet()
 	return &Machine{cfg: cfg, engine: eng, tip: canister.NewTip(eng, cfg.HotBytes), subnet: &subnet}
 }
@@ -94,12 +99,27 @@ func New(cfg Config, eng machine.Engine) *Machine {
 // Close ends all that runs. The machine is not to be used afterwards.
 func (m *Machine) Close() { m.tip.Close() }
 
-func (m *Machine) management() management.Config {
-	return management.Config{Provisional: m.cfg.Provisional, Version: m.cfg.Version, Admins: m.cfg.Admins}
+func (m *Machine) management(s *state.Subnet) management.Config {
+	return management.Config{Provisional: m.cfg.Provisional, Version: m.cfg.Version, Admins: s.Admins}
 }
 
-func (m *Machine) sysapi(nodes int) sysapi.Subnet {
-	return sysapi.Subnet{ID: m.cfg.Subnet.ID, RootKey: m.cfg.Subnet.RootKey, Costs: cycles.Schedule{Nodes: max(nodes, 1), Free: m.cfg.Free}}
+func (m *Machine) sysapi(s *state.Subnet, nodes int) sysapi.Subnet {
+	return sysapi.Subnet{ID: m.cfg.Subnet.ID, RootKey: m.cfg.Subnet.RootKey, Costs: cycles.Schedule{Nodes: max(nodes, 1), Free: s.Free}}
+}
+
+// follow takes over what a batch says of the subnet.
+func (m *Machine) follow(b *Batch) {
+	if b.Members == nil {
+		return
+	}
+	next := *m.subnet
+	next.Nodes, next.Admins, next.Free = b.Members, b.Admins, b.Free
+	if len(next.Admins) == 0 {
+		next.Admins = nil
+	}
+	if !reflect.DeepEqual(m.subnet, &next) {
+		m.subnet = &next
+	}
 }
 
 // Apply executes one batch.
@@ -109,42 +129,44 @@ func (m *Machine) Apply(s *state.State, b *Batch) *state.State {
 	d.Head.Time = max(b.Time, s.Time())
 	d.Head.Registry = b.RegistryVersion
 	d.Head.Nodes = max(b.Nodes, 1)
-	if b.Members != nil && !reflect.DeepEqual(m.subnet.Nodes, b.Members) {
-		subnet := *m.subnet
-		subnet.Nodes = b.Members
-		m.subnet = &subnet
-	}
+	m.follow(b)
 	if !reflect.DeepEqual(s.Subnet(), m.subnet) {
 		d.SetSubnet(m.subnet)
 	}
 	countBlocks(&d.Head, b)
-	room := &canister.Room{Draft: d, Subnet: m.sysapi(d.Head.Nodes), Now: d.Head.Time, Tip: m.tip, Capacity: m.cfg.Capacity, Calls: m.cfg.Limits.Guaranteed, Unlimited: m.cfg.Provisional}
+	room := &canister.Room{Draft: d, Subnet: m.sysapi(m.subnet, d.Head.Nodes), Now: d.Head.Time, Tip: m.tip, Capacity: m.cfg.Capacity, Calls: m.cfg.Limits.Guaranteed, Unlimited: m.cfg.Provisional}
 	if room.Capacity == 0 {
 		room.Capacity = subnetCapacity
 	}
 	d.Forget(room.Now)
 	countQueries(d, b)
 	for i := range b.Ingress {
-		induct(room, &b.Ingress[i])
+		m.induct(room, &b.Ingress[i])
 	}
-	round := &scheduler.Round{Room: room, Management: &management.Management{Room: room, Config: m.management(), Randomness: b.Randomness}, Parallel: m.cfg.Parallel, Limits: m.cfg.Limits}
+	round := &scheduler.Round{Room: room, Management: &management.Management{Room: room, Config: m.management(m.subnet), Randomness: b.Randomness}, Parallel: m.cfg.Parallel, Limits: m.cfg.Limits}
 	round.Run()
 	return d.Seal()
 }
 
 // induct takes over a user's message: into a queue, or rejected at once. What was
-// seen before, or comes too late, leaves no trace.
-func induct(r *canister.Room, msg *ic.Ingress) {
-	if r.Call(msg.ID) != nil || r.NumCalls() >= ingress.MaxStatuses || ingress.Admissible(msg.Expiry, r.Now) != nil {
+// seen before, or comes too late, leaves no trace; nor do messages beyond twice as
+// many as the state may know.
+func (m *Machine) induct(r *canister.Room, msg *ic.Ingress) {
+	if r.Call(msg.ID) != nil || r.NumCalls() >= 2*m.cfg.Statuses || ingress.Admissible(msg.Expiry, r.Now) != nil {
 		return
 	}
+	full := r.NumCalls() >= m.cfg.Statuses && m.subnet.Type != "system"
 	r.SetCall(msg.ID, &state.Call{State: state.Received, Sender: msg.Sender, Callee: msg.Canister, Effective: msg.Effective, Expiry: msg.Expiry, Updated: r.Now})
-	m := &state.Message{
+	next := &state.Message{
 		Origin: state.Origin{Kind: state.Ingress, Caller: msg.Sender, Request: msg.ID, Info: msg.Info},
 		Callee: msg.Canister, Method: msg.Method, Arg: msg.Arg, Expiry: msg.Expiry, Arrived: r.Head.Height, Target: msg.Effective,
 	}
-	if err := accept(r, msg, m); err != nil {
-		r.Answer(&m.Origin, ic.Reply{Reject: err.Reject()}, ic.Cycles{})
+	err := ic.Errorf(ic.IngressHistoryFull, "Maximum ingress history capacity %d reached", m.cfg.Statuses)
+	if !full {
+		err = accept(r, msg, next)
+	}
+	if err != nil {
+		r.Answer(&next.Origin, ic.Reply{Reject: err.Reject()}, ic.Cycles{})
 	}
 }
 
@@ -181,6 +203,8 @@ const maxMetricDays = 60
 const day = 24 * 60 * 60 * 1e9
 
 // countBlocks adds the batch's block to its maker's count, in a sample per UTC day.
+// A day begins without the nodes that did nothing on the one before: who left the
+// subnet is forgotten, and who comes back begins at zero (node_metrics_history).
 func countBlocks(h *state.Head, b *Batch) {
 	if b.Maker.Principal == "" {
 		return
@@ -193,7 +217,10 @@ func countBlocks(h *state.Head, b *Batch) {
 			old = old[:n-1]
 		}
 	}
-	next := state.DayMetrics{Time: h.Time, Nodes: append([]state.NodeMetrics(nil), last.Nodes...)}
+	next := state.DayMetrics{Time: h.Time, Nodes: slices.Clone(last.Nodes)}
+	if n := len(old); n > 1 && len(old) == len(h.Metrics) {
+		next.Nodes = slices.DeleteFunc(next.Nodes, func(m state.NodeMetrics) bool { return slices.Contains(old[n-2].Nodes, m) })
+	}
 	next.Count(b.Maker, 1, 0)
 	for _, n := range b.Missed {
 		next.Count(n, 0, 1)
@@ -209,7 +236,7 @@ func countQueries(d *state.Draft, b *Batch) {
 	for _, u := range b.Uses {
 		if old := d.Canister(u.Canister); old != nil {
 			c := *old
-			c.Count(b.Maker, u.Stats, state.QueryEpoch(d.Head.Time), d.Head.Nodes)
+			c.Count(b.Maker, u.Stats, state.QueryEpoch(b.Height), d.Head.Nodes)
 			d.Put(&c)
 		}
 	}
@@ -220,7 +247,7 @@ func countQueries(d *state.Draft, b *Batch) {
 // more, nil: never.
 func (m *Machine) Query(s *state.State, q *ic.Query, now ic.Time, certificate func() []byte, late func() bool) *canister.Answer {
 	r := m.reader(s, now)
-	ask := &management.Queries{Config: m.management(), State: s, Costs: r.Subnet.Costs}
+	ask := &management.Queries{Config: m.management(s.Subnet()), State: s, Costs: r.Subnet.Costs}
 	if q.Canister.Principal == ic.Management {
 		return &canister.Answer{Reply: ask.Query(q.Method, q.Arg, q.Sender)}
 	}
@@ -254,7 +281,7 @@ func (m *Machine) Recall(s *state.State, q *ic.Query, now ic.Time) *canister.Ans
 func (m *Machine) Inspect(s *state.State, msg *ic.Ingress, now ic.Time) *ic.UserError {
 	r := m.reader(s, now)
 	if msg.Canister.Principal == ic.Management {
-		cfg := m.management()
+		cfg := m.management(s.Subnet())
 		if err := cfg.Admit(s, msg); err != nil {
 			return err
 		}
@@ -277,5 +304,5 @@ func (m *Machine) Inspect(s *state.State, msg *ic.Ingress, now ic.Time) *ic.User
 }
 
 func (m *Machine) reader(s *state.State, now ic.Time) *canister.Reader {
-	return &canister.Reader{State: s, Subnet: m.sysapi(s.Head().Nodes), Engine: m.engine, Pool: m.cfg.Pool, Now: max(now, s.Time())}
+	return &canister.Reader{State: s, Subnet: m.sysapi(s.Subnet(), s.Head().Nodes), Engine: m.engine, Pool: m.cfg.Pool, Now: max(now, s.Time())}
 }

@@ -321,3 +321,36 @@ func num(b []byte) uint64 {
 	}
 	return binary.LittleEndian.Uint64(b)
 }
+
+// Who comes when the state knows as many calls as it may is told so; when it has
+// forgotten some, others are taken again.
+func TestFullHistory(t *testing.T) {
+	w := newWorld(t)
+	id := w.universal(alice)
+	w.m.cfg.Statuses = w.s.NumCalls() + 2
+	read := func() ic.RequestID { return w.send(alice, id, "update", prog{}.reply()) }
+	var sent []ic.RequestID
+	for range 4 {
+		sent = append(sent, read())
+	}
+	balance := w.s.Canister(id).Cycles
+	w.round()
+	for i, id := range sent {
+		c := w.s.Status(id)
+		if taken := i < 2; c == nil || (c.State == state.Replied) != taken || !taken && c.Reject.Code != ic.IngressHistoryFull {
+			t.Errorf("call %d: %+v", i, c)
+		}
+	}
+	if w.s.Canister(id).Cycles == balance {
+		t.Error("calls that were taken cost nothing")
+	}
+	w.m.cfg.Statuses = w.s.NumCalls() / 2
+	last := read()
+	w.round()
+	if c := w.s.Status(last); c != nil {
+		t.Errorf("beyond twice the limit: %+v", c)
+	}
+	w.time += 10 * 60 * second
+	w.round()
+	w.must(w.call(alice, id, "update", prog{}.reply()))
+}

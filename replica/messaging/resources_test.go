@@ -68,7 +68,7 @@ func TestStarvation(t *testing.T) {
 	w.time += 1000 * second
 	w.round()
 	paid, _ := before.Sub(w.s.Canister(id).Cycles)
-	if want := w.m.sysapi(13).Costs.Storage(w.s.Canister(id).MemoryUsage(), 1000); paid.Less(want) || want.Mul(2).Less(paid) {
+	if want := w.m.sysapi(w.m.subnet, 13).Costs.Storage(w.s.Canister(id).MemoryUsage(), 1000); paid.Less(want) || want.Mul(2).Less(paid) {
 		t.Errorf("1000 seconds cost %s, want about %s", paid, want)
 	}
 	// Burn what there is, then wait.

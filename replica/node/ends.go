@@ -30,9 +30,15 @@ func (h *Halt) Error() string {
 type Left struct {
 	Height ic.Height
 	Subnet ic.SubnetID
+	// At a start: this node, and the version of the registry that does not name it.
+	Node    ic.NodeID
+	Version uint64
 }
 
 func (l *Left) Error() string {
+	if l.Version > 0 {
+		return fmt.Sprintf("this node (%s) is no member of subnet %s at registry version %d\n  whoever has the network's authority can make it one: network add", l.Node, l.Subnet, l.Version)
+	}
 	return fmt.Sprintf("this node is no member of subnet %s after height %d: its last interval has ended\n  its keys and state can be erased", l.Subnet, l.Height)
 }
 
@@ -47,7 +53,7 @@ func (n *Node) stop(e consensus.Stop) error {
 	case e.Halt:
 		return &Halt{e.CUP.Height}
 	}
-	return &Left{e.CUP.Height, n.SubnetID()}
+	return &Left{Height: e.CUP.Height, Subnet: n.SubnetID()}
 }
 
 // beginning is the newest of the packages that the store and the registry have; fresh

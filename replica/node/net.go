@@ -9,6 +9,7 @@ import (
 	"ashlar/replica/ic"
 	"ashlar/replica/ingress"
 	"ashlar/replica/wire/block"
+	"ashlar/replica/wire/envelope"
 )
 
 // Net carries bytes between the members of the subnet: replica/p2p, or a
@@ -77,34 +78,40 @@ func (n *Node) Hear(ctx context.Context, from ic.NodeID, artifact []byte) error 
 	}
 }
 
-// Offered takes a user's call that a peer accepted: as if it came here, except
-// that the canister was asked there. An error is the peer's fault.
-func (n *Node) Offered(call []byte) error {
+// Offered takes users' calls that a peer accepted: as if they came here, except
+// that the canister was asked there. Errors are the peer's fault.
+func (n *Node) Offered(calls [][]byte) (wrong []error) {
 	v := n.view.Load()
 	if v == nil {
 		return nil
 	}
-	msg, err := n.open(call)
-	if err != nil {
-		return err
+	claims, raw := make([]envelope.Claim, 0, len(calls)), make([][]byte, 0, len(calls))
+	for _, call := range calls {
+		c, err := n.claim(call)
+		if err != nil {
+			wrong = append(wrong, err)
+		} else if v.State.Status(c.Msg.ID) == nil && !n.has(c.Msg.ID) {
+			claims, raw = append(claims, c), append(raw, call)
+		}
 	}
-	if v.State.Status(msg.ID) != nil || n.has(msg.ID) {
-		return nil
-	}
-	if err := n.Check(msg, call[1+int(call[0]):], n.Clock.Now()); err != nil {
-		return err
-	}
+	errs := n.Check(claims, n.Clock.Now())
 	n.mu.Lock()
-	err = n.pool.Add(ingress.Message{ID: msg.ID, Sender: msg.Sender, Expiry: msg.Expiry, Raw: call}, n.Clock.Now())
-	n.mu.Unlock()
-	switch {
-	case errors.Is(err, ingress.ErrFull):
-		n.metrics.busy.Add(1)
-		return nil // we are full, which is nobody's fault
-	case err == nil:
-		poke(n.kick)
+	defer n.mu.Unlock()
+	for i, c := range claims {
+		err := errs[i]
+		if err == nil {
+			err = n.pool.Add(ingress.Message{ID: c.Msg.ID, Sender: c.Msg.Sender, Expiry: c.Msg.Expiry, Raw: raw[i]}, n.Clock.Now())
+		}
+		switch {
+		case errors.Is(err, ingress.ErrFull):
+			n.metrics.busy.Add(1) // we are full, which is nobody's fault
+		case err != nil:
+			wrong = append(wrong, err)
+		default:
+			poke(n.kick)
+		}
 	}
-	return err
+	return wrong
 }
 
 func (n *Node) has(id ic.RequestID) bool {

@@ -31,6 +31,7 @@ import (
 	"ashlar/replica/node/join"
 	"ashlar/replica/state"
 	"ashlar/replica/wire/block"
+	"ashlar/replica/wire/envelope"
 )
 
 // Limits of what waits at one time.
@@ -118,12 +119,13 @@ type Config struct {
 	// Whole is how many bytes of calls go out with their block, instead of their
 	// hashes: 0 for the usual, -1 for none.
 	Whole int
-	// Parse reads an envelope of a final block, checked before.
-	Parse func(raw []byte) (*ic.Ingress, error)
-	// Check tells whether an envelope, parsed as msg, is its sender's and may go to
-	// msg.Effective, at a time: for calls that come by way of a peer. Many
+	// Parse reads an envelope; nothing is checked of who made it. The second result is
+	// for Check, and may be nil.
+	Parse func(raw []byte) (*ic.Ingress, *envelope.Envelope, error)
+	// Check tells of each claim whether it is its sender's and may go to its
+	// Msg.Effective, at a time: for calls that come by way of a peer. Many
 	// goroutines call it.
-	Check func(msg *ic.Ingress, raw []byte, now ic.Time) error
+	Check func(claims []envelope.Claim, now ic.Time) []error
 }
 
 // Node is one member of a subnet.
@@ -242,7 +244,7 @@ func New(cfg Config) (*Node, error) {
 		return nil, err
 	}
 	if !n.core.Belongs(summary) {
-		return nil, fmt.Errorf("this node (%s) is no member of subnet %s at registry version %d", n.NodeID(), cfg.Subnet.ID, summary.Current.Registry)
+		return nil, &Left{Height: cup.Height, Subnet: cfg.Subnet.ID, Node: n.NodeID(), Version: n.Registry.Latest()}
 	}
 	return n, nil
 }
@@ -403,7 +405,7 @@ func (n *Node) Submit(ctx context.Context, raw []byte, msg *ic.Ingress) error {
 		n.metrics.refused.Add(1)
 		return err
 	}
-	call := envelope(msg.Effective, raw)
+	call := callOf(msg.Effective, raw)
 	n.read.remember(call, msg)
 	n.mu.Lock()
 	err := n.pool.Add(ingress.Message{ID: msg.ID, Sender: msg.Sender, Expiry: msg.Expiry, Raw: call}, n.Clock.Now())

@@ -26,6 +26,7 @@ import (
 	"ashlar/replica/store"
 	"ashlar/replica/wire/block"
 	"ashlar/replica/wire/cert"
+	"ashlar/replica/wire/envelope"
 	"ashlar/replica/wire/hashtree"
 )
 
@@ -115,7 +116,7 @@ func found(t *testing.T, keys ...*keystore.Keys) (*block.Artifact, consensus.Key
 
 func config(t *testing.T) (node.Config, *clock, *echo) {
 	t.Helper()
-	keys, err := keystore.Generate(nil)
+	keys, err := keystore.Generate()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -131,10 +132,10 @@ func config(t *testing.T) (node.Config, *clock, *echo) {
 		Ranges: []ic.CanisterRange{{First: ic.CanisterIDFromUint64(0), Last: ic.CanisterIDFromUint64(9)}}}
 	return node.Config{Subnet: subnet, Start: start, Registry: &registry{[]*consensus.Record{{Members: []block.Receiver{receiver(t, keys)}}}},
 		Keys: node.FileKeys{Keys: keys, Dir: t.TempDir(), Random: rand.Reader}, Machine: e, Store: s, Clock: now, Pace: consensus.DefaultPace, Limits: ingress.Default,
-		Parse: func(raw []byte) (*ic.Ingress, error) {
+		Parse: func(raw []byte) (*ic.Ingress, *envelope.Envelope, error) {
 			m := call(raw[0], string(raw[9:]))
 			m.Expiry = ic.Time(binary.BigEndian.Uint64(raw[1:]))
-			return m, nil
+			return m, nil, nil
 		}}, now, e
 }
 
@@ -359,7 +360,7 @@ func TestRestart(t *testing.T) {
 
 func TestKeysOfOthers(t *testing.T) {
 	cfg, _, _ := config(t)
-	keys, err := keystore.Generate(nil)
+	keys, err := keystore.Generate()
 	if err != nil {
 		t.Fatal(err)
 	}

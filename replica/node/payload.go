@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -12,37 +13,37 @@ import (
 	"ashlar/replica/ic"
 	"ashlar/replica/ingress"
 	"ashlar/replica/wire/block"
+	"ashlar/replica/wire/envelope"
 )
 
-// envelope is a call as blocks carry it: the effective canister id, which the
+// callOf is a call as blocks carry it: the effective canister id, which the
 // caller's URL named and the envelope does not hold, then the envelope as it came.
-func envelope(effective ic.CanisterID, raw []byte) []byte {
+func callOf(effective ic.CanisterID, raw []byte) []byte {
 	return append(append([]byte{byte(len(effective.Principal))}, effective.Principal...), raw...)
 }
 
-// open reads what envelope made. The result is shared, and not to be changed.
+// open reads what callOf made. The result is shared, and not to be changed.
 func (n *Node) open(data []byte) (*ic.Ingress, error) {
-	if msg := n.read.find(data); msg != nil {
-		return msg, nil
-	}
-	msg, err := n.openNew(data)
-	if err == nil {
-		n.read.remember(bytes.Clone(data), msg) // data may be part of a whole block
-	}
-	return msg, err
+	c, err := n.claim(data)
+	return c.Msg, err
 }
 
-func (n *Node) openNew(data []byte) (*ic.Ingress, error) {
+// claim is open, and what there is to be checked.
+func (n *Node) claim(data []byte) (c envelope.Claim, err error) {
 	if len(data) == 0 || int(data[0]) > ic.MaxPrincipalBytes || len(data) < 1+int(data[0]) {
-		return nil, errors.New("a call in a block ends inside its effective canister id")
+		return c, errors.New("a call in a block ends inside its effective canister id")
 	}
 	effective, raw := data[1:1+data[0]], data[1+data[0]:]
-	msg, err := n.Parse(raw)
-	if err != nil {
-		return nil, err
+	c.Raw = raw
+	if c.Msg = n.read.find(data); c.Msg != nil {
+		return c, nil
 	}
-	msg.Effective = ic.CanisterID{Principal: ic.Principal(effective)}
-	return msg, nil
+	if c.Msg, c.Read, err = n.Parse(raw); err != nil {
+		return c, err
+	}
+	c.Msg.Effective = ic.CanisterID{Principal: ic.Principal(effective)}
+	n.read.remember(bytes.Clone(data), c.Msg) // data may be part of a whole block
+	return c, nil
 }
 
 // payload is the node as consensus sees it when it fills and judges blocks.
@@ -127,9 +128,10 @@ func (p *payload) Validate(b *block.Block, ancestors func(yield func(*block.Bloc
 		return err
 	}
 	latest, size := p.latest.Load(), 0
-	var unknown []call
+	var unknown []envelope.Claim
 	for _, data := range b.Ingress {
-		msg, err := (*Node)(p).open(data)
+		c, err := (*Node)(p).claim(data)
+		msg := c.Msg
 		switch size += len(data); {
 		case err != nil:
 			return fmt.Errorf("block %d: %w", b.Height, err)
@@ -140,19 +142,13 @@ func (p *payload) Validate(b *block.Block, ancestors func(yield func(*block.Bloc
 		}
 		seen[msg.ID] = true
 		if !p.checked(msg.ID, data) {
-			unknown = append(unknown, call{msg, data[1+int(data[0]):]})
+			unknown = append(unknown, c)
 		}
 	}
 	if len(b.Ingress) > ingress.MaxSelected || size > ingress.MaxSelectedBytes {
 		return fmt.Errorf("block %d has %d calls of %d bytes, the limits are %d and %d", b.Height, len(b.Ingress), size, ingress.MaxSelected, ingress.MaxSelectedBytes)
 	}
 	return p.check(unknown, b.Time)
-}
-
-// call of a block, and its envelope.
-type call struct {
-	msg *ic.Ingress
-	raw []byte
 }
 
 // checked tells whether this very envelope is in the pool.
@@ -162,22 +158,26 @@ func (p *payload) checked(id ic.RequestID, data []byte) bool {
 	return p.pool.Same(id, data)
 }
 
+// maxTogether are the calls that are checked in one go.
+const maxTogether = 64
+
 // check envelopes at a time, and say what is wrong with the first bad one.
-func (p *payload) check(calls []call, at ic.Time) error {
-	errs := make([]error, len(calls))
+func (p *payload) check(calls []envelope.Claim, at ic.Time) error {
+	parts := slices.Collect(slices.Chunk(calls, maxTogether))
+	errs := make([][]error, len(parts))
 	var next atomic.Int64
 	var all sync.WaitGroup
-	for range min(len(calls), runtime.GOMAXPROCS(0)) {
+	for range min(len(parts), runtime.GOMAXPROCS(0)) {
 		all.Go(func() {
-			for i := next.Add(1) - 1; int(i) < len(calls); i = next.Add(1) - 1 {
-				errs[i] = p.Check(calls[i].msg, calls[i].raw, at)
+			for i := next.Add(1) - 1; int(i) < len(parts); i = next.Add(1) - 1 {
+				errs[i] = p.Check(parts[i], at)
 			}
 		})
 	}
 	all.Wait()
-	for i, err := range errs {
+	for i, err := range slices.Concat(errs...) {
 		if err != nil {
-			return fmt.Errorf("call %x: %w", calls[i].msg.ID, err)
+			return fmt.Errorf("call %x: %w", calls[i].Msg.ID, err)
 		}
 	}
 	return nil

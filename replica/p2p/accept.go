@@ -48,18 +48,9 @@ func (h *Host) accept(s network.Stream) {
 	s.SetReadDeadline(time.Time{})
 	switch kind[0] {
 	case kindArtifacts:
-		r.listen(kind[0], s, maxFrame, r.hear)
+		r.listen(kind[0], s, maxFrame, func(ctx context.Context, data []byte, _ bool) error { return r.hear(ctx, data) })
 	case kindCalls:
-		r.listen(kind[0], s, maxCall, func(ctx context.Context, data []byte) error {
-			if err := r.calls.WaitN(ctx, len(data)); err != nil {
-				return err
-			}
-			r.callsIn.Add(1)
-			if err := h.handler.Offered(data); err != nil {
-				r.wrong("call", err)
-			}
-			return nil
-		})
+		r.listen(kind[0], s, maxCall, r.hearCalls())
 	case kindAsk:
 		r.serve(s)
 	case kindFetch:
@@ -73,6 +64,25 @@ func (h *Host) accept(s network.Stream) {
 		r.give(s, newFrames(s, &r.sent))
 	default:
 		r.wrong("stream", fmt.Errorf("it opened a stream of kind %d", kind[0]))
+	}
+}
+
+// hearCalls gathers calls that come together: they are checked in one go.
+func (r *remote) hearCalls() func(ctx context.Context, data []byte, more bool) error {
+	var calls [][]byte
+	return func(ctx context.Context, data []byte, more bool) error {
+		if err := r.calls.WaitN(ctx, len(data)); err != nil {
+			return err
+		}
+		r.callsIn.Add(1)
+		if calls = append(calls, data); more && len(calls) < maxTogether {
+			return nil
+		}
+		for _, err := range r.h.handler.Offered(calls) {
+			r.wrong("call", err)
+		}
+		calls = nil
+		return nil
 	}
 }
 
@@ -98,8 +108,9 @@ func (r *remote) hear(ctx context.Context, frame []byte) error {
 	return nil
 }
 
-// listen to a stream until it ends, or a newer one of its kind begins.
-func (r *remote) listen(kind byte, s network.Stream, limit int, take func(context.Context, []byte) error) {
+// listen to a stream until it ends, or a newer one of its kind begins. more says that
+// another frame is here in whole.
+func (r *remote) listen(kind byte, s network.Stream, limit int, take func(ctx context.Context, frame []byte, more bool) error) {
 	ctx, cancel := context.WithCancel(r.ctx)
 	defer cancel()
 	defer context.AfterFunc(ctx, func() { s.Reset() })()
@@ -109,7 +120,7 @@ func (r *remote) listen(kind byte, s network.Stream, limit int, take func(contex
 	}
 	r.reading[kind] = cancel
 	r.mu.Unlock()
-	in := bufio.NewReaderSize(s, 16<<10)
+	in := bufio.NewReaderSize(s, readAhead)
 	for {
 		data, err := readFrame(in, limit, firstRead)
 		if err != nil {
@@ -119,10 +130,26 @@ func (r *remote) listen(kind byte, s network.Stream, limit int, take func(contex
 			return
 		}
 		r.heard.Add(uint64(len(data)))
-		if take(ctx, data) != nil {
+		if take(ctx, data, wholeFrame(in)) != nil {
 			return
 		}
 	}
+}
+
+// readAhead of a stream, in bytes: some dozens of calls.
+const readAhead = 32 << 10
+
+// maxTogether are the calls of a peer that are handed on at once.
+const maxTogether = 64
+
+// wholeFrame tells whether the next frame lies in the buffer.
+func wholeFrame(in *bufio.Reader) bool {
+	const head = 4
+	if in.Buffered() < head {
+		return false
+	}
+	size, err := in.Peek(head)
+	return err == nil && uint64(in.Buffered()) >= head+uint64(binary.BigEndian.Uint32(size))
 }
 
 // serve one request. A peer with too many of them waits.

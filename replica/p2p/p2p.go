@@ -77,8 +77,8 @@ const maxReasons = 32
 type Handler interface {
 	// Hear takes an artifact, and waits while there is no room.
 	Hear(ctx context.Context, from ic.NodeID, artifact []byte) error
-	// Offered takes a user's call; an error is the peer's fault.
-	Offered(call []byte) error
+	// Offered takes users' calls; each error is the peer's fault.
+	Offered(calls [][]byte) (wrong []error)
 	// Serve answers a request; an error is the peer's fault.
 	Serve(request []byte) ([]byte, error)
 	// Answered brings the answer to a question, nil for none.

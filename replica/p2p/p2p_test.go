@@ -23,6 +23,7 @@ type ear struct {
 	mu       sync.Mutex
 	heard    []string
 	offered  int
+	most     int // calls at once
 	refuse   error
 	full     chan struct{} // nil: there is room
 	answered chan string
@@ -44,11 +45,17 @@ func (e *ear) Hear(ctx context.Context, from ic.NodeID, artifact []byte) error {
 	return nil
 }
 
-func (e *ear) Offered([]byte) error {
+func (e *ear) Offered(calls [][]byte) (wrong []error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.offered++
-	return e.refuse
+	e.offered += len(calls)
+	e.most = max(e.most, len(calls))
+	for range calls {
+		if e.refuse != nil {
+			wrong = append(wrong, e.refuse)
+		}
+	}
+	return wrong
 }
 
 func (e *ear) Serve(request []byte) ([]byte, error) {
@@ -387,5 +394,20 @@ func TestAStreamHoldsAWindow(t *testing.T) {
 	}
 	if sent > 2*windowBytes {
 		t.Errorf("%d bytes were taken of a peer whose artifacts nobody reads", sent)
+	}
+}
+
+// Calls that lie together on the line are handed on together.
+func TestCallsTogether(t *testing.T) {
+	w := connected(t, 2)
+	until(t, "they are connected", func() bool { return w.hosts[0].Counters()[0].Connected })
+	const calls = 3 * maxTogether
+	for i := range calls {
+		w.hosts[0].Gossip(fmt.Appendf(nil, "call %d", i))
+	}
+	e := w.ears[1]
+	until(t, "all calls", func() bool { e.mu.Lock(); defer e.mu.Unlock(); return e.offered == calls })
+	if e.most < 2 || e.most > maxTogether {
+		t.Errorf("%d calls at once", e.most)
 	}
 }

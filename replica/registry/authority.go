@@ -10,6 +10,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"ashlar/replica/durable"
 )
 
 // AuthorityFile is where the network's authority keeps its key: an Ed25519 key as
@@ -32,7 +34,7 @@ func MakeAuthority(dir string) (ed25519.PrivateKey, error) {
 	}
 	der, err := x509.MarshalPKCS8PrivateKey(key)
 	if err == nil {
-		err = writeWhole(path, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
+		err = durable.Replace(path, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), 0o600)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("keep the network's authority: %w", err)

@@ -20,6 +20,7 @@ import (
 // Limits of what records say.
 const (
 	maxMembers  = dkg.MaxNodes
+	maxAdmins   = 100    // of a subnet: each is in its state
 	MaxInterval = 10_000 // rounds: a new member waits for two intervals, and a node that lags executes one again
 	roomToDeal  = 4      // rounds of an interval besides those that a key generation needs
 )

@@ -53,6 +53,8 @@ func (n *network) checkSubnet(r *records.Subnet) error {
 		return fmt.Errorf("%d is not a type of subnet", r.Type)
 	case len(r.Members) < 1 || len(r.Members) > maxMembers:
 		return fmt.Errorf("it has %d members, there must be 1 to %d", len(r.Members), maxMembers)
+	case len(r.Admins) > maxAdmins:
+		return fmt.Errorf("it has %d admins, there may be %d", len(r.Admins), maxAdmins)
 	case !n.elected(r.Version):
 		return fmt.Errorf("it runs replica version %q, which is not elected\n  elect it first: network elect %s", r.Version, r.Version)
 	case r.Interval < MinInterval(len(r.Members), r.DealingsPerBlock) || r.Interval > MaxInterval:

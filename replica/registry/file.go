@@ -11,6 +11,8 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
+
+	"ashlar/replica/durable"
 )
 
 // FileName under the state directory.
@@ -73,7 +75,7 @@ func Create(dir string, signed ...[]byte) (*Store, error) {
 		return nil, fmt.Errorf("make the registry: there is one in %s already", dir)
 	}
 	path := filepath.Join(dir, FileName)
-	if err := writeWhole(path, data); err != nil {
+	if err := durable.Replace(path, data, 0o600); err != nil {
 		return nil, fmt.Errorf("make the registry: %w", err)
 	}
 	f, err := openAlone(path)
@@ -95,31 +97,6 @@ func openAlone(path string) (*os.File, error) {
 		return nil, fmt.Errorf("%s is in use: %w\n  a node that runs takes changes by HTTP, or from %s beside the file", path, err, IncomingDir)
 	}
 	return f, nil
-}
-
-// writeWhole replaces a file, synced.
-func writeWhole(path string, data []byte) error {
-	f, err := os.OpenFile(path+".new", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(data)
-	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
-		err = os.Rename(path+".new", path)
-	}
-	if err == nil {
-		err = syncDir(filepath.Dir(path))
-	}
-	return err
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	return d.Sync()
 }
 
 // Open reads DIR/registry and goes on with it; fs.ErrNotExist where there is none.

@@ -20,22 +20,31 @@ const (
 
 // NodeKeys are a node's public keys as records, with their proofs.
 func NodeKeys(random io.Reader, k *keystore.Keys) ([]records.Mutation, error) {
-	e, err := k.EncryptionKey(random)
+	dealing, err := dealingRecord(random, k)
 	if err != nil {
 		return nil, err
 	}
-	raw := e.Bytes()
 	keys := map[records.Purpose]*records.PublicKey{
-		records.NodeSigning:      {Algorithm: records.Ed25519, Key: k.NodeKey()},
-		records.CommitteeSigning: {Algorithm: records.MultiBLS, Key: k.Committee().Bytes(), Proof: k.CommitteePossession()},
-		records.DealingEncryption: {Version: dealingKeyVersion, Algorithm: records.Groth20, Key: raw[pointAt:pointEnd],
-			Proof: append(append([]byte{}, raw[:pointAt]...), raw[pointEnd:]...)},
+		records.NodeSigning:       {Algorithm: records.Ed25519, Key: k.NodeKey()},
+		records.CommitteeSigning:  {Algorithm: records.MultiBLS, Key: k.Committee().Bytes(), Proof: k.CommitteePossession()},
+		records.DealingEncryption: dealing,
 	}
 	var out []records.Mutation
 	for _, p := range nodeKeys {
 		out = append(out, records.Mutation{Key: []byte(records.KeyCrypto(k.NodeID(), p)), Value: records.Encode(keys[p])})
 	}
 	return out, nil
+}
+
+// dealingRecord is the newest generation of a node's dealing key.
+func dealingRecord(random io.Reader, k *keystore.Keys) (*records.PublicKey, error) {
+	e, err := k.EncryptionKey(random)
+	if err != nil {
+		return nil, err
+	}
+	raw := e.Bytes()
+	return &records.PublicKey{Version: dealingKeyVersion, Algorithm: records.Groth20, Key: raw[pointAt:pointEnd],
+		Proof: append(append([]byte{}, raw[:pointAt]...), raw[pointEnd:]...)}, nil
 }
 
 // EncryptionKey is a node's dealing key, its proof checked.

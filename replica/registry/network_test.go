@@ -8,7 +8,6 @@ import (
 	"net/netip"
 	"testing"
 
-	"ashlar/replica/crypto/bls"
 	"ashlar/replica/crypto/keystore"
 	"ashlar/replica/ic"
 	"ashlar/replica/wire/records"
@@ -30,13 +29,7 @@ type trial struct {
 	store     *Store
 }
 
-func person(seed byte) *keystore.Keys {
-	share, err := bls.GenerateKey(stream("share"))
-	if err != nil {
-		panic(err)
-	}
-	return keystore.FromSeeds([32]byte{seed}, share)
-}
+func person(seed byte) *keystore.Keys { return keystore.FromSeed([32]byte{seed}) }
 
 // found makes a network of n nodes, and two spare ones.
 func found(t testing.TB, n int) *trial {

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"ashlar/replica/crypto/bls"
+	"ashlar/replica/crypto/keystore"
 	"ashlar/replica/crypto/dkg"
 	"ashlar/replica/ic"
 	"ashlar/replica/wire/records"
@@ -365,6 +366,58 @@ func TestRotation(t *testing.T) {
 	tr.take(dealing())
 	if err := tr.store.Take(tr.sign(old)); err == nil || !strings.Contains(err.Error(), "does not follow generation 2") {
 		t.Error(err)
+	}
+}
+
+// A node's offer of another dealing key is taken once, and only from the node itself.
+func TestOffers(t *testing.T) {
+	tr := found(t, 4)
+	k := tr.nodes[0]
+	offer := func(k *keystore.Keys) *Offer {
+		o, err := MakeOffer(stream("offer"), k)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return o
+	}
+	if _, _, err := tr.store.TakeOffer(offer(k)); !errors.Is(err, ErrOffered) {
+		t.Errorf("the key that the registry has: %v", err)
+	}
+	for _, n := range tr.nodes[:2] {
+		if err := n.Rotate(stream("rotate")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	good := offer(k)
+	for says, spoil := range map[string]func(o *Offer){
+		"is not signed by it":         func(o *Offer) { o.Signature[0] ^= 1 },
+		"is not signed by it\x00key":  func(o *Offer) { o.Key = offer(tr.nodes[1]).Key },
+		"is not signed by it\x00node": func(o *Offer) { o.Node = tr.nodes[1].NodeID().String() },
+		"an offer of a dealing key":   func(o *Offer) { o.Node = "nobody" },
+		"\x00stranger":                func(o *Offer) { *o = *offer(tr.nodes[4]) },
+		"node \x00garbage": func(o *Offer) {
+			o.Key = []byte("garbage")
+			o.Signature = k.Vote(offerMessage(k.NodeID(), o.Key))
+		},
+	} {
+		o := *good
+		o.Signature = bytes.Clone(o.Signature)
+		spoil(&o)
+		says, _, _ = strings.Cut(says, "\x00")
+		if _, _, err := tr.store.TakeOffer(&o); err == nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("%s: %v", says, err)
+		}
+	}
+	id, m, err := tr.store.TakeOffer(good)
+	if err != nil || id != k.NodeID() {
+		t.Fatal(id, err)
+	}
+	tr.take(m)
+	if g, err := tr.store.Generation(id, 2); g != 2 || err != nil {
+		t.Errorf("generation %d, %v", g, err)
+	}
+	if _, _, err := tr.store.TakeOffer(good); !errors.Is(err, ErrOffered) {
+		t.Errorf("taken twice: %v", err)
 	}
 }
 

@@ -23,6 +23,8 @@ type Record struct {
 	Interval uint64           // rounds after a summary, until the next
 	Version  string           // of the replica
 	Halt     bool             // make no blocks above the next summary
+	Admins   []ic.Principal   // of the subnet
+	Free     bool             // canisters pay nothing
 }
 
 // At reads a version.
@@ -31,7 +33,7 @@ func (s Subnet) At(version uint64) (*Record, error) {
 	if err := s.Get(records.KeySubnet(s.ID), version, &r); err != nil {
 		return nil, err
 	}
-	out := &Record{Interval: r.Interval, Version: r.Version, Halt: r.Halted || r.HaltAtCUP}
+	out := &Record{Interval: r.Interval, Version: r.Version, Halt: r.Halted || r.HaltAtCUP, Admins: r.Admins, Free: r.CostSchedule == records.FreeOfCost}
 	for _, id := range sorted(r.Members) {
 		key, err := s.nodeKey(id, version)
 		if err != nil {

@@ -53,7 +53,7 @@ func draw() error {
 	}
 	var keys []*keystore.Keys
 	for i := range MaxNodes {
-		keys = append(keys, keystore.FromSeeds([32]byte{byte(i + 1), 's'}, share))
+		keys = append(keys, keystore.FromSeed([32]byte{byte(i + 1), 's'}))
 	}
 	slices.SortFunc(keys, func(a, b *keystore.Keys) int { return bytes.Compare(a.NodeID().Bytes(), b.NodeID().Bytes()) })
 	for _, k := range keys {
@@ -104,7 +104,7 @@ func found(p *Plan, rec *consensus.Record) (*identities, error) {
 // fresh is the same node without the shares of another run.
 func fresh(k *keystore.Keys) *keystore.Keys {
 	for i := range MaxNodes {
-		if f := keystore.FromSeeds([32]byte{byte(i + 1), 's'}, drawn.share); f.NodeID() == k.NodeID() {
+		if f := keystore.FromSeed([32]byte{byte(i + 1), 's'}); f.NodeID() == k.NodeID() {
 			return f
 		}
 	}

@@ -109,7 +109,7 @@ func (p *peer) start() {
 		return
 	}
 	p.life++
-	p.refused, p.inbox, p.free, p.wake, p.fetchWake = nil, 0, p.w.now, 0, 0
+	p.refused, p.inbox, p.free, p.wake, p.fetchWake, p.disk.cutIn = nil, 0, p.w.now, 0, 0, 0
 	p.stepping, p.executing, p.saving, p.working, p.halted = false, false, false, false, false
 	p.disk.refused.Store(false)
 	if err := p.open(); errors.Is(err, errPower) {
@@ -401,6 +401,10 @@ func (p *peer) look() {
 
 // stop is the end of a node by itself; its database may not be fit to be closed.
 func (p *peer) stop(err error) {
+	if errors.Is(err, errPower) { // the write that was to be cut came outside of a step
+		p.crash(true)
+		return
+	}
 	if p.disk.refused.Load() {
 		p.w.log("node %d stops: its disk is full", p.index)
 		p.w.say("%v", err) // in the words of whoever noticed first

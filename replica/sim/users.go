@@ -7,6 +7,7 @@ import (
 	"ashlar/replica/ic"
 	"ashlar/replica/node"
 	"ashlar/replica/state"
+	"ashlar/replica/wire/envelope"
 )
 
 // users send calls and read answers at any node.
@@ -127,10 +128,15 @@ func (u *users) served() bool {
 
 func (u *users) machine(*peer) node.Machine { return ledger{pages: u.w.Pages} }
 
-func (u *users) parse(raw []byte) (*ic.Ingress, error) { return parseTransfer(raw) }
+func (u *users) parse(raw []byte) (*ic.Ingress, *envelope.Envelope, error) {
+	msg, err := parseTransfer(raw)
+	return msg, nil, err
+}
 
 // check: nobody forges calls here.
-func (u *users) check(*ic.Ingress, []byte, ic.Time) error { return nil }
+func (u *users) check(claims []envelope.Claim, _ ic.Time) []error {
+	return make([]error, len(claims))
+}
 
 // conserved: cycles are neither made nor lost.
 func (u *users) conserved(_, next *state.State, now ic.Cycles) error {

@@ -122,7 +122,7 @@ func (n *wire) gossip(from *peer, call []byte) {
 			continue
 		}
 		n.reach(from, to, len(call), func() {
-			if to.node.Offered(call) == nil {
+			if len(to.node.Offered([][]byte{call})) == 0 {
 				to.planStep(n.w.now)
 			}
 		}, func() {})

@@ -104,7 +104,7 @@ func (s *State) Changes(old *State, yield func(key string, value []byte) bool, m
 		case !c.HasNew:
 			d.put(keyCode+c.Key, nil)
 		case !c.HadOld:
-			d.put(keyCode+c.Key, c.New.Bytes)
+			d.put(keyCode+c.Key, c.New.bytes())
 		}
 		return !d.done
 	})

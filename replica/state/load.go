@@ -117,7 +117,7 @@ func (l *loader) entry(key string, value []byte) error {
 		if len(rest) != 32 {
 			return errors.New("the hash of a module has 32 bytes")
 		}
-		l.s.codes = l.s.codes.With(rest, &Code{Bytes: append([]byte(nil), value...)})
+		l.s.codes = l.s.codes.With(rest, newCode(append([]byte(nil), value...)))
 	default:
 		return errors.New("is of no known kind")
 	}

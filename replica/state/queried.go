@@ -64,6 +64,8 @@ func (c *Canister) Queried(epoch uint64, members int) Stats {
 	return s
 }
 
-// QueryEpoch is the part of time in which nodes' reports are joined: as long as 600
-// blocks of mainnet take, about.
-func QueryEpoch(now ic.Time) uint64 { return uint64(now / (600 * 1e9)) }
+// queryBlocks are an epoch of query statistics, as on mainnet.
+const queryBlocks = 600
+
+// QueryEpoch is the stretch of heights in which nodes' reports are joined.
+func QueryEpoch(h ic.Height) uint64 { return uint64(h / queryBlocks) }

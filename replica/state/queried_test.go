@@ -6,6 +6,15 @@ import (
 	"ashlar/replica/ic"
 )
 
+// Reports are joined after 600 blocks, however long these took.
+func TestQueryEpochs(t *testing.T) {
+	for h, want := range map[ic.Height]uint64{0: 0, 599: 0, 600: 1, 1199: 1, 1200: 2} {
+		if got := QueryEpoch(h); got != want {
+			t.Errorf("height %d is in epoch %d, want %d", h, got, want)
+		}
+	}
+}
+
 // No node alone, and no third of them, decides what the statistics say.
 func TestQueriedIsTheMedian(t *testing.T) {
 	node := func(i int) ic.NodeID { return ic.NodeID{Principal: ic.Principal(rune('a' + i))} }

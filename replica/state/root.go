@@ -29,7 +29,7 @@ func (s *State) Merkle() merkle.Node {
 		{Label: keyQueue, Node: s.queue.Merkle(valueNode[*Message])},
 		{Label: keySubnet, Node: valueNode("", s.subnet)},
 		{Label: keyCode, Node: s.codes.Merkle(func(_ string, c *Code) merkle.Node {
-			return merkle.Known{Remembered: c.sum, Make: func() merkle.Node { return merkle.NewValue(c.Bytes) }}
+			return merkle.Known{Remembered: c.sum, Make: func() merkle.Node { return merkle.NewValue(c.bytes()) }}
 		})},
 	}))
 }
@@ -95,13 +95,6 @@ func valueNode[V any](_ string, v V) merkle.Node    { return merkle.NewValue(enc
 func valueSum[V any](_ string, v V) merkle.Sum      { return merkle.SumValue(encoded(v)) }
 func blobNode(_ string, content []byte) merkle.Node { return merkle.NewValue(content) }
 func blobSum(_ string, content []byte) merkle.Sum   { return merkle.SumValue(content) }
-
-func (c *Code) total() merkle.Sum {
-	if !c.summed {
-		c.sum, c.summed = merkle.SumValue(c.Bytes), true
-	}
-	return c.sum
-}
 
 // total is the canister's sum; merkle below shows the same.
 func (c *Canister) total(hashed *uint64) merkle.Sum {

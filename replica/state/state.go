@@ -32,6 +32,11 @@ type Subnet struct {
 	RootKey   []byte             `cbor:"6,keyasint"` // of the root subnet, DER
 	// Others are the further subnets of the network, of which the root subnet tells.
 	Others []Subnet `cbor:"7,keyasint,omitempty"`
+	// Admins look after all canisters of the subnet, and are the only users who make
+	// some on it. Free subnets charge canisters nothing, except for what other subnets
+	// do for them.
+	Admins []ic.Principal `cbor:"8,keyasint,omitempty"`
+	Free   bool           `cbor:"9,keyasint,omitempty"`
 }
 
 // Node of the subnet.
@@ -108,15 +113,6 @@ type State struct {
 	long      trie.Map[struct{}] // canisters in the middle of a long execution
 }
 
-// Code is a module as uploaded, with the number of its users.
-type Code struct {
-	Bytes []byte
-	users int
-
-	sum    merkle.Sum
-	summed bool
-}
-
 // New is the state at height 0.
 func New(g Genesis) *State {
 	subnet := g.Subnet
@@ -153,13 +149,14 @@ func (s *State) Canisters(yield func(*Canister) bool) {
 // NumCanisters on this subnet.
 func (s *State) NumCanisters() int { return s.canisters.Len() }
 
-// Code finds a module's bytes as uploaded, by their SHA-256.
+// Code finds a module's bytes as uploaded, by their SHA-256. They are to be used
+// while somebody has the state, or copied.
 func (s *State) Code(hash [32]byte) ([]byte, bool) {
 	c, ok := s.codes.Get(string(hash[:]))
 	if !ok {
 		return nil, false
 	}
-	return c.Bytes, true
+	return c.bytes(), true
 }
 
 // Metadata tells whether a canister has the section icp:public or icp:private name.
@@ -315,7 +312,7 @@ func (d *Draft) PutNamed(n NamedCode) {
 		d.codes = append(d.codes, n) // until the parent gets it
 		return
 	}
-	d.s.codes = d.s.codes.With(string(n.Hash[:]), &Code{Bytes: n.Bytes})
+	d.s.codes = d.s.codes.With(string(n.Hash[:]), newCode(n.Bytes))
 }
 
 // Code finds a module's bytes.
@@ -331,7 +328,7 @@ func (d *Draft) useCode(hash [32]byte, by int) {
 	if !ok {
 		panic("state: a canister uses code that is not in the state")
 	}
-	next := &Code{c.Bytes, c.users + by, c.total(), true}
+	next := &Code{c.text, c.users + by, c.total(), true}
 	d.s.codes = d.s.codes.With(string(hash[:]), next)
 }
 

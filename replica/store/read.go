@@ -107,6 +107,10 @@ func (s *Store) LoadState() (*state.State, error) {
 	if now.Height() != h {
 		return nil, damaged(s.dir, fmt.Errorf("the saved state says height %d, the store %d", now.Height(), h))
 	}
+	if !s.frozen {
+		now.SettleCodes(s.placeModule)
+		s.dropModules(now)
+	}
 	if s.format < Format { // pages were entries: they are written anew
 		if err := s.SaveState(now, nil); err != nil {
 			return nil, err

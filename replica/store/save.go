@@ -29,6 +29,7 @@ type change struct {
 	whole  bool // all of it is new: nothing of what the store has is kept
 	each   func(entry func(key string, value []byte) bool, memory func(key string, old, now pages.Map) bool)
 	memory func(key string) pages.Map // of the new state
+	after  func()                     // it is saved
 }
 
 // SaveState writes next, where the store has old: the state that was saved last or
@@ -39,6 +40,7 @@ func (s *Store) SaveState(next, old *state.State) error {
 		each: func(entry func(string, []byte) bool, memory func(string, pages.Map, pages.Map) bool) {
 			next.Changes(old, entry, memory)
 		},
+		after: func() { next.SettleCodes(s.placeModule) },
 	})
 }
 
@@ -52,6 +54,9 @@ func (s *Store) save(c change) error {
 		return s.Err()
 	}
 	x.settle()
+	if c.after != nil {
+		c.after()
+	}
 	if err := s.tidy(c.memory); err != nil {
 		s.fail(err)
 	}
@@ -139,6 +144,7 @@ func (x *saving) entry(key string, value []byte) bool {
 	k := append([]byte{prefixState}, key...)
 	if value == nil {
 		x.check(x.b.Delete(k, nil))
+		x.s.dropModule(key)
 	} else {
 		x.check(x.b.Set(k, value, nil))
 	}

@@ -89,6 +89,7 @@ type Options struct {
 // Store is an open database.
 type Store struct {
 	dir, pagesDir string
+	moduleDir     string
 	fs            vfs.FS
 	db            *pebble.DB
 	log           func(string)
@@ -118,7 +119,7 @@ func Open(dir string, o Options) (*Store, error) {
 	if o.Log == nil {
 		o.Log = func(string) {}
 	}
-	s := &Store{dir: filepath.Join(dir, "db"), pagesDir: filepath.Join(dir, "pages"), fs: o.FS, log: o.Log, sizes: fullSizes, stageBytes: cmp.Or(o.StageBytes, stageBytes), alone: o.Alone, failed: make(chan struct{}), checked: diskCheckEvery}
+	s := &Store{dir: filepath.Join(dir, "db"), pagesDir: filepath.Join(dir, "pages"), moduleDir: filepath.Join(dir, "modules"), fs: o.FS, log: o.Log, sizes: fullSizes, stageBytes: cmp.Or(o.StageBytes, stageBytes), alone: o.Alone, failed: make(chan struct{}), checked: diskCheckEvery}
 	if o.SmallFiles {
 		s.sizes = smallSizes
 	}
@@ -196,7 +197,7 @@ func (s *Store) makeDir() error {
 
 func (s *Store) options(disk vfs.FS) *pebble.Options {
 	return &pebble.Options{
-		FS: disk, Logger: logger{s}, MemTableSize: memTableBytes, CacheSize: cacheBytes,
+		FS: ordered{disk}, Logger: logger{s}, MemTableSize: memTableBytes, CacheSize: cacheBytes,
 		FormatMajorVersion: pebble.FormatValueSeparation,
 		EventListener: &pebble.EventListener{
 			BackgroundError: func(err error) { s.fail(explain(s.dir, err)) },

@@ -92,6 +92,26 @@ func (n *replicas) install(b *testing.B) {
 	if err := agent.Manage(a).InstallCode(ctx, n.id, agent.Install(), code, nil); err != nil {
 		b.Fatal(err)
 	}
+	for _, url := range n.urls { // the others have it a moment later
+		for !installed(ctx, url, n.id) {
+			if ctx.Err() != nil {
+				b.Fatalf("%s does not see the canister after a minute", url)
+			}
+			time.Sleep(50 * time.Millisecond)
+		}
+	}
+}
+
+// installed tells whether a node's certified state has the canister with its code.
+func installed(ctx context.Context, url string, id ic.CanisterID) bool {
+	a, err := agent.New(url, agent.Options{})
+	if err != nil {
+		return false
+	}
+	if _, err = a.FetchRootKey(ctx); err == nil {
+		_, err = a.Query(ctx, id, "get", nil)
+	}
+	return err == nil
 }
 
 const maxSigned = 60_000 // calls that are signed before the clock runs

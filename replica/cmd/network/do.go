@@ -108,8 +108,33 @@ func (c *call) named(do func(*admin.Network, ic.NodeID) error) error {
 	return c.change(func(n *admin.Network) error { return do(n, id) })
 }
 
-func (c *call) remove() error { return c.named((*admin.Network).Remove) }
+func (c *call) remove() error {
+	return c.named(func(n *admin.Network, id ic.NodeID) error {
+		if err := n.Remove(id); err != nil {
+			return err
+		}
+		v, err := n.View()
+		if err == nil {
+			left := len(v.Subnet.Members)
+			fmt.Fprintf(c.out, "node %s serves until the second summary from now; %d members are left, of which %d may fail\n", id, left, (left-1)/3)
+		}
+		return err
+	})
+}
+
 func (c *call) forget() error { return c.named((*admin.Network).Forget) }
+
+func (c *call) rotate() error {
+	return c.change(func(n *admin.Network) error {
+		return n.RotateKeys(c.ctx, func(url string, id ic.NodeID, err error) {
+			if err != nil {
+				fmt.Fprintf(c.out, "%s: %v\n", url, err)
+				return
+			}
+			fmt.Fprintf(c.out, "node %s has another key for dealings from the second summary on\n", id)
+		}, c.args...)
+	})
+}
 
 func (c *call) run() error {
 	return c.change(func(n *admin.Network) error { return n.Run(c.args[0], c.sha256, list(c.url)...) })
@@ -121,6 +146,21 @@ func (c *call) setInterval() error {
 		return err
 	}
 	return c.change(func(n *admin.Network) error { return n.Interval(rounds) })
+}
+
+func (c *call) setAdmins() error {
+	var admins []ic.Principal
+	for _, text := range list(c.args[0]) {
+		if text == "-" {
+			continue
+		}
+		p, err := ic.ParsePrincipal(text)
+		if err != nil {
+			return err
+		}
+		admins = append(admins, p)
+	}
+	return c.change(func(n *admin.Network) error { return n.Admins(admins) })
 }
 
 func (c *call) open(do func(*admin.Network) error) error {

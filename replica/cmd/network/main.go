@@ -10,6 +10,7 @@
 //	network add RECORD --dir DIR        network remove NODE --dir DIR     network forget NODE --dir DIR
 //	network version V --dir DIR         network interval N --dir DIR      network halt|resume --dir DIR
 //	network give NODE-DIR --dir DIR     network send [URL ...] --dir DIR  network show --dir DIR
+//	network rotate-keys --dir DIR       the members' keys for dealings are replaced by their next generation
 //	network take URL --dir DIR          the registry of a node, for who has none
 //	network recover --dir DIR           a subnet that lost too many nodes goes on from what the others have
 //
@@ -69,8 +70,10 @@ var commands = []struct {
 	{"forget", 1, "NODE --dir DIR", (*call).forget},
 	{"version", 1, "VERSION --dir DIR [--sha256 HEX --url URL]", (*call).run},
 	{"interval", 1, "ROUNDS --dir DIR", (*call).setInterval},
+	{"admins", 1, "PRINCIPAL,... --dir DIR (- for none)", (*call).setAdmins},
 	{"halt", 0, "--dir DIR", func(c *call) error { return c.change(func(n *admin.Network) error { return n.Halt(true) }) }},
 	{"resume", 0, "--dir DIR", func(c *call) error { return c.change(func(n *admin.Network) error { return n.Halt(false) }) }},
+	{"rotate-keys", -1, "[URL ...] --dir DIR", (*call).rotate},
 	{"recover", -1, "[URL ...] --dir DIR [--accept-loss]", (*call).recover},
 	{"take", 1, "URL --dir DIR", func(c *call) error { return admin.Take(c.ctx, c.dir, c.args[0]) }},
 	{"give", 1, "NODE-DIR --dir DIR", (*call).give},

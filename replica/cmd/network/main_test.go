@@ -70,7 +70,7 @@ func TestNew(t *testing.T) {
 		if err := k.Load(rand.Reader, v.High); err != nil {
 			t.Fatal(err)
 		}
-		if err := k.Use(v.High.Hash(), v.High.Hash()); err != nil || !v.Group.Holders[n].Equal(k.Share()) {
+		if sig, err := k.SignWith(v.High.Hash(), []byte("m")); err != nil || v.Group.Holders[n].Verify([]byte("m"), sig) != nil {
 			t.Errorf("node %d: another share, %v", i, err)
 		}
 	}
@@ -217,6 +217,25 @@ func TestWhatIsRefused(t *testing.T) {
 	}
 	if v := view(t, dir); v.Version != 1 {
 		t.Errorf("version %d", v.Version)
+	}
+}
+
+// Who is admin of the subnet is a version of the registry; - is nobody.
+func TestAdmins(t *testing.T) {
+	dir := t.TempDir()
+	do(t, "new", "--dir", dir, "--nodes", "1")
+	do(t, "admins", "2vxsx-fae,aaaaa-aa", "--dir", dir, "--offline")
+	if a := view(t, dir).Subnet.Admins; len(a) != 2 || a[0].String() != "2vxsx-fae" || a[1] != ic.Management {
+		t.Errorf("admins are %v", a)
+	}
+	do(t, "admins", "-", "--dir", dir, "--offline")
+	if a := view(t, dir).Subnet.Admins; len(a) != 0 {
+		t.Errorf("admins are %v", a)
+	}
+	for _, bad := range []string{"aaaaa", strings.Repeat("2vxsx-fae,", 101)} {
+		if _, err := try("admins", strings.TrimSuffix(bad, ","), "--dir", dir, "--offline"); err == nil {
+			t.Errorf("%.20s... may be admins", bad)
+		}
 	}
 }
 

@@ -20,7 +20,8 @@ const followEvery = 15 * time.Second
 // recovers the subnet see where this node is.
 func (r *replica) registryHandlers() map[string]http.Handler {
 	h := r.registry.Handler()
-	return map[string]http.Handler{"GET " + registry.Path: h, "POST " + registry.Path: h, "GET " + registry.StandingPath: http.HandlerFunc(r.standing)}
+	return map[string]http.Handler{"GET " + registry.Path: h, "POST " + registry.Path: h, "GET " + registry.StandingPath: http.HandlerFunc(r.standing),
+		"GET " + registry.DealingPath: http.HandlerFunc(r.offer)}
 }
 
 // standing says where this node is.
@@ -41,17 +42,34 @@ func (r *replica) standing(w http.ResponseWriter, _ *http.Request) {
 // watchEvery: a recovery is awaited by whoever called for it.
 const watchEvery = time.Second
 
-// watch for a recovery in the registry: it ends this life of the node.
+// goneAfter: a node that the registry does not name, and to whom no peer talks for so
+// long, has missed the end of its last interval.
+const goneAfter = 30 * time.Second
+
+// watch for what ends this life of the node: a recovery in the registry, or its members
+// going on without it while it was away.
 func (r *replica) watch(ctx context.Context, log func(string, ...any)) error {
 	tick := time.NewTicker(watchEvery)
 	defer tick.Stop()
-	for seen := uint64(0); ; {
+	alone := time.Now()
+	for seen, since := uint64(0), uint64(0); ; {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
 			return nil
 		}
 		now := r.registry.Latest()
+		if r.peers == nil || r.connected() || r.named(now) {
+			alone = time.Now()
+		} else if time.Since(alone) > goneAfter {
+			return &node.Left{Height: r.node.Metrics().Saved, Subnet: r.node.SubnetID()}
+		}
+		if at := r.node.Since(); at != since {
+			if err := r.retire(at, log); err != nil {
+				return err
+			}
+			since = at
+		}
 		if now == seen {
 			continue
 		}
@@ -64,6 +82,39 @@ func (r *replica) watch(ctx context.Context, log func(string, ...any)) error {
 		}
 	}
 }
+
+// named tells whether this node is a member at a version of the registry.
+func (r *replica) named(version uint64) bool {
+	v, err := r.registry.Members(version, ic.SubnetID{})
+	return err != nil || v.Index(r.keys.NodeID()) >= 0
+}
+
+func (r *replica) connected() bool {
+	for _, c := range r.peers.Counters() {
+		if c.Connected {
+			return true
+		}
+	}
+	return false
+}
+
+// askTimeout of each member, of a node that is none as far as it knows.
+const askTimeout = 2 * time.Second
+
+// readmitted takes what the members have of the registry where it does not name this
+// node: it may have come back to them since.
+func (r *replica) readmitted() {
+	for turn := 0; turn < maxAsked && !r.named(r.registry.Latest()); turn++ {
+		if url := r.another(turn); url != "" {
+			ctx, stop := context.WithTimeout(context.Background(), askTimeout)
+			_ = r.registry.Follow(ctx, url) // the next one may know
+			stop()
+		}
+	}
+}
+
+// maxAsked members: one of f+1 is honest, and most know.
+const maxAsked = 4
 
 func (r *replica) startAt(version uint64) (*block.Artifact, error) {
 	view, err := r.registry.View(version, ic.SubnetID{})

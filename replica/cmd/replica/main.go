@@ -11,7 +11,8 @@
 // HTTP interface, /metrics and, to browsers, canisters at
 // http://<canister-id>.localhost:4943/ (or where --gateway says), and stops at SIGINT or
 // SIGTERM with everything saved. Started again on the same directory it goes on
-// where it was, also after kill -9 or a power cut. A database that is damaged is
+// where it was, also after kill -9 or a power cut. It ends by itself with status 3 when it
+// is no member any more, 4 when another version goes on, 5 when the subnet is halted. A database that is damaged is
 // reported, with the file; --resync sets it aside and lets the other nodes bring the state.
 package main
 
@@ -38,7 +39,7 @@ var Version = "dev"
 
 type flags struct {
 	listen, p2p, state, rootKeyOut, apart, gateway, domains string
-	dev, resync                                             bool
+	dev, resync, strict                                     bool
 }
 
 func main() {
@@ -51,8 +52,31 @@ func main() {
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "replica:", err)
-		os.Exit(1)
+		os.Exit(status(err))
 	}
+}
+
+// The exit status of ends that are none of the node's faults, for who starts it: it
+// left its subnet, another version goes on, or the subnet is halted.
+const (
+	statusLeft    = 3
+	statusUpgrade = 4
+	statusHalt    = 5
+)
+
+func status(err error) int {
+	var left *node.Left
+	var upgrade *node.Upgrade
+	var halt *node.Halt
+	switch {
+	case errors.As(err, &left):
+		return statusLeft
+	case errors.As(err, &upgrade):
+		return statusUpgrade
+	case errors.As(err, &halt):
+		return statusHalt
+	}
+	return 1
 }
 
 func parse(args []string, out io.Writer) (f flags, err error) {
@@ -63,6 +87,7 @@ func parse(args []string, out io.Writer) (f flags, err error) {
 	set.StringVar(&f.state, "state", "", "directory of keys, blocks and state; made if it does not exist")
 	set.BoolVar(&f.dev, "dev", false, "a network of its own for canister developers: may be made new, canisters from nothing")
 	set.BoolVar(&f.resync, "resync", false, "once, for a damaged database: set the state aside and fetch it from the other nodes; keys and registry stay")
+	set.BoolVar(&f.strict, "strict-version", false, "with --dev: end, as without, where the registry names another version of the replica")
 	set.StringVar(&f.gateway, "gateway", "", "address at which browsers open canisters; with --dev and none it is that of --listen")
 	set.StringVar(&f.domains, "domain", "localhost", "domains below which browsers find canisters, separated by commas")
 	set.StringVar(&f.apart, "apart", "", "file with names of members to keep apart from, one a line; obeyed as it changes: partitions of a testnet")

@@ -20,6 +20,7 @@ import (
 	"ashlar/replica/agent"
 	"ashlar/replica/crypto/bls"
 	"ashlar/replica/ic"
+	"ashlar/replica/node"
 	"ashlar/replica/wire/cert"
 	"ashlar/replica/wire/hashtree"
 )
@@ -299,18 +300,29 @@ func TestErrors(t *testing.T) {
 	if err := os.Rename(filepath.Join(other, "keys"), filepath.Join(swapped, "keys")); err != nil {
 		t.Fatal(err)
 	}
+	homes, at := subnet(t, 4)
+	busyPeers, err := net.Listen("tcp", at[0]+":4100")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer busyPeers.Close()
+	copyFile(t, filepath.Join(used, "keys"), filepath.Join(homes[1], "keys"))
 	for name, c := range map[string]struct {
 		f    flags
 		says []string
 	}{
-		"a busy port":          {flags{listen: busy.Addr().String(), state: t.TempDir(), dev: true}, []string{"in use", "--listen"}},
-		"a busy gateway":       {flags{listen: "127.0.0.1:0", gateway: busy.Addr().String(), state: t.TempDir(), dev: true}, []string{"in use", "--gateway"}},
-		"a bad address":        {flags{listen: "nowhere:x", state: t.TempDir(), dev: true}, []string{"cannot listen on nowhere:x", "--listen"}},
-		"a state in use":       {flags{listen: "127.0.0.1:0", state: used, dev: true}, []string{used, "in use", "--state"}},
-		"no network, no --dev": {flags{listen: "127.0.0.1:0", state: t.TempDir()}, []string{"no network", "--dev"}},
-		"a file as state":      {flags{listen: "127.0.0.1:0", state: file, dev: true}, []string{file}},
-		"keys lost":            {flags{listen: "127.0.0.1:0", state: lost, dev: true}, []string{"keys"}},
-		"keys of another":      {flags{listen: "127.0.0.1:0", state: swapped, dev: true}, []string{"no member", "registry"}},
+		"the port of peers is busy": {flags{listen: "127.0.0.1:0", state: homes[0]}, []string{at[0] + ":4100 is in use", "--p2p"}},
+		"keys of another network":   {flags{listen: "127.0.0.1:0", state: homes[1]}, []string{"no member", "registry"}},
+		"no address of peers":       {flags{listen: "127.0.0.1:0", state: homes[2], p2p: "here"}, []string{"--p2p here"}},
+		"not this machine's":        {flags{listen: "127.0.0.1:0", state: homes[2], p2p: "192.0.2.1:4100"}, []string{"192.0.2.1:4100", "--p2p"}},
+		"a busy port":               {flags{listen: busy.Addr().String(), state: t.TempDir(), dev: true}, []string{"in use", "--listen"}},
+		"a busy gateway":            {flags{listen: "127.0.0.1:0", gateway: busy.Addr().String(), state: t.TempDir(), dev: true}, []string{"in use", "--gateway"}},
+		"a bad address":             {flags{listen: "nowhere:x", state: t.TempDir(), dev: true}, []string{"cannot listen on nowhere:x", "--listen"}},
+		"a state in use":            {flags{listen: "127.0.0.1:0", state: used, dev: true}, []string{used, "in use", "--state"}},
+		"no network, no --dev":      {flags{listen: "127.0.0.1:0", state: t.TempDir()}, []string{"no network", "--dev"}},
+		"a file as state":           {flags{listen: "127.0.0.1:0", state: file, dev: true}, []string{file}},
+		"keys lost":                 {flags{listen: "127.0.0.1:0", state: lost, dev: true}, []string{"keys"}},
+		"keys of another":           {flags{listen: "127.0.0.1:0", state: swapped, dev: true}, []string{"no member", "registry"}},
 	} {
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 		err := run(ctx, c.f, io.Discard)
@@ -327,6 +339,17 @@ func TestErrors(t *testing.T) {
 	}
 	if data, err := os.ReadFile(file); err != nil || string(data) != "mine" {
 		t.Error("the file was changed")
+	}
+}
+
+// Who starts the node can tell how it ended, whatever it says besides.
+func TestStatus(t *testing.T) {
+	for want, err := range map[int]error{
+		1: errors.New("the disk is full"), statusLeft: &node.Left{}, statusUpgrade: errors.Join(&node.Upgrade{}, errors.New("and more")), statusHalt: &node.Halt{},
+	} {
+		if got := status(err); got != want {
+			t.Errorf("%v: status %d, want %d", err, got, want)
+		}
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"ashlar/replica/api"
@@ -37,6 +38,8 @@ type replica struct {
 	keys     *keystore.Keys
 	registry *registry.Store
 	peers    *p2p.Host // nil: a network of one node
+	dir      string
+	rotating sync.Mutex
 }
 
 // shut ends the talk with peers, closes the store and erases the secrets; what made the store fail was
@@ -76,7 +79,7 @@ func open(f flags, log func(string, ...any)) (*replica, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &replica{store: s}
+	r := &replica{store: s, dir: f.state}
 	if err := r.join(f, log); err != nil {
 		return nil, errors.Join(err, r.leave(), r.closeRegistry(), s.Close())
 	}
@@ -111,7 +114,7 @@ func (r *replica) join(f flags, log func(string, ...any)) error {
 		Keys: node.FileKeys{Keys: r.keys, Dir: f.state, Random: rand.Reader}, Machine: machine, Store: r.store, Clock: node.WallClock{}, Pace: consensus.DefaultPace,
 		Limits: ingress.Default, Log: func(line string) { log("%s", line) }, Parse: parseEnvelope, Check: api.Forwarded(subnet.RootKey),
 	}
-	if f.dev {
+	if f.dev && !f.strict {
 		cfg.Version = "" // a developer's network runs what the developer starts
 	}
 	if r.peers == nil {
@@ -135,7 +138,11 @@ func (r *replica) network(f flags, log func(string, ...any)) (err error) {
 		if r.registry, err = registry.Open(f.state, log); err != nil {
 			return err
 		}
-		return r.registry.TakeDir(f.state, log)
+		if err := r.registry.TakeDir(f.state, log); err != nil {
+			return err
+		}
+		r.readmitted()
+		return nil
 	}
 	if _, ok, err := r.store.SavedHeight(); ok || err != nil {
 		return errors.Join(err, fmt.Errorf("%s holds a state and no registry\n  restore the directory from a backup", f.state))
@@ -149,7 +156,7 @@ func (r *replica) network(f flags, log func(string, ...any)) (err error) {
 // found makes a network of this node alone. Its authority is a key beside the
 // node's own: with it, `network` can change what it is.
 func (r *replica) found(dir string, log func(string, ...any)) (err error) {
-	if r.keys, err = keystore.Generate(nil); err != nil {
+	if r.keys, err = keystore.Generate(); err != nil {
 		return err
 	}
 	authority, err := registry.MakeAuthority(dir)
@@ -183,12 +190,12 @@ func subnetOf(v *registry.View) state.Subnet {
 	return s
 }
 
-func parseEnvelope(raw []byte) (*ic.Ingress, error) {
-	e, err := envelope.Parse(raw, "call")
+func parseEnvelope(raw []byte) (*ic.Ingress, *envelope.Envelope, error) {
+	e, err := envelope.Parse(raw, envelope.Call)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return e.Ingress(), nil
+	return e.Ingress(), e, nil
 }
 
 // announce says what clients need.

@@ -5,15 +5,12 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
-	"net"
 	"net/http"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
-	"time"
 )
 
 // subnet makes a network of n nodes, each with an address of its own.
@@ -83,40 +80,4 @@ func page(t testing.TB, url string) string {
 		t.Fatal(err)
 	}
 	return string(b)
-}
-
-func TestErrorsOfPeers(t *testing.T) {
-	homes, at := subnet(t, 4)
-	busy, err := net.Listen("tcp", at[0]+":4100")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer busy.Close()
-	others, _ := subnet(t, 2)
-	if err := os.Rename(filepath.Join(others[0], "keys"), filepath.Join(homes[1], "keys")); err != nil {
-		t.Fatal(err)
-	}
-	for name, c := range map[string]struct {
-		f    flags
-		says []string
-	}{
-		"the port of peers is busy": {flags{state: homes[0]}, []string{at[0] + ":4100 is in use", "--p2p"}},
-		"keys of another network":   {flags{state: homes[1]}, []string{"no member", "registry"}},
-		"no address":                {flags{state: homes[2], p2p: "here"}, []string{"--p2p here"}},
-		"not this machine's":        {flags{state: homes[2], p2p: "192.0.2.1:4100"}, []string{"192.0.2.1:4100", "--p2p"}},
-	} {
-		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-		c.f.listen = "127.0.0.1:0"
-		err := run(ctx, c.f, io.Discard)
-		cancel()
-		if err == nil {
-			t.Errorf("%s: no error", name)
-			continue
-		}
-		for _, s := range c.says {
-			if !strings.Contains(err.Error(), s) {
-				t.Errorf("%s: %q does not say %q", name, err, s)
-			}
-		}
-	}
 }

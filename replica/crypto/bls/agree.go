@@ -16,6 +16,11 @@ const (
 	maxAccounts = 64      // sets of holders whose factors are kept
 )
 
+// MayAgree tells whether it is worth waiting for so many shares more than a threshold.
+func MayAgree(threshold, spare int) bool {
+	return spare >= 1 && spare <= maxSpare && threshold+spare <= maxAgree
+}
+
 // Agree joins shares that prove each other. The shares of a message are values of one
 // polynomial of degree Threshold-1. Where Threshold+spare values lie on such a
 // polynomial, and at most spare of them are false, at least Threshold are right, and
@@ -24,11 +29,15 @@ const (
 //
 // It is up to the caller that at most spare holders are faulty, and that each share
 // comes from its holder. ok is false where that many shares are not there, do not
-// agree, or are too many for this to be worth it: then Combine tells which are bad.
+// agree, or are too many for this to be worth it: then Combine tells which are bad. The
+// one holder of a group agrees with itself.
 // The message is not looked at: whoever does not sign it is faulty.
 func (g *Group) Agree(shares []Share, spare int) (sig []byte, ok bool) {
 	n := g.Threshold + spare
-	if spare < 1 || spare > maxSpare || n > maxAgree || len(shares) < n {
+	if len(g.Holders) == 1 && len(shares) == 1 && shares[0].Index == 0 {
+		return whole(shares[0].Signature)
+	}
+	if !MayAgree(g.Threshold, spare) || len(shares) < n {
 		return nil, false
 	}
 	shares = slices.Clone(shares)
@@ -39,7 +48,7 @@ func (g *Group) Agree(shares []Share, spare int) (sig []byte, ok bool) {
 		if s.Index < 0 || s.Index >= len(g.Holders) || i > 0 && s.Index == shares[i-1].Index {
 			return nil, false
 		}
-		p, err := parsePoint(s.Signature)
+		p, err := parseShare(s.Signature)
 		if err != nil {
 			return nil, false
 		}
@@ -62,6 +71,16 @@ func (g *Group) Agree(shares []Share, spare int) (sig []byte, ok bool) {
 		return nil, false
 	}
 	b := out.Bytes()
+	return b[:], true
+}
+
+// whole is a share as a signature.
+func whole(share []byte) ([]byte, bool) {
+	p, err := parseShare(share)
+	if err != nil || !p.IsInSubGroup() {
+		return nil, false
+	}
+	b := p.Bytes()
 	return b[:], true
 }
 

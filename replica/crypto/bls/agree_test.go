@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	curve "github.com/consensys/gnark-crypto/ecc/bls12-381"
+	"github.com/consensys/gnark-crypto/ecc/bls12-381/fp"
 	"github.com/consensys/gnark-crypto/ecc/bls12-381/fr"
 )
 
@@ -68,15 +69,12 @@ func TestAgreeRefuses(t *testing.T) {
 	for _, c := range agreeing {
 		g, keys, shares := sharesOf(t, "refuse", c.t, c.n, message)
 		need := c.t + c.spare
-		p, _ := parsePoint(shares[0].Signature)
-		raw := p.RawBytes()
 		for name, bad := range map[string]func(i int) []byte{
 			"of another message":   func(i int) []byte { return keys[i].Sign([]byte("other")) },
 			"of another holder":    func(i int) []byte { return keys[(i+1)%c.n].Sign(message) },
 			"negated":              func(i int) []byte { s := bytes.Clone(shares[i].Signature); s[0] ^= 0x20; return s },
 			"identity":             func(int) []byte { return append([]byte{0xc0}, make([]byte, 47)...) },
 			"outside the subgroup": func(int) []byte { return outsideSubgroup(t) },
-			"uncompressed":         func(int) []byte { return raw[:] },
 			"cut":                  func(i int) []byte { return shares[i].Signature[:47] },
 			"empty":                func(int) []byte { return nil },
 		} {
@@ -230,5 +228,89 @@ func BenchmarkAgree(b *testing.B) {
 				}
 			}
 		})
+	}
+}
+
+// Shares with both coordinates are the same points, and nothing else passes for one.
+func TestShareForms(t *testing.T) {
+	message := []byte("round 14")
+	g, keys, short := sharesOf(t, "forms", 3, 4, message)
+	want, _, err := g.Combine(message, short)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var long []Share
+	for i, k := range keys {
+		long = append(long, Share{i, k.SignShare(message)})
+		a, err := parseShare(long[i].Signature)
+		b, _ := parsePoint(short[i].Signature)
+		if err != nil || !a.Equal(b) {
+			t.Fatalf("share %d is another point: %v", i, err)
+		}
+	}
+	if got, bad, err := g.Combine(message, long); err != nil || len(bad) > 0 || !bytes.Equal(got, want) {
+		t.Errorf("combined: bad %v, %v", bad, err)
+	}
+	if got, ok := g.Agree([]Share{short[0], long[1], long[2], short[3]}, 1); !ok || !bytes.Equal(got, want) {
+		t.Error("both forms do not agree")
+	}
+	good := long[0].Signature
+	change := func(f func(b []byte)) []byte { b := bytes.Clone(good); f(b); return b }
+	p, q := fp.Modulus().Bytes(), make([]byte, 96)
+	for name, bad := range map[string][]byte{
+		"compressed flag":   change(func(b []byte) { b[0] |= 0x80 }),
+		"infinity flag":     change(func(b []byte) { b[0] |= 0x40 }),
+		"sign flag":         change(func(b []byte) { b[0] |= 0x20 }),
+		"infinity":          q,
+		"marked infinity":   append([]byte{0x40}, q[1:]...),
+		"off the curve":     change(func(b []byte) { b[95] ^= 1 }),
+		"x is the modulus":  change(func(b []byte) { copy(b, p[:]) }),
+		"y is the modulus":  change(func(b []byte) { copy(b[48:], p[:]) }),
+		"all ones":          bytes.Repeat([]byte{0x1f}, 96),
+		"a byte more":       append(bytes.Clone(good), 0),
+		"a byte less":       good[:95],
+		"first coordinate":  good[:48],
+		"second coordinate": good[48:],
+	} {
+		if _, err := parseShare(bad); err == nil {
+			t.Errorf("%s was read", name)
+		}
+		some := append([]Share{{0, bad}}, long[1:]...)
+		if _, ok := g.Agree(some, 1); ok {
+			t.Errorf("%s: agreed", name)
+		}
+		if _, blamed, err := g.Combine(message, some); err != nil || len(blamed) != 1 || blamed[0] != 0 {
+			t.Errorf("%s: blamed %v, %v", name, blamed, err)
+		}
+	}
+	neg := change(func(b []byte) {
+		var s curve.G1Affine
+		a, _ := parseShare(b)
+		s.Neg(a)
+		raw := s.RawBytes()
+		copy(b, raw[:])
+	})
+	if _, ok := g.Agree(append([]Share{{0, neg}}, long[1:]...), 1); ok {
+		t.Error("the negative agreed")
+	}
+	if err := g.Holders[0].Verify(message, good); err == nil {
+		t.Error("a share with both coordinates passed for a signature")
+	}
+}
+
+// Who is alone makes a signature of its share.
+func TestAgreeAlone(t *testing.T) {
+	g, keys, short := sharesOf(t, "alone", 1, 1, []byte("m"))
+	for _, s := range []Share{short[0], {0, keys[0].SignShare([]byte("m"))}} {
+		sig, ok := g.Agree([]Share{s}, 0)
+		if !ok || g.Key.Verify([]byte("m"), sig) != nil {
+			t.Error("one share of one is no signature")
+		}
+	}
+	if _, ok := g.Agree([]Share{{0, outsideSubgroup(t)}}, 0); ok {
+		t.Error("a point outside of the subgroup became a signature")
+	}
+	if _, ok := g.Agree([]Share{{1, short[0].Signature}}, 0); ok {
+		t.Error("a share of nobody became a signature")
 	}
 }

@@ -25,6 +25,7 @@ import (
 // Sizes on the wire, in bytes.
 const (
 	SignatureBytes = 48
+	ShareBytes     = 96 // of a share with both coordinates
 	PublicKeyBytes = 96
 	SecretKeyBytes = 32
 	DERBytes       = len(derHeader) + PublicKeyBytes
@@ -41,7 +42,10 @@ const (
 )
 
 // compressed is the flag of a compressed point in the first byte.
-const compressed = 0x80
+const (
+	compressed = 0x80
+	flags      = 0xe0 // all: compressed, infinity, sign
+)
 
 var (
 	errIdentityKey = errors.New("BLS public key is the identity: it would accept the identity as signature of everything")
@@ -144,6 +148,22 @@ func parsePoint(b []byte) (*curve.G1Affine, error) {
 	}
 	if s.IsInfinity() {
 		return nil, errIdentitySig
+	}
+	return s, nil
+}
+
+// parseShare reads what SignShare made, or a signature; it leaves the subgroup to the
+// caller. A point that is not on the curve is none.
+func parseShare(b []byte) (*curve.G1Affine, error) {
+	if len(b) != ShareBytes {
+		return parsePoint(b)
+	}
+	if b[0]&flags != 0 {
+		return nil, errors.New("BLS share of two coordinates has a flag of another form")
+	}
+	s := new(curve.G1Affine)
+	if s.X.SetBytesCanonical(b[:ShareBytes/2]) != nil || s.Y.SetBytesCanonical(b[ShareBytes/2:]) != nil || s.IsInfinity() || !s.IsOnCurve() {
+		return nil, errors.New("BLS share is not a point of the curve")
 	}
 	return s, nil
 }

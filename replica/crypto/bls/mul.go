@@ -58,15 +58,17 @@ func (d *digits) set(k *big.Int) {
 // multiplySplit is the sum of p times each part. It takes the parts apart, and leaves
 // wiping them to the caller.
 func multiplySplit(p *curve.G1Affine, parts ...*big.Int) (sum curve.G1Affine) {
-	var odd [2][1 << (window - 2)]curve.G1Jac // odd multiples of p, and of its image
+	const half = 1 << (window - 2)
+	multiples := make([]curve.G1Jac, half) // odd ones
 	var twice curve.G1Jac
-	odd[0][0].FromAffine(p)
-	twice.Set(&odd[0][0]).DoubleAssign()
-	for i := 1; i < len(odd[0]); i++ {
-		odd[0][i].Set(&odd[0][i-1]).AddAssign(&twice)
+	multiples[0].FromAffine(p)
+	twice.Set(&multiples[0]).DoubleAssign()
+	for i := 1; i < half; i++ {
+		multiples[i].Set(&multiples[i-1]).AddAssign(&twice)
 	}
-	for i := range odd[0] {
-		odd[1][i].Set(&odd[0][i])
+	odd := [2][]curve.G1Affine{curve.BatchJacobianToAffineG1(multiples), make([]curve.G1Affine, half)} // of p, and of its image
+	for i := range half {
+		odd[1][i] = odd[0][i]
 		odd[1][i].X.Mul(&odd[1][i].X, &beta)
 	}
 	halves := make([][2]digits, len(parts))
@@ -88,9 +90,10 @@ func multiplySplit(p *curve.G1Affine, parts ...*big.Int) (sum curve.G1Affine) {
 			for half := range odd {
 				switch d := halves[i][half].naf[bit]; {
 				case d > 0:
-					acc.AddAssign(&odd[half][d/2])
+					acc.AddMixed(&odd[half][d/2])
 				case d < 0:
-					acc.SubAssign(&odd[half][-d/2])
+					neg := odd[half][-d/2]
+					acc.AddMixed(neg.Neg(&neg))
 				}
 			}
 		}

@@ -25,7 +25,7 @@ type Group struct {
 	accounts accounts // of Agree
 }
 
-// Share of a signature, by holder Index.
+// Share of a signature, by holder Index: what SignShare, or Sign, made.
 type Share struct {
 	Index     int
 	Signature []byte
@@ -73,7 +73,7 @@ func (g *Group) Combine(message []byte, shares []Share) (sig []byte, bad []int, 
 		if s.Index < 0 || s.Index >= len(g.Holders) {
 			return nil, nil, fmt.Errorf("a share of holder %d in a group of %d", s.Index, len(g.Holders))
 		}
-		if p, err := parsePoint(s.Signature); err != nil {
+		if p, err := parseShare(s.Signature); err != nil {
 			bad = append(bad, s.Index)
 		} else {
 			points[s.Index] = p

@@ -15,10 +15,12 @@ import (
 	"ashlar/replica/crypto/dkg"
 )
 
-// The formats. The first had no committee key, no dealing keys and one share.
+// The formats. The first had no committee key, no dealing keys and one share; the second
+// still that share, which nothing is signed with.
 const (
 	magic1 = "ashlar keys 1\n"
 	magic2 = "ashlar keys 2\n"
+	magic3 = "ashlar keys 3\n"
 )
 
 // Limits of a file.
@@ -27,12 +29,12 @@ const (
 	maxShares  = 64 // low and high of each interval that a catch-up package may lag behind, if they are short
 
 	sharesBytes  = 32 + bls.SecretKeyBytes
-	fixedBytes   = len(magic2) + ed25519.SeedSize + 2*bls.SecretKeyBytes + 2 + sha256.Size
-	maxFileBytes = int64(fixedBytes + maxDealing*dkg.DecryptionKeyBytes + maxShares*sharesBytes)
+	fixedBytes   = len(magic3) + ed25519.SeedSize + bls.SecretKeyBytes + 2 + sha256.Size
+	maxFileBytes = int64(fixedBytes + bls.SecretKeyBytes + maxDealing*dkg.DecryptionKeyBytes + maxShares*sharesBytes)
 )
 
-// encode is: magic, node seed, committee, share, count and dealing keys, count and
-// shares by transcript in order, checksum.
+// encode is: magic, node seed, committee, count and dealing keys, count and shares by
+// transcript in order, checksum.
 func (k *Keys) encode() []byte {
 	k.mu.RLock()
 	defer k.mu.RUnlock()
@@ -41,10 +43,9 @@ func (k *Keys) encode() []byte {
 		data = append(data, b...)
 		clear(b)
 	}
-	data = append(data, magic2...)
+	data = append(data, magic3...)
 	secret(k.node.Seed())
 	secret(k.committee.Bytes())
-	secret(k.share.Bytes())
 	data = append(data, byte(len(k.dealing)))
 	for _, d := range k.dealing {
 		secret(d.Bytes())
@@ -65,40 +66,37 @@ var (
 	errDamaged = errors.New("is damaged: its checksum does not match")
 )
 
-// parse reads either format; old tells that it was the first.
+// parse reads any format; old tells that it was not the last.
 func parse(data []byte) (k *Keys, old bool, err error) {
-	if len(data) < len(magic2)+sha256.Size {
+	if len(data) < len(magic3)+sha256.Size {
 		return nil, false, errFormat
 	}
 	body, sum := data[:len(data)-sha256.Size], data[len(data)-sha256.Size:]
-	magic := string(body[:len(magic2)])
-	if magic != magic1 && magic != magic2 {
+	magic := string(body[:len(magic3)])
+	if magic != magic1 && magic != magic2 && magic != magic3 {
 		return nil, false, errFormat
 	}
 	if sha256.Sum256(body) != [32]byte(sum) {
 		return nil, false, errDamaged
 	}
-	body = body[len(magic2):]
+	body = body[len(magic3):]
 	if magic == magic1 {
 		k, err = parseFirst(body)
 		return k, true, err
 	}
-	k, err = parseSecond(body)
-	return k, false, err
+	k, err = parseWhole(body, magic == magic2)
+	return k, magic == magic2, err
 }
 
 func parseFirst(body []byte) (*Keys, error) {
 	if len(body) != ed25519.SeedSize+bls.SecretKeyBytes {
 		return nil, errFormat
 	}
-	share, err := bls.ParseSecretKey(body[ed25519.SeedSize:])
-	if err != nil {
-		return nil, err
-	}
-	return complete(rand.Reader, ed25519.NewKeyFromSeed(body[:ed25519.SeedSize]), share)
+	return complete(rand.Reader, ed25519.NewKeyFromSeed(body[:ed25519.SeedSize]))
 }
 
-func parseSecond(body []byte) (*Keys, error) {
+// parseWhole reads the last format, or the second, whose share is passed over.
+func parseWhole(body []byte, second bool) (*Keys, error) {
 	take := func(n int) []byte {
 		if n > len(body) {
 			body = nil
@@ -123,9 +121,8 @@ func parseSecond(body []byte) (*Keys, error) {
 	if err != nil {
 		return nil, fmt.Errorf("has a bad committee key: %w", err)
 	}
-	share, err := bls.ParseSecretKey(take(bls.SecretKeyBytes))
-	if err != nil {
-		return nil, fmt.Errorf("has a bad share: %w", err)
+	if second {
+		take(bls.SecretKeyBytes)
 	}
 	var dealing []*dkg.DecryptionKey
 	n, err := count(maxDealing)
@@ -151,7 +148,7 @@ func parseSecond(body []byte) (*Keys, error) {
 	if err != nil || len(body) > 0 {
 		return nil, errFormat
 	}
-	return assemble(ed25519.NewKeyFromSeed(seed), committee, share, dealing, shares), nil
+	return assemble(ed25519.NewKeyFromSeed(seed), committee, dealing, shares), nil
 }
 
 // derived is the randomness of keys that are made again from a seed.

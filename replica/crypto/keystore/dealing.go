@@ -12,6 +12,7 @@ import (
 
 	"ashlar/replica/crypto/bls"
 	"ashlar/replica/crypto/dkg"
+	"ashlar/replica/durable"
 	"ashlar/replica/ic"
 )
 
@@ -51,8 +52,15 @@ func (k *Keys) Rotate(random io.Reader) error {
 	return err
 }
 
+// Generations of the dealing key that are kept: the oldest and the newest.
+func (k *Keys) Generations() (oldest, newest uint64) {
+	k.mu.RLock()
+	defer k.mu.RUnlock()
+	return k.dealing[0].Generation, k.dealing[len(k.dealing)-1].Generation
+}
+
 // Retire erases the dealing keys older than generation, but never the newest: who
-// takes this node over afterwards cannot open what was dealt to them.
+// takes this node over afterwards cannot open what was dealt to them. The caller saves.
 func (k *Keys) Retire(generation uint64) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -107,18 +115,6 @@ func (k *Keys) Holds(transcript [32]byte) bool {
 	return k.shares[transcript] != nil
 }
 
-// Use makes the shares of two transcripts those of RandomShare and StateShare.
-func (k *Keys) Use(low, high [32]byte) error {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	l, h := k.shares[low], k.shares[high]
-	if l == nil || h == nil {
-		return ErrNoShare
-	}
-	k.random, k.state = l, h
-	return nil
-}
-
 // SignWith makes a share of a signature under the key of one transcript.
 func (k *Keys) SignWith(transcript [32]byte, message []byte) ([]byte, error) {
 	k.mu.RLock()
@@ -127,7 +123,7 @@ func (k *Keys) SignWith(transcript [32]byte, message []byte) ([]byte, error) {
 	if s == nil {
 		return nil, ErrNoShare
 	}
-	return s.Sign(message), nil
+	return s.SignShare(message), nil
 }
 
 // Deal makes this node's dealing: of the share of the transcript that is reshared,
@@ -178,7 +174,7 @@ func (k *Keys) MarkUsed(dir string) error {
 	}
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE, 0o600)
 	if err == nil {
-		err = errors.Join(f.Sync(), f.Close(), syncDir(dir))
+		err = errors.Join(f.Sync(), f.Close(), durable.SyncDir(dir))
 	}
 	if err != nil {
 		return fmt.Errorf("note that the node's keys are used: %w", err)
@@ -202,12 +198,12 @@ func (k *Keys) held() map[[32]byte]bool {
 	return out
 }
 
-// Retain erases all shares but those of these transcripts and those in use.
+// Retain erases all shares but those of these transcripts.
 func (k *Keys) Retain(transcripts ...[32]byte) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	for id, s := range k.shares {
-		if s != k.random && s != k.state && !slices.Contains(transcripts, id) {
+		if !slices.Contains(transcripts, id) {
 			s.Erase()
 			delete(k.shares, id)
 		}

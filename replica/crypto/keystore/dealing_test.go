@@ -25,11 +25,7 @@ func nodes(t *testing.T, n int) []*Keys {
 	t.Helper()
 	var out []*Keys
 	for i := range n {
-		share, err := bls.GenerateKey(stream("share"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		out = append(out, FromSeeds([32]byte{byte(i)}, share))
+		out = append(out, FromSeed([32]byte{byte(i)}))
 	}
 	return out
 }
@@ -80,8 +76,9 @@ func TestIntervals(t *testing.T) {
 	all := nodes(t, 4)
 	k := all[2]
 	low, high := generate(t, all, dkg.Low, nil), generate(t, all, dkg.High, nil)
-	if err := k.Use(low.Hash(), high.Hash()); !errors.Is(err, ErrNoShare) {
-		t.Errorf("used what is not loaded: %v", err)
+	m := []byte("message")
+	if _, err := k.SignWith(low.Hash(), m); !errors.Is(err, ErrNoShare) {
+		t.Errorf("signed with what is not loaded: %v", err)
 	}
 	for _, n := range all {
 		for _, tr := range []*dkg.Transcript{low, high, high} {
@@ -90,15 +87,18 @@ func TestIntervals(t *testing.T) {
 			}
 		}
 	}
-	if err := k.Use(low.Hash(), high.Hash()); err != nil {
-		t.Fatal(err)
-	}
-	m := []byte("message")
-	if low.Group().Holders[2].Verify(m, k.RandomShare(m)) != nil || high.Group().Holders[2].Verify(m, k.StateShare(m)) != nil {
-		t.Error("signs with other shares")
-	}
-	if sig, err := k.SignWith(high.Hash(), m); err != nil || !bytes.Equal(sig, k.StateShare(m)) || !k.Share().Equal(high.Group().Holders[2]) {
-		t.Errorf("another signature: %v", err)
+	for _, tr := range []*dkg.Transcript{low, high} {
+		var shares []bls.Share
+		for i, n := range all {
+			sig, err := n.SignWith(tr.Hash(), m)
+			if err != nil {
+				t.Fatal(err)
+			}
+			shares = append(shares, bls.Share{Index: i, Signature: sig})
+		}
+		if sig, bad, err := tr.Group().Combine(m, shares); err != nil || len(bad) > 0 || tr.Group().Key.Verify(m, sig) != nil {
+			t.Errorf("signs with another share: %v, bad %v", err, bad)
+		}
 	}
 
 	if err := k.Rotate(stream("rotate")); err != nil {
@@ -123,13 +123,10 @@ func TestIntervals(t *testing.T) {
 	if err := back.Load(stream("load"), next); err != nil {
 		t.Fatal(err)
 	}
-	if err := back.Use(low.Hash(), next.Hash()); err != nil {
-		t.Fatal(err)
-	}
 	erased := back.shares[high.Hash()]
-	back.Retain()
+	back.Retain(low.Hash(), next.Hash())
 	if back.Holds(high.Hash()) || !back.Holds(next.Hash()) || !bytes.Equal(erased.Bytes(), make([]byte, 32)) {
-		t.Error("retained others than those in use")
+		t.Error("retained others than those that were named")
 	}
 	if _, err := back.SignWith(high.Hash(), m); !errors.Is(err, ErrNoShare) {
 		t.Errorf("signed with an erased share: %v", err)
@@ -189,29 +186,45 @@ func TestCommittee(t *testing.T) {
 	}
 }
 
-// A file of the first format gets the keys it lacks, once.
-func TestFirstFormat(t *testing.T) {
+// Files of older formats are read, and saved in the last one: the share that both had,
+// which signs nothing, is gone then.
+func TestOlderFormats(t *testing.T) {
 	_, k := saved(t)
-	data := append([]byte(magic1), k.node.Seed()...)
-	data = append(data, k.share.Bytes()...)
-	sum := sha256.Sum256(data)
-	dir := t.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, FileName), append(data, sum[:]...), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	one, err := Load(dir)
+	share, err := bls.GenerateKey(stream("share"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	two, err := Load(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if one.NodeID() != k.NodeID() || !one.Share().Equal(k.Share()) {
-		t.Error("another node")
-	}
-	if !one.Committee().Equal(two.Committee()) || !bytes.Equal(one.dealing[0].Bytes(), two.dealing[0].Bytes()) {
-		t.Error("the drawn keys were not saved")
+	k.shares[[32]byte{7}] = share
+	first := append(append([]byte(magic1), k.node.Seed()...), share.Bytes()...)
+	whole := k.encode()
+	head := len(magic3) + len(k.node.Seed()) + bls.SecretKeyBytes
+	second := append([]byte(magic2), whole[len(magic3):head]...)
+	second = append(append(second, bytes.Repeat([]byte{5}, bls.SecretKeyBytes)...), whole[head:len(whole)-sha256.Size]...)
+	for name, data := range map[string][]byte{"the first": first, "the second": second} {
+		sum := sha256.Sum256(data)
+		dir := t.TempDir()
+		path := filepath.Join(dir, FileName)
+		if err := os.WriteFile(path, append(data, sum[:]...), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		one, err := Load(dir)
+		if err != nil {
+			t.Fatal(name, err)
+		}
+		two, err := Load(dir)
+		if err != nil {
+			t.Fatal(name, err)
+		}
+		if one.NodeID() != k.NodeID() || !one.Committee().Equal(two.Committee()) || !bytes.Equal(one.dealing[0].Bytes(), two.dealing[0].Bytes()) {
+			t.Errorf("%s: another node, or keys that were not saved", name)
+		}
+		if name == "the second" && (!one.Committee().Equal(k.Committee()) || !one.Holds([32]byte{7})) {
+			t.Errorf("%s: other keys", name)
+		}
+		now, err := os.ReadFile(path)
+		if err != nil || string(now[:len(magic3)]) != magic3 || bytes.Contains(now, bytes.Repeat([]byte{5}, bls.SecretKeyBytes)) {
+			t.Errorf("%s: it is not saved in the last format: %v", name, err)
+		}
 	}
 }
 
@@ -220,12 +233,12 @@ func FuzzParse(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	k := FromSeeds([32]byte{}, share)
+	k := FromSeed([32]byte{})
 	k.shares[[32]byte{1}] = share
 	f.Add(k.encode())
 	f.Add([]byte(magic1))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		body := append([]byte(magic2), data...)
+		body := append([]byte(magic3), data...)
 		sum := sha256.Sum256(body)
 		if k, _, err := parse(append(body, sum[:]...)); err == nil && len(k.encode()) > int(maxFileBytes) {
 			t.Error("longer than the limit")
@@ -237,7 +250,7 @@ func FuzzParse(f *testing.F) {
 // A node that may have signed is known by a mark, before it has any share; another
 // directory, and a new node, have none.
 func TestUsed(t *testing.T) {
-	k, err := Generate(nil)
+	k, err := Generate()
 	if err != nil {
 		t.Fatal(err)
 	}

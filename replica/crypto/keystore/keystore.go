@@ -27,6 +27,7 @@ import (
 
 	"ashlar/replica/crypto/bls"
 	"ashlar/replica/crypto/dkg"
+	"ashlar/replica/durable"
 	"ashlar/replica/ic"
 )
 
@@ -38,47 +39,33 @@ type Keys struct {
 	node      ed25519.PrivateKey
 	id        ic.NodeID // of node: asked for with each answer to a query
 	committee *bls.SecretKey
-	share     *bls.SecretKey // made by a trusted dealer: of a one-node subnet, of tests
 
 	saving  sync.Mutex           // one Save at a time: they share a file name
 	mu      sync.RWMutex         // of what follows: intervals change it while others sign
 	dealing []*dkg.DecryptionKey // oldest first
 	shares  map[[32]byte]*bls.SecretKey
-	random  *bls.SecretKey // what RandomShare signs with
-	state   *bls.SecretKey // what StateShare signs with
 }
 
-// Generate draws new keys; share may be nil, then it is the whole key of a
-// one-node subnet.
-func Generate(share *bls.SecretKey) (*Keys, error) {
+// Generate draws new keys.
+func Generate() (*Keys, error) {
 	_, node, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
 		return nil, fmt.Errorf("draw a node key: %w", err)
 	}
-	if share == nil {
-		if share, err = bls.GenerateKey(nil); err != nil {
-			return nil, err
-		}
-	}
-	return complete(rand.Reader, node, share)
+	return complete(rand.Reader, node)
 }
 
-// New completes a node's key and its share with what else a node needs.
-func New(node ed25519.PrivateKey, share *bls.SecretKey) (*Keys, error) {
-	return complete(rand.Reader, node, share)
-}
-
-// FromSeeds makes keys that tests and simulations can make again.
-func FromSeeds(node [ed25519.SeedSize]byte, share *bls.SecretKey) *Keys {
-	k, err := complete(derived(node[:]), ed25519.NewKeyFromSeed(node[:]), share)
+// FromSeed makes keys that tests and simulations can make again.
+func FromSeed(node [ed25519.SeedSize]byte) *Keys {
+	k, err := complete(derived(node[:]), ed25519.NewKeyFromSeed(node[:]))
 	if err != nil {
 		panic(err) // the derived stream never ends
 	}
 	return k
 }
 
-// complete draws what belongs to a node besides its name and first share.
-func complete(random io.Reader, node ed25519.PrivateKey, share *bls.SecretKey) (*Keys, error) {
+// complete draws what belongs to a node besides its name.
+func complete(random io.Reader, node ed25519.PrivateKey) (*Keys, error) {
 	committee, err := bls.GenerateKey(random)
 	if err != nil {
 		return nil, err
@@ -87,15 +74,15 @@ func complete(random io.Reader, node ed25519.PrivateKey, share *bls.SecretKey) (
 	if err != nil {
 		return nil, err
 	}
-	return assemble(node, committee, share, []*dkg.DecryptionKey{dealing}, nil), nil
+	return assemble(node, committee, []*dkg.DecryptionKey{dealing}, nil), nil
 }
 
-func assemble(node ed25519.PrivateKey, committee, share *bls.SecretKey, dealing []*dkg.DecryptionKey, shares map[[32]byte]*bls.SecretKey) *Keys {
+func assemble(node ed25519.PrivateKey, committee *bls.SecretKey, dealing []*dkg.DecryptionKey, shares map[[32]byte]*bls.SecretKey) *Keys {
 	if shares == nil {
 		shares = map[[32]byte]*bls.SecretKey{}
 	}
 	id := ic.NodeID{Principal: ic.SelfAuthenticating(NodeDER(node.Public().(ed25519.PublicKey)))}
-	return &Keys{node: node, id: id, committee: committee, share: share, dealing: dealing, shares: shares, random: share, state: share}
+	return &Keys{node: node, id: id, committee: committee, dealing: dealing, shares: shares}
 }
 
 // Save writes the file so that after a crash either the old or the new one is there.
@@ -104,31 +91,30 @@ func (k *Keys) Save(dir string) error {
 	defer k.saving.Unlock()
 	data := k.encode()
 	defer clear(data)
-	path := filepath.Join(dir, FileName)
-	if err := write(path+".new", data); err != nil {
-		return fmt.Errorf("save the node's keys: %w", err)
+	for _, step := range steps(filepath.Join(dir, FileName), data) {
+		if err := step.do(); err != nil {
+			return fmt.Errorf("%s: %w", step.name, err)
+		}
 	}
-	if err := overwrite(path); err != nil {
-		return fmt.Errorf("erase the old keys: %w", err)
-	}
-	if err := os.Rename(path+".new", path); err != nil {
-		return fmt.Errorf("save the node's keys: %w", err)
-	}
-	return syncDir(dir)
+	return nil
 }
 
-func write(path string, data []byte) error {
-	os.Remove(path) // left by a crash
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(data)
-	return errors.Join(err, f.Sync(), f.Close())
+// step of a save. A crash before, in or after any of them leaves the old keys or the new.
+type step struct {
+	name string
+	do   func() error
 }
 
-// overwrite a file that is about to be replaced. The new one is durable by now,
-// but not yet in its place: Load falls back to it.
+func steps(path string, data []byte) []step {
+	return []step{
+		// Durable under its own name before the old one is touched: Load falls back to it.
+		{"save the node's keys", func() error { return durable.Write(path+durable.New, data, 0o600) }},
+		{"erase the old keys", func() error { return overwrite(path) }},
+		{"save the node's keys", func() error { return durable.Rename(path) }},
+	}
+}
+
+// overwrite a file that is about to be replaced.
 func overwrite(path string) error {
 	f, err := os.OpenFile(path, os.O_WRONLY, 0)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -144,17 +130,8 @@ func overwrite(path string) error {
 	return errors.Join(err, f.Sync(), f.Close())
 }
 
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	return d.Sync()
-}
-
-// Load reads what Save wrote; fs.ErrNotExist where there is none. A file of the
-// first format is completed with the keys it lacks, and saved.
+// Load reads what Save wrote; fs.ErrNotExist where there is none. A file of an older
+// format is completed with the keys it lacks, and saved.
 func Load(dir string) (*Keys, error) {
 	k, old, err := loadEither(dir)
 	if err == nil && old {
@@ -169,8 +146,8 @@ func loadEither(dir string) (k *Keys, old bool, err error) {
 	if err == nil || errors.Is(err, errMode) {
 		return k, old, err
 	}
-	if replaced, old, e := load(path + ".new"); e == nil { // Save was cut off between overwriting and renaming
-		return replaced, old, nil
+	if replaced, old, e := load(path + durable.New); e == nil { // Save was cut off between overwriting and renaming
+		return replaced, old, durable.Rename(path) // before the next Save takes that name
 	}
 	return nil, false, err
 }
@@ -206,7 +183,6 @@ func (k *Keys) Erase() {
 	defer k.mu.Unlock()
 	clear(k.node)
 	k.committee.Erase()
-	k.share.Erase()
 	for _, d := range k.dealing {
 		d.Erase()
 	}
@@ -233,29 +209,8 @@ func (k *Keys) NodeDER() []byte { return NodeDER(k.NodeKey()) }
 // NodeID is the principal of the node's key.
 func (k *Keys) NodeID() ic.NodeID { return k.id }
 
-// Share is the public half of the share that signs states.
-func (k *Keys) Share() *bls.PublicKey {
-	k.mu.RLock()
-	defer k.mu.RUnlock()
-	return k.state.PublicKey()
-}
-
-// Vote, RandomShare and StateShare sign for consensus; Sign for query responses.
+// Vote signs for consensus, and query responses.
 func (k *Keys) Vote(message []byte) []byte { return ed25519.Sign(k.node, message) }
-
-// RandomShare is a share of beacon or tape.
-func (k *Keys) RandomShare(message []byte) []byte {
-	k.mu.RLock()
-	defer k.mu.RUnlock()
-	return k.random.Sign(message)
-}
-
-// StateShare is a share of a certificate.
-func (k *Keys) StateShare(message []byte) []byte {
-	k.mu.RLock()
-	defer k.mu.RUnlock()
-	return k.state.Sign(message)
-}
 
 // Committee is the public half of the key whose signatures are aggregated.
 func (k *Keys) Committee() *bls.PublicKey { return k.committee.PublicKey() }

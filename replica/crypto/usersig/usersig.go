@@ -129,12 +129,19 @@ func (v *Verifier) VerifyCanister(signer ic.Principal, key, message, sig []byte)
 	return v.verifyCanister(k, message, sig)
 }
 
-func verifyEd25519(key, message, sig []byte) error {
+func ed25519Form(key, sig []byte) error {
 	if len(key) != ed25519.PublicKeySize {
 		return fmt.Errorf("Ed25519 key has %d bytes, want %d", len(key), ed25519.PublicKeySize)
 	}
 	if len(sig) != ed25519.SignatureSize {
 		return fmt.Errorf("Ed25519 signature has %d bytes, want %d", len(sig), ed25519.SignatureSize)
+	}
+	return nil
+}
+
+func verifyEd25519(key, message, sig []byte) error {
+	if err := ed25519Form(key, sig); err != nil {
+		return err
 	}
 	if !eddsa.Verify(key, message, sig) {
 		return errSignature

@@ -1,6 +1,7 @@
 package canister
 
 import (
+	"bytes"
 	"iter"
 
 	"ashlar/replica/execution/machine"
@@ -306,7 +307,7 @@ func (r *Room) ResumedCode() []byte {
 		return nil
 	}
 	code, _ := r.Code([32]byte([]byte(r.turn.long.Code)))
-	return code
+	return bytes.Clone(code) // it is used for as long as the installation takes
 }
 
 // end drops what rests.

@@ -81,7 +81,7 @@ func (q *Queries) dispatch(name string, arg []byte, caller ic.Principal, way cal
 	if err := q.maySeeStatus(c, caller); err != nil {
 		return nil, err
 	}
-	return candid.Marshal(statusOf(c, q.Costs, q.State.Time())), nil
+	return candid.Marshal(statusOf(c, q.Costs, q.State.Height())), nil
 }
 
 // list tells the ids in use, as ranges, to the subnet's admins.

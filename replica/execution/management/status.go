@@ -29,7 +29,7 @@ func canisterStatus(x *call) ([]byte, *ic.UserError) {
 	if err != nil {
 		return nil, err
 	}
-	return candid.Marshal(statusOf(c, x.Subnet.Costs, x.Now)), nil
+	return candid.Marshal(statusOf(c, x.Subnet.Costs, x.Head.Height)), nil
 }
 
 func (cfg *Config) maySeeStatus(c *state.Canister, p ic.Principal) *ic.UserError {
@@ -46,7 +46,7 @@ func (cfg *Config) maySeeMetrics(c *state.Canister, p ic.Principal) *ic.UserErro
 	return notController(c, p)
 }
 
-func statusOf(c *state.Canister, costs cycles.Schedule, now ic.Time) statusResult {
+func statusOf(c *state.Canister, costs cycles.Schedule, at ic.Height) statusResult {
 	var run runStatus
 	switch c.Run {
 	case state.Running:
@@ -61,7 +61,7 @@ func statusOf(c *state.Canister, costs cycles.Schedule, now ic.Time) statusResul
 	if c.Module != nil {
 		code, sections = c.Module.Bytes, c.Module.SectionBytes()
 	}
-	queried := c.Queried(state.QueryEpoch(now), costs.Nodes)
+	queried := c.Queried(state.QueryEpoch(at), costs.Nodes)
 	return statusResult{
 		Status: run, Migration: c.Run == state.Stopped && c.Queue.Len() == 0 && c.Callbacks.Len() == 0, Version: c.Version,
 		Settings: definite(&c.Settings), Hash: moduleHash(c), Memory: n(c.MemoryUsage()),

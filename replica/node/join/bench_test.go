@@ -31,7 +31,7 @@ type peer struct {
 }
 
 func (peer) Hear(context.Context, ic.NodeID, []byte) error { return nil }
-func (peer) Offered([]byte) error                          { return nil }
+func (peer) Offered([][]byte) []error                      { return nil }
 func (p peer) Answered(from ic.NodeID, id uint64, data []byte) {
 	p.fetch.Answered(from, id, data)
 }
@@ -82,7 +82,7 @@ func joinOnce(b *testing.B, s *state.State) (fetched float64, took, cpu time.Dur
 	var hosts []*p2p.Host
 	sum := &block.Summary{Current: &block.Committee{}}
 	for i := range 4 {
-		keys := keystore.FromSeeds([32]byte{byte(i + 1), 'j'}, nil)
+		keys := keystore.FromSeed([32]byte{byte(i + 1), 'j'})
 		h, err := p2p.New(p2p.Config{Self: keys.NodeID(), Key: keys.NodeKey(), Sign: keys.Vote, Listen: netip.MustParseAddrPort("127.0.0.1:0")})
 		if err != nil {
 			b.Fatal(err)

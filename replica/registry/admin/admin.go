@@ -185,6 +185,12 @@ func (n *Network) Interval(rounds uint64) error {
 	return n.subnetChange(func(r *records.Subnet) error { r.Interval = rounds; return nil })
 }
 
+// Admins names the subnet's admins: they look after all of its canisters, and no
+// other user makes one on it. Without any, everybody who pays may.
+func (n *Network) Admins(admins []ic.Principal) error {
+	return n.subnetChange(func(r *records.Subnet) error { r.Admins = admins; return nil })
+}
+
 // Halt stops the subnet at its next catch-up package, or lets it go on.
 func (n *Network) Halt(halt bool) error {
 	return n.subnetChange(func(r *records.Subnet) error { r.HaltAtCUP, r.Halted = halt, false; return nil })

@@ -34,7 +34,7 @@ func Key(dir string, p2p, http netip.AddrPort) (id ic.NodeID, handIn []byte, err
 	}
 	k, err := keystore.Load(dir)
 	if errors.Is(err, os.ErrNotExist) {
-		if k, err = keystore.Generate(nil); err == nil {
+		if k, err = keystore.Generate(); err == nil {
 			err = k.Save(dir)
 		}
 	}

@@ -82,16 +82,16 @@ func (f *Answer) ask(ctx context.Context) error {
 	return nil
 }
 
-// Moved tells of a node that went on between two surveys: a subnet that moves needs no
-// recovery, and would lose what it does meanwhile.
+// Moved tells of a node that came between two surveys to a height that none had before:
+// a subnet that moves needs no recovery, and would lose what it does meanwhile.
 func Moved(before, after []Answer) (url string, moved bool) {
-	was := map[string]ic.Height{}
-	for _, f := range before {
-		was[f.URL] = f.Height
+	newest := ic.Height(0)
+	for _, a := range before {
+		newest = max(newest, a.Height)
 	}
-	for _, f := range after {
-		if h, ok := was[f.URL]; ok && f.Err == nil && f.Height > h && h > 0 {
-			return f.URL, true
+	for _, a := range after {
+		if a.Err == nil && a.Height > newest {
+			return a.URL, true
 		}
 	}
 	return "", false

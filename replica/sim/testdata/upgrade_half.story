@@ -18,6 +18,6 @@ at 4.95s: kill 1
 at 4.979s: power cut at 1
 at 5.263s: start 0 1 2 3
 at 5.333s: slow 1 2 1 times
-run 5.117s, recover within 1m10s
+run 12s, recover within 1m10s
 expect version 2
 expect height 14

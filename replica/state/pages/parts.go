@@ -144,6 +144,7 @@ func (p Part) Settle(place func(s Slot) (Page, Owner)) {
 	}
 	if next != nil {
 		next.dropOwners()
+		next.sums = append([]merkle.Sum(nil), next.sums...) // the file has the others: their room goes
 		p.now.block.Store(next)
 	}
 }
