@@ -10,7 +10,7 @@ import (
 
 // maxHot bounds the instances kept running between messages: each holds its
 // memory mapped, in up to two mappings of the 65,530 that the kernel gives a
-// process, and takes 20 KiB besides.
+// process.
 const maxHot = 10_240
 
 // Tip keeps running instances of the newest state's canisters, and the executions
