@@ -7,13 +7,13 @@ import (
 	"time"
 )
 
-// A node that was away for some hundreds of heights is with the others again within
+// A node that was away for a hundred heights is with the others again within
 // seconds, whether it executes them itself or peers have forgotten them and it begins
 // with a catch-up package.
 func TestBehind(t *testing.T) {
-	for name, interval := range map[string]uint64{"by blocks": 499, "by a package": 60} {
+	for name, interval := range map[string]uint64{"by blocks": 499, "by a package": 40} {
 		t.Run(name, func(t *testing.T) {
-			const away = 300
+			const away = 120
 			n := start(t, open(t, 4, interval))
 			a := n.agent(t, 1)
 			id := counter(t, a)

@@ -238,7 +238,7 @@ func (d *Node) Wipe() error {
 	files, err := os.ReadDir(d.Dir)
 	for _, f := range files {
 		switch f.Name() {
-		case "keys", "used", "registry":
+		case "keys", "used", "registry", "node.record":
 		default:
 			err = errors.Join(err, os.RemoveAll(filepath.Join(d.Dir, f.Name())))
 		}

@@ -42,6 +42,9 @@ const (
 	codeBytesPerByte = 5
 	// defaultCodeBytes is what the cache of compiled modules may hold by default.
 	defaultCodeBytes = 1 << 30
+	// maxLoaded modules are in the cache: each is two mappings, of the 65,530 that the
+	// kernel gives a process. Those that instances have besides stay.
+	maxLoaded = 4096
 	// keepFuncBelow: a run shorter than this cannot have grown its stack much, so
 	// its api.Function is kept; a longer one may hold megabytes and is dropped.
 	keepFuncBelow = 100_000
@@ -257,7 +260,7 @@ func (e *Engine) account(en *entry) {
 		en.bytes += en.mod.bytes
 	}
 	e.bytes += en.bytes
-	for e.bytes > e.cfg.CodeBytes && e.order.Len() > 1 {
+	for (e.bytes > e.cfg.CodeBytes || e.order.Len() > maxLoaded) && e.order.Len() > 1 {
 		old := e.order.Back().Value.(*entry)
 		if old.bytes == 0 || old == en { // still compiling
 			break

@@ -12,8 +12,9 @@ import (
 	"ashlar/replica/state/pages"
 )
 
-// instanceBytes is what an instance takes besides its memories, about.
-const instanceBytes = 20 << 10
+// instanceBytes is what an instance takes besides its memories, about: 48 KiB of the
+// Go heap for a small module, with as much room as the collector leaves.
+const instanceBytes = 128 << 10
 
 // Instance implements machine.Instance and machine.Caller.
 type Instance struct {

@@ -385,6 +385,16 @@ func TestModuleCache(t *testing.T) {
 	}
 	first.Rollback()
 	run(t, first, "canister_update f", nil)
+
+	many := testEngine(t, Config{})
+	for n := range maxLoaded + 100 { // refusals are kept, too
+		if _, err := many.Compile(fmt.Append(nil, "no module ", n)); err == nil {
+			t.Fatal("text is a module")
+		}
+	}
+	if n := len(many.modules); n != maxLoaded || many.order.Len() != n {
+		t.Errorf("%d modules are in the cache, %d at most", n, maxLoaded)
+	}
 }
 
 // Many goroutines compile the same modules and run instances of their own.

@@ -318,9 +318,12 @@ func (n *Node) Unsaved() *state.State {
 func (n *Node) Save() (bool, error) {
 	n.saving.Lock()
 	defer n.saving.Unlock()
+	if err := n.dropCheckpoints(); err != nil { // a busy node has always something to save
+		return false, err
+	}
 	s := n.Unsaved()
 	if s == nil || n.disk != nil && n.disk.Height() >= s.Height() {
-		return false, n.dropCheckpoints()
+		return false, nil
 	}
 	s, packed := n.toSave(s)
 	if err := n.Store.SaveState(s, n.disk); err != nil {

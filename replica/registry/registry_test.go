@@ -8,8 +8,8 @@ import (
 	"testing"
 
 	"ashlar/replica/crypto/bls"
-	"ashlar/replica/crypto/keystore"
 	"ashlar/replica/crypto/dkg"
+	"ashlar/replica/crypto/keystore"
 	"ashlar/replica/ic"
 	"ashlar/replica/wire/records"
 )

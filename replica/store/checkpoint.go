@@ -216,7 +216,7 @@ func (s *Store) read(h ic.Height, by int) {
 
 func (s *Store) frozenState() (now *state.State, err error) {
 	err = s.do(func() (err error) {
-		o := s.options()
+		o := s.options(s.fs)
 		o.ReadOnly, o.CacheSize = true, frozenCacheBytes
 		s.db, err = pebble.Open(s.dir, o)
 		return err

@@ -28,7 +28,7 @@ const (
 	unmapModule = 10 * time.Minute
 	// maxModules are mapped at a time: the kernel gives a process 65,530 mappings, and
 	// heaps need most of them. Others stay on the Go heap.
-	maxModules = 4096
+	maxModules = 2048
 )
 
 // modules counts those that are mapped.

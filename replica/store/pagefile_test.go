@@ -96,8 +96,8 @@ func TestNoSpaceForPages(t *testing.T) {
 		default:
 			t.Error("the failure is not announced")
 		}
-		w.s.db.Close()
 		full, avail = false, 1<<40
+		w.s.db.Close()
 		w.open(mem)
 		w.load()
 		w.audit()

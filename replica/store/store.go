@@ -36,6 +36,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -131,13 +132,15 @@ func Open(dir string, o Options) (*Store, error) {
 	if err := s.checkLogs(); err != nil {
 		return nil, err
 	}
+	disk := logFS{s.fs, s, &atomic.Bool{}}
 	err := s.do(func() (err error) {
-		s.db, err = pebble.Open(s.dir, s.options())
+		s.db, err = pebble.Open(s.dir, s.options(disk))
 		return err
 	})
 	if err != nil {
 		return nil, explain(dir, err)
 	}
+	disk.open.Store(true)
 	err = s.takeForgot(filepath.Join(dir, forgotFile))
 	if err == nil {
 		err = s.look()
@@ -192,9 +195,9 @@ func (s *Store) makeDir() error {
 	}
 }
 
-func (s *Store) options() *pebble.Options {
+func (s *Store) options(disk vfs.FS) *pebble.Options {
 	return &pebble.Options{
-		FS: ordered{s.fs}, Logger: logger{s}, MemTableSize: memTableBytes, CacheSize: cacheBytes,
+		FS: ordered{disk}, Logger: logger{s}, MemTableSize: memTableBytes, CacheSize: cacheBytes,
 		FormatMajorVersion: pebble.FormatValueSeparation,
 		EventListener: &pebble.EventListener{
 			BackgroundError: func(err error) { s.fail(explain(s.dir, err)) },
@@ -358,9 +361,8 @@ func (s *Store) space(size int) error {
 	return nil
 }
 
-// do runs f where the database may end the goroutine: that is how logger.Fatalf
-// stops it when its log cannot be written. Where the log cannot be begun, it panics
-// with the error of the disk.
+// do runs f where the database may end the goroutine, which is how logger.Fatalf stops
+// it, or never come back: see logFS.
 func (s *Store) do(f func() error) error {
 	if err := s.Err(); err != nil {
 		return err

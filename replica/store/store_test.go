@@ -320,3 +320,15 @@ func TestBatchOutlivesAFailure(t *testing.T) {
 		t.Errorf("given back: %v before the failure, %v after it", good.Empty(), bad.Empty())
 	}
 }
+
+// Where the log can not be begun, the store fails and says why, and the process goes on.
+func TestLogCannotBeBegun(t *testing.T) {
+	full := false
+	s := open(t, fullFS{vfs.NewMem(), &full, new(uint64(1 << 40))})
+	must(t, s.Persist([]*block.Artifact{final(1)}, true))
+	full = true
+	err := s.do(s.db.Flush) // begins a new one
+	wantError(t, err, "stopped", "no space left")
+	wantError(t, s.Persist([]*block.Artifact{final(2)}, true), "stopped")
+	wantError(t, s.Close(), "stopped")
+}

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"ashlar/replica/crypto/bls"
 	"ashlar/replica/crypto/keystore"
 	"ashlar/replica/ic"
 	"ashlar/replica/registry"
@@ -56,6 +57,8 @@ func TestNew(t *testing.T) {
 	if !regexp.MustCompile(`(?s)^root key [0-9a-f]{266}\n(node [1-4] \S+ \S+:4943\n){4}$`).MatchString(out) {
 		t.Errorf("says %q", out)
 	}
+	var shares []bls.Share
+	var group *bls.Group
 	for i, at := range []string{"127.0.0.1:5000", "127.0.0.2:5000", "[::1]:5000", "127.0.0.4:5000"} {
 		home := filepath.Join(dir, string(rune('1'+i)))
 		k, err := keystore.Load(home)
@@ -70,9 +73,14 @@ func TestNew(t *testing.T) {
 		if err := k.Load(rand.Reader, v.High); err != nil {
 			t.Fatal(err)
 		}
-		if sig, err := k.SignWith(v.High.Hash(), []byte("m")); err != nil || v.Group.Holders[n].Verify([]byte("m"), sig) != nil {
-			t.Errorf("node %d: another share, %v", i, err)
+		sig, err := k.SignWith(v.High.Hash(), []byte("m"))
+		if err != nil {
+			t.Fatal(err)
 		}
+		shares, group = append(shares, bls.Share{Index: n, Signature: sig}), v.Group
+	}
+	if sig, bad, err := group.Combine([]byte("m"), shares); err != nil || len(bad) > 0 || group.Key.Verify([]byte("m"), sig) != nil {
+		t.Errorf("they do not sign together: %v, bad shares %v", err, bad)
 	}
 	if _, err := try(args...); err == nil || !strings.Contains(err.Error(), "holds a network already") {
 		t.Errorf("made twice: %v", err)

@@ -10,8 +10,8 @@ import (
 
 // maxHot bounds the instances kept running between messages: each holds its
 // memory mapped, in up to two mappings of the 65,530 that the kernel gives a
-// process, and takes 20 KiB besides.
-const maxHot = 12_288
+// process.
+const maxHot = 10_240
 
 // Tip keeps running instances of the newest state's canisters, and the executions
 // that rest. It belongs to one goroutine. What it holds is not part of the state.

@@ -64,6 +64,9 @@ func (s *Source) keep(o *offer) {
 	for len(s.list) >= kept {
 		s.drop(0)
 	}
+	if s.lazy != nil && s.lazy.Height <= o.Height() {
+		s.lazy = nil // its checkpoint goes
+	}
 	s.list = append(s.list[:len(s.list):len(s.list)], o)
 }
 

@@ -52,7 +52,7 @@ func someStates(t *testing.T, n int) (out []*state.State) {
 // A state on the disk is opened when a peer first asks, once, and closed when newer
 // ones have taken its place and nobody reads it any more.
 func TestSourceOpensLater(t *testing.T) {
-	states := someStates(t, 5)
+	states := someStates(t, 7)
 	var said []string
 	s := NewSource(func(line string) { said = append(said, line) })
 	var l lent
@@ -79,8 +79,13 @@ func TestSourceOpensLater(t *testing.T) {
 	if serves(t, s, states[2]); l.opened != 1 {
 		t.Error("an older one was opened")
 	}
-	s.KeepLater(l.later(states[4], errors.New("no such luck")))
-	if serves(t, s, states[4]) || len(said) != 1 || !strings.Contains(said[0], "no such luck") {
+	s.KeepLater(l.later(states[4], nil)) // a newer one comes before anybody asks
+	s.Keep(states[5])
+	if serves(t, s, states[4]) || l.opened != 1 || !serves(t, s, states[5]) {
+		t.Error("one that is not the newest any more was opened")
+	}
+	s.KeepLater(l.later(states[6], errors.New("no such luck")))
+	if serves(t, s, states[6]) || len(said) != 1 || !strings.Contains(said[0], "no such luck") {
 		t.Errorf("it could not be opened, and says %q", said)
 	}
 }
