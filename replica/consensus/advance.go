@@ -151,11 +151,15 @@ func (c *Core) propose() bool {
 // messages gather for a fuller block.
 func (c *Core) delay(rank int) ic.Time {
 	pace := c.Pace.Idle
+	parent := c.rounds[c.height-1].proposals[c.bestParent()]
+	waiting := c.Payload.Waiting(c.ancestors(c.height, parent.Hash))
 	switch {
 	case !c.goesOn(c.at(c.height)): // nothing of it will be executed
-	case c.Payload.Waiting() && c.height-1 <= c.executed+1:
+	case waiting && c.height-1 <= c.executed+1:
 		pace = 0
-	case c.busy || c.Payload.Waiting():
+	case c.busy || waiting:
+		pace = c.Pace.Busy
+	case c.finalized < parent.Height && len(parent.Block.Ingress) > 0: // its users wait for this round, if it does not become final by itself
 		pace = c.Pace.Busy
 	}
 	if rank > 0 {

@@ -75,7 +75,8 @@ type Keys interface {
 // Payload fills blocks and judges those of others. ancestors yields the blocks
 // before it that are not yet executed, youngest first.
 type Payload interface {
-	Waiting() bool
+	// Waiting tells whether there is a call that no ancestor has.
+	Waiting(ancestors func(yield func(*block.Block) bool)) bool
 	Build(at ic.Time, ancestors func(yield func(*block.Block) bool)) [][]byte
 	// Sections of a block that this node makes, besides its calls.
 	Sections(ancestors func(yield func(*block.Block) bool)) []block.Section

@@ -137,7 +137,7 @@ func (r registry) At(v uint64) (*Record, error) {
 	return r.records[v-1], nil
 }
 
-func (n *labNode) Waiting() bool { return n.want > 0 }
+func (n *labNode) Waiting(func(func(*block.Block) bool)) bool { return n.want > 0 }
 func (n *labNode) Build(_ ic.Time, _ func(func(*block.Block) bool)) [][]byte {
 	if n.want == 0 {
 		return nil

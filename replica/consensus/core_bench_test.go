@@ -55,7 +55,7 @@ type crowd struct {
 
 type busyPayload struct{ made []byte }
 
-func (*busyPayload) Waiting() bool { return true }
+func (*busyPayload) Waiting(func(func(*block.Block) bool)) bool { return true }
 func (p *busyPayload) Build(ic.Time, func(func(*block.Block) bool)) [][]byte {
 	return [][]byte{p.made}
 }

@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"ashlar/replica/crypto/bls"
+	"ashlar/replica/ic"
 	"ashlar/replica/wire/block"
 )
 
@@ -202,5 +203,54 @@ func TestWholesAreTold(t *testing.T) {
 		if told == all || len(n.untold) != 0 {
 			t.Errorf("all signed: %v, told: %v, %d wait", all, told, len(n.untold))
 		}
+	}
+}
+
+// A block with a call is not followed by an empty one at once: the call is answered
+// without it, as long as its block becomes final by itself.
+func TestNoRoundForNothing(t *testing.T) {
+	l := newLab(t, 4, 16)
+	l.until("the first rounds", 200_000, l.certified(3))
+	var before ic.Height
+	for _, n := range l.nodes {
+		before = max(before, n.certified)
+	}
+	for _, n := range l.nodes { // whoever is the maker
+		n.want = 1
+		n.step(Tick{})
+	}
+	l.until("it is answered", 200_000, l.certified(before+1))
+	for _, n := range l.nodes {
+		n.want = 0
+	}
+	at := l.nodes[0].height
+	end := l.now + DefaultPace.Idle/2
+	for l.now < end {
+		l.turn()
+	}
+	if h := l.nodes[0].height; h > at+2 {
+		t.Errorf("%d rounds in half of an idle one's time, for no call", h-at)
+	}
+}
+
+// If it does not become final, the next one makes it so.
+func TestRoundForFinality(t *testing.T) {
+	l := newLab(t, 4, 17)
+	n := l.nodes[0]
+	b := &block.Block{Height: 1, Ingress: [][]byte{{1}}}
+	a := &block.Artifact{Kind: block.Proposal, Height: 1, Hash: b.Hash(), Block: b}
+	r := n.round(1)
+	r.proposals[a.Hash], r.notarized = &proposal{Artifact: a, valid: true}, []block.Hash{a.Hash}
+	n.height, n.busy = 2, false
+	if d := n.delay(0); d != DefaultPace.Busy {
+		t.Errorf("the next block comes after %d ms", d/millisecond)
+	}
+	n.finalized = 1
+	if d := n.delay(0); d != DefaultPace.Idle {
+		t.Errorf("with nothing to do the next block comes after %d ms", d/millisecond)
+	}
+	b.Ingress = nil
+	if n.finalized = 0; n.delay(0) != DefaultPace.Idle {
+		t.Error("an empty block is hurried")
 	}
 }

@@ -49,19 +49,33 @@ func (n *Node) claim(data []byte) (c envelope.Claim, err error) {
 // payload is the node as consensus sees it when it fills and judges blocks.
 type payload Node
 
-func (p *payload) Waiting() bool {
+// Waiting tells whether there is a call that no ancestor has. Those in ancestors are
+// still in the pool, and no reason for another block.
+func (p *payload) Waiting(ancestors func(yield func(*block.Block) bool)) bool {
+	p.mu.Lock()
+	n := p.pool.Len()
+	p.mu.Unlock()
+	inBlocks := 0
+	ancestors(func(b *block.Block) bool {
+		inBlocks += len(b.Ingress)
+		return inBlocks < n
+	})
+	if inBlocks < n || n == 0 {
+		return n > 0
+	}
+	// Some of these may never have come to this pool, so they are looked at.
+	seen, err := p.inBlock(ancestors)
+	if err != nil {
+		return true // Build says what is wrong
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.pool.Len() > p.inFlight()
-}
-
-// inFlight is the number of messages in blocks that are not yet executed: they
-// are still in the pool, and no reason for another block.
-func (p *payload) inFlight() (n int) {
-	for _, b := range p.batches {
-		n += len(b.Block.Ingress)
+	for id := range seen {
+		if p.pool.Has(id) {
+			n--
+		}
 	}
-	return n
+	return n > 0
 }
 
 // Build selects what no ancestor has and the state does not know. What the state

@@ -124,7 +124,7 @@ func (n *Node) replay(s *state.State, stored *block.Artifact, to ic.Height) (*st
 // which to judge what did not become final.
 type past struct{}
 
-func (past) Waiting() bool { return false }
+func (past) Waiting(func(yield func(*block.Block) bool)) bool { return false }
 func (past) Build(ic.Time, func(yield func(*block.Block) bool)) [][]byte {
 	return nil
 }

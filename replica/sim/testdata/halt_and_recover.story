@@ -5,5 +5,5 @@ intervals of 12 heights
 at 1s: halt the subnet
 at 5s: wipe the disk of 2
 at 6s: recover the subnet
-run 10s, recover within 60s
+run 16s, recover within 60s
 expect package 24

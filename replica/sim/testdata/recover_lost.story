@@ -6,5 +6,5 @@ messages take 2ms to 30ms
 at 3s: wipe the disk of 2 3
 at 4s: start 2 3
 at 45s: recover the subnet
-run 46s, recover within 60s
+run 52s, recover within 60s
 expect height 60

@@ -8,4 +8,4 @@ at height 168: start 2
 at height 170: resync 2
 run 40s, recover within 60s
 expect height 180
-expect node 2 fetched 2000 to 3500 KiB
+expect node 2 fetched 1500 to 3500 KiB
