@@ -14,6 +14,7 @@ import (
 // disk of one node. It forgets in a power cut what was not synced.
 type disk struct {
 	w       *world
+	rest    func() // waits until nobody writes who is not seen: nil where nobody can
 	mem     *vfs.MemFS
 	full    *atomic.Bool
 	refused *atomic.Bool // a write, since the node started
@@ -40,6 +41,9 @@ func (d *disk) clone() *vfs.MemFS {
 	if after := d.cut; after != nil {
 		d.cut = nil
 		return after
+	}
+	if d.rest != nil {
+		d.rest()
 	}
 	return d.mem.CrashClone(vfs.CrashCloneCfg{})
 }

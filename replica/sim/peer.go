@@ -133,6 +133,7 @@ func (p *peer) open() (err error) {
 	if p.store, err = store.Open("state", store.Options{FS: p.disk.fs(), SmallFiles: true, StageBytes: stageBytes, Alone: true}); err != nil {
 		return err
 	}
+	p.disk.rest = p.store.Rest
 	if p.node, err = node.New(p.config()); err != nil {
 		p.node = nil
 		if errors.Is(err, errPower) {
@@ -461,6 +462,7 @@ func (p *peer) down() {
 }
 
 func (p *peer) shut() {
+	p.disk.rest = nil
 	if p.store != nil {
 		if p.store.Close() != nil { // the database is stuck and holds its lock, as long as the process lives
 			p.disk.mem = p.disk.clone()

@@ -414,6 +414,18 @@ func (s *Store) Err() error {
 	return s.err
 }
 
+// Rest waits until the database's own goroutines have nothing to do, for simulations:
+// what a disk has when its power fails must not depend on them.
+func (s *Store) Rest() {
+	for s.Err() == nil {
+		m := s.db.Metrics()
+		if m.Flush.NumInProgress == 0 && m.Compact.NumInProgress == 0 {
+			return
+		}
+		runtime.Gosched()
+	}
+}
+
 // Failed is closed at the first failure.
 func (s *Store) Failed() <-chan struct{} { return s.failed }
 

@@ -11,5 +11,5 @@ at 6.229s: add 4
 at 7.871s: upgrade to 2
 at 8.188s: add 3
 at 12.274s: upgrade to 3
-run 7.8728s, recover within 1m10s
+run 30s, recover within 1m10s
 expect version 3
