@@ -12,7 +12,7 @@
 // something to put in, and notarized at once; only higher ranks wait), and
 // notarizations and finalizations are lists of Ed25519 signatures: nobody outside
 // of the subnet reads them, and each saves two pairings (crypto.md 1). Beacon,
-// tape and certification are threshold BLS.
+// tape and certification are threshold BLS, mostly without a pairing (join.go).
 //
 // Heights come in intervals, each opened by a summary block, which names committees,
 // keys and replica version (interval.go). During an interval the keys of the next but
