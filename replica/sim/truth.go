@@ -184,6 +184,7 @@ func (t *truth) forget(above ic.Height) {
 	maps.DeleteFunc(t.certs, func(h ic.Height, _ string) bool { return gone(h) })
 	maps.DeleteFunc(t.times, func(h ic.Height, _ ic.Time) bool { return gone(h) })
 	maps.DeleteFunc(t.cups, func(h ic.Height, _ block.Hash) bool { return gone(h) })
+	maps.DeleteFunc(t.upgrade, func(_ string, h ic.Height) bool { return gone(h) })
 	for id, h := range t.done {
 		if gone(h) {
 			delete(t.done, id)
