@@ -38,16 +38,25 @@ func probePagemap() (trackerMaker, error) {
 		return nil, err
 	}
 	defer unmap(space)
-	space[3*pages.Size] = 1
-	var got []uint64
 	t := &pagemapTracker{f}
-	if err := t.read(space, func(i uint64) { got = append(got, i) }); err != nil {
+	if err := namesWritten("/proc/self/pagemap", space, t.read); err != nil {
 		return nil, err
 	}
-	if len(got) != 1 || got[0] != 3 {
-		return nil, fmt.Errorf("/proc/self/pagemap names pages %v where 3 was written", got)
-	}
 	return func() tracker { return t }, nil
+}
+
+// namesWritten tries whether a way to find written pages names the one that is written
+// in a space where no other is.
+func namesWritten(how string, space []byte, find func(buf []byte, yield func(uint64)) error) error {
+	space[3*pages.Size] = 1
+	var got []uint64
+	if err := find(space, func(i uint64) { got = append(got, i) }); err != nil {
+		return err
+	}
+	if len(got) != 1 || got[0] != 3 {
+		return fmt.Errorf("%s names pages %v where 3 was written", how, got)
+	}
+	return nil
 }
 
 type pagemapTracker struct{ f *os.File }
