@@ -1,14 +1,22 @@
 package usersig
 
 import (
+	"bytes"
+	"crypto/ed25519"
 	"runtime"
 	"sync"
 
 	"ashlar/replica/crypto/eddsa"
 )
 
+// ed25519Head is what the one DER form of an Ed25519 key begins with (RFC 8410).
+var ed25519Head = []byte{0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00}
+
 // ed25519Key reads a key of that algorithm; ok is false for one of another.
 func ed25519Key(der []byte) (key []byte, ok bool, err error) {
+	if key, ok = bytes.CutPrefix(der, ed25519Head); ok && len(key) == ed25519.PublicKeySize {
+		return key, true, nil
+	}
 	k, err := parseSPKI(der)
 	if err != nil || !k.Algorithm.Algorithm.Equal(oidEd25519) {
 		return nil, false, err
