@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"sync"
@@ -135,10 +134,18 @@ func (s *Server) buffered(next handler) handler {
 			return badRequest("Could not read the body: %v", err)
 		}
 		defer done()
-		r.Body = io.NopCloser(bytes.NewReader(data))
+		r.Body = held{bytes.NewReader(data), data}
 		return next(w, r)
 	}
 }
+
+// held is a body that was read.
+type held struct {
+	*bytes.Reader
+	all []byte
+}
+
+func (held) Close() error { return nil }
 
 type statusWriter struct {
 	http.ResponseWriter
@@ -165,10 +172,7 @@ func (s *Server) ready() (*Certified, error) {
 
 // request authenticates the body of a POST.
 func (s *Server) request(r *http.Request, kind string, limit int) (*envelope.Envelope, envelope.Targets, error) {
-	raw, err := io.ReadAll(r.Body)
-	if err != nil {
-		return nil, nil, badRequest("Could not read the body: %v", err)
-	}
+	raw := r.Body.(held).all // as buffered leaves it
 	if len(raw) > limit {
 		return nil, nil, tooLarge(int64(limit))
 	}

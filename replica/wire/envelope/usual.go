@@ -1,52 +1,26 @@
 package envelope
 
 import (
-	"bytes"
 	"unicode/utf8"
+
+	"ashlar/replica/wire/cbor"
 )
 
 // Nearly all requests have one form, with heads as short as they may be. These are read
 // in one go and without a copy; all others, and all that is wrong, by the library,
 // which takes five times as long. FuzzUsual holds both to the same result.
 
-// selfDescribed is the tag 55799, which may begin a request.
-var selfDescribed = []byte{0xd9, 0xd9, 0xf7}
-
-// The major types of RFC 8949 that occur.
-const (
-	majorNat   = 0
-	majorBytes = 2
-	majorText  = 3
-	majorArray = 4
-	majorMap   = 5
-)
-
 // usual reads what is left of a request.
 type usual struct{ left []byte }
 
 // head of an item of a major type: its length or value.
 func (u *usual) head(major byte) (n uint64, ok bool) {
-	if len(u.left) == 0 || u.left[0]>>5 != major {
+	is, n, size := cbor.ReadHead(u.left)
+	if size == 0 || is != major || size != cbor.HeadBytes(n) {
 		return 0, false
 	}
-	info := u.left[0] & 0x1f
-	if info < 24 {
-		u.left = u.left[1:]
-		return uint64(info), true
-	}
-	size := 1 << (info - 24) // bytes
-	if info > 27 || len(u.left) < 1+size {
-		return 0, false
-	}
-	for _, b := range u.left[1 : 1+size] {
-		n = n<<8 | uint64(b)
-	}
-	u.left = u.left[1+size:]
-	least := uint64(24) // that needs so many bytes
-	if size > 1 {
-		least = 1 << (8 * size / 2)
-	}
-	return n, n >= least
+	u.left = u.left[size:]
+	return n, true
 }
 
 func (u *usual) string(major byte) (out []byte, ok bool) {
@@ -59,27 +33,27 @@ func (u *usual) string(major byte) (out []byte, ok bool) {
 }
 
 func (u *usual) blob(to *[]byte) (ok bool) {
-	*to, ok = u.string(majorBytes)
+	*to, ok = u.string(cbor.Bytes)
 	return ok
 }
 
 func (u *usual) text(to *string) bool {
-	b, ok := u.string(majorText)
+	b, ok := u.string(cbor.Text)
 	*to = string(b)
 	return ok && utf8.Valid(b)
 }
 
 func (u *usual) nat(to *uint64) (ok bool) {
-	*to, ok = u.head(majorNat)
+	*to, ok = u.head(cbor.Nat)
 	return ok
 }
 
 // fields of a map, each of them once. field reads the value, and tells of which bit the
 // name is.
 func (u *usual) fields(field func(name []byte) (bit uint, ok bool)) (has uint, ok bool) {
-	n, ok := u.head(majorMap)
+	n, ok := u.head(cbor.Map)
 	for ; ok && n > 0; n-- {
-		name, isText := u.string(majorText)
+		name, isText := u.string(cbor.Text)
 		if !isText {
 			return has, false
 		}
@@ -129,7 +103,7 @@ func (u *usual) content(c *Content) bool {
 }
 
 func (u *usual) delegations(to *[]SignedDelegation) bool {
-	n, ok := u.head(majorArray)
+	n, ok := u.head(cbor.Array)
 	if !ok || n > maxDelegations {
 		return false
 	}
@@ -165,7 +139,7 @@ func (u *usual) delegations(to *[]SignedDelegation) bool {
 // to be thrown away then. The envelope holds on to raw.
 func readUsual(raw []byte) (e *Envelope, ok bool) {
 	e = &Envelope{Raw: raw}
-	u := &usual{bytes.TrimPrefix(raw, selfDescribed)}
+	u := &usual{cbor.TrimTag(raw)}
 	const content = 1
 	has, ok := u.fields(func(name []byte) (bit uint, ok bool) {
 		switch string(name) {

@@ -33,6 +33,7 @@ type Tree struct {
 	kind        Kind
 	digest      [32]byte
 	left, right *Tree  // Fork; Labeled keeps its subtree in left
+	low         *Tree  // Fork: the smallest label of it that can be seen
 	data        []byte // the label of Labeled, the content of Leaf
 }
 
@@ -92,7 +93,11 @@ func NewLabeled(label []byte, sub *Tree) *Tree {
 // NewFork joins two trees; labels on the left are smaller than those on the right.
 func NewFork(left, right *Tree) *Tree {
 	l, r := left.Digest(), right.Digest()
-	return &Tree{kind: Fork, left: left, right: right, digest: hash("\x10ic-hashtree-fork", l[:], r[:])}
+	low := left.first()
+	if low == nil {
+		low = right.first()
+	}
+	return &Tree{kind: Fork, left: left, right: right, low: low, digest: hash("\x10ic-hashtree-fork", l[:], r[:])}
 }
 
 // NewPruned stands for a subtree of which only the hash is known.
@@ -128,12 +133,11 @@ func Balanced(nodes []*Tree) *Tree {
 	return NewFork(Balanced(nodes[:half]), Balanced(nodes[half:]))
 }
 
-func hash(parts0 string, parts ...[]byte) (d [32]byte) {
-	h := sha256.New()
-	h.Write([]byte(parts0))
+func hash(domain string, parts ...[]byte) (d [32]byte) {
+	var room [192]byte // enough for all but leaves
+	all := append(room[:0], domain...)
 	for _, p := range parts {
-		h.Write(p)
+		all = append(all, p...)
 	}
-	h.Sum(d[:0])
-	return d
+	return sha256.Sum256(all)
 }

@@ -80,8 +80,8 @@ type nearness struct {
 	gap                  bool
 }
 
-// near looks for a label among the forks of t, in time of the square of the
-// depth. In a well-formed tree only what lies between the neighbours matters.
+// near looks for a label among the forks of t. In a well-formed tree only what lies
+// between the neighbours matters.
 func (t *Tree) near(label []byte) nearness {
 	switch t.Kind() {
 	case Empty:
@@ -121,19 +121,13 @@ func (t *Tree) startsPruned() bool {
 
 // first is the smallest label of a directory that can be seen.
 func (t *Tree) first() *Tree {
-	for {
-		switch t.Kind() {
-		case Labeled:
-			return t
-		case Fork:
-			if f := t.left.first(); f != nil {
-				return f
-			}
-			t = t.right
-		default:
-			return nil
-		}
+	switch t.Kind() {
+	case Labeled:
+		return t
+	case Fork:
+		return t.low
 	}
+	return nil
 }
 
 var errOrder = errors.New("hash tree: labels do not increase")

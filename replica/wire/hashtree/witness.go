@@ -2,7 +2,7 @@ package hashtree
 
 import (
 	"bytes"
-	"sort"
+	"slices"
 )
 
 // Witness keeps what lies at the paths, whole subtrees included, and prunes the
@@ -19,23 +19,28 @@ func (t *Tree) Witness(paths []Path) *Tree {
 // wish is a set of paths as a trie.
 type wish struct {
 	whole bool
-	below map[string]*wish
+	below []kept // in order
 }
+
+// kept is a label that stays, with the wish for what is below it; nil keeps
+// the label alone.
+type kept struct {
+	label []byte
+	below *wish
+}
+
+func (k kept) compare(label []byte) int { return bytes.Compare(k.label, label) }
 
 func (w *wish) add(p Path) {
 	for _, l := range p {
 		if w.whole {
 			return
 		}
-		if w.below == nil {
-			w.below = map[string]*wish{}
+		at, found := slices.BinarySearchFunc(w.below, l, kept.compare)
+		if !found {
+			w.below = slices.Insert(w.below, at, kept{l, &wish{}})
 		}
-		next := w.below[string(l)]
-		if next == nil {
-			next = &wish{}
-			w.below[string(l)] = next
-		}
-		w = next
+		w = w.below[at].below
 	}
 	w.whole, w.below = true, nil
 }
@@ -47,33 +52,27 @@ func (t *Tree) witness(w *wish) *Tree {
 	return t.keep(t.labels(w))
 }
 
-// kept is a label that stays, with the wish for what is below it; nil keeps
-// the label alone.
-type kept struct {
-	label []byte
-	below *wish
-}
-
 // labels are the ones in t that a wish needs, in order.
 func (t *Tree) labels(w *wish) []kept {
-	found := map[string]*wish{}
-	for l, below := range w.below {
-		n := t.near([]byte(l))
-		if n.exact != nil {
-			found[l] = below
-			continue
+	out := make([]kept, 0, 2*len(w.below))
+	var missing []nearness
+	for _, k := range w.below {
+		if n := t.near(k.label); n.exact != nil {
+			out = append(out, k)
+		} else {
+			missing = append(missing, n)
 		}
+	}
+	for _, n := range missing {
 		for _, x := range []*Tree{n.before, n.after} {
-			if x != nil && found[string(x.data)] == nil {
-				found[string(x.data)] = nil
+			if x == nil {
+				continue
+			}
+			if at, found := slices.BinarySearchFunc(out, x.data, kept.compare); !found {
+				out = slices.Insert(out, at, kept{label: x.data})
 			}
 		}
 	}
-	out := make([]kept, 0, len(found))
-	for l, below := range found {
-		out = append(out, kept{[]byte(l), below})
-	}
-	sort.Slice(out, func(i, j int) bool { return bytes.Compare(out[i].label, out[j].label) < 0 })
 	return out
 }
 
@@ -90,7 +89,7 @@ func (t *Tree) keep(ks []kept) *Tree {
 	case Fork:
 		split := len(ks)
 		if first := t.right.first(); first != nil {
-			split = sort.Search(len(ks), func(i int) bool { return bytes.Compare(ks[i].label, first.data) >= 0 })
+			split, _ = slices.BinarySearchFunc(ks, first.data, kept.compare)
 		}
 		return NewFork(t.left.keep(ks[:split]), t.right.keep(ks[split:]))
 	}
