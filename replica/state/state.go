@@ -98,6 +98,7 @@ type State struct {
 	queue     trie.Map[*Message] // for the management canister
 	line      line               // who sent what is in it
 	tree      *hashtree.Tree
+	ended     []ic.RequestID // see Ended
 
 	root      merkle.Sum
 	hashed    uint64 // pages, see PagesHashed
@@ -176,7 +177,7 @@ func (s *State) Busy() bool { return s.ready.Len() > 0 || s.queue.Len() > 0 }
 // Draft begins the next version.
 func (s *State) Draft() *Draft {
 	next := *s
-	next.tree = nil
+	next.tree, next.ended = nil, nil
 	return &Draft{Head: s.head, s: &next, edited: map[string]*Canister{}}
 }
 
