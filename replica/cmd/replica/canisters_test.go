@@ -188,7 +188,7 @@ func BenchmarkCanisters(b *testing.B) {
 		b.Fatal(err)
 	}
 	const n = 10_000
-	debug.SetGCPercent(gcPercent)
+	go collect(b.Context())
 	for b.Loop() {
 		s := newBare(b, b.TempDir())
 		var all, allCPU time.Duration
