@@ -20,8 +20,9 @@ import (
 // Config of a server. All of it is optional.
 type Config struct {
 	Limits  Limits
-	Version string       // shown by the status endpoint as impl_version
-	Metrics http.Handler // served at /metrics
+	Keys    *usersig.Crowd // NewKeys; nil: its own
+	Version string         // shown by the status endpoint as impl_version
+	Metrics http.Handler   // served at /metrics
 	// HideRootKey leaves the root key out of the status: clients of a
 	// network that lasts must know it from elsewhere.
 	HideRootKey bool
@@ -46,8 +47,10 @@ type Server struct {
 
 // New makes the handler.
 func New(node Backend, cfg Config) *Server {
-	s := &Server{node: node, cfg: cfg, limits: cfg.Limits.withDefaults(), stop: make(chan struct{}),
-		keys: &usersig.Crowd{Verifier: &usersig.Verifier{RootKey: node.RootKey(), BLS: verifyBLS}}}
+	s := &Server{node: node, cfg: cfg, limits: cfg.Limits.withDefaults(), stop: make(chan struct{}), keys: cfg.Keys}
+	if cfg.Keys == nil {
+		s.keys = NewKeys(node.RootKey())
+	}
 	s.bodies = body.New()
 	s.senders = &senders{count: map[ic.Principal]int{}, limit: s.limits.PerSender}
 	s.handler = cors(s.routes())
