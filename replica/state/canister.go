@@ -50,7 +50,7 @@ type Canister struct {
 	guaranteed int           // open callbacks whose response is guaranteed
 	queued     weight        // of the messages in Queue
 	line       line          // who sent them
-	tree       *hashtree.Tree
+	digest     [32]byte      // in the certified tree, of what it shows
 	shown      shown
 	sum        merkle.Sum // set once the version is in a sealed state
 	past       historySum

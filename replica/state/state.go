@@ -99,18 +99,22 @@ type State struct {
 	line      line               // who sent what is in it
 	tree      *hashtree.Tree
 
+	// owner of the nodes that the draft of this version made in the maps; it grows from
+	// version to version, so no node of a version is its draft's.
+	owner trie.Owner
+
 	root      merkle.Sum
 	hashed    uint64 // pages, see PagesHashed
 	subnetSum subnetSum
 
 	// Indexes: made from the rest, not stored.
-	ready     trie.Map[struct{}] // canisters with messages
-	beating   trie.Map[struct{}] // canisters with a heartbeat or low-memory hook to run
-	timers    trie.Map[struct{}] // time, canister
-	deadlines trie.Map[struct{}] // time, canister, callback
-	ends      trie.Map[struct{}] // time when a call's status is forgotten, request id
-	stopping  trie.Map[struct{}] // canisters that wait to be stopped
-	long      trie.Map[struct{}] // canisters in the middle of a long execution
+	ready     trie.Map[struct{}]       // canisters with messages
+	beating   trie.Map[struct{}]       // canisters with a heartbeat or low-memory hook to run
+	timers    trie.Map[struct{}]       // time, canister
+	deadlines trie.Map[struct{}]       // time, canister, callback
+	ends      trie.Map[[]ic.RequestID] // by time: calls whose status may be forgotten then
+	stopping  trie.Map[struct{}]       // canisters that wait to be stopped
+	long      trie.Map[struct{}]       // canisters in the middle of a long execution
 }
 
 // New is the state at height 0.
@@ -176,17 +180,18 @@ func (s *State) Busy() bool { return s.ready.Len() > 0 || s.queue.Len() > 0 }
 // Draft begins the next version.
 func (s *State) Draft() *Draft {
 	next := *s
-	next.tree = nil
-	return &Draft{Head: s.head, s: &next, edited: map[string]*Canister{}}
+	next.tree, next.owner = nil, s.owner+1
+	return &Draft{Head: s.head, s: &next, edited: map[string]*Canister{}, ended: map[ic.Time][]ic.RequestID{}}
 }
 
 // Draft is a working copy. It is for one goroutine, and ends with Seal.
 type Draft struct {
 	Head   Head
 	s      *State
-	edited map[string]*Canister // nil: deleted
-	order  []string             // ids in edited, in order of their first edit
-	bytes  int64                // change of Head.MemoryBytes
+	edited map[string]*Canister       // nil: deleted
+	order  []string                   // ids in edited, in order of their first edit
+	bytes  int64                      // change of Head.MemoryBytes
+	ended  map[ic.Time][]ic.RequestID // what is to be added to ends
 
 	// Of a fork only.
 	parent *Draft
@@ -279,9 +284,9 @@ func (d *Draft) IDs() []ic.CanisterID {
 func (d *Draft) flush() {
 	for _, key := range d.order {
 		if c := d.edited[key]; c != nil {
-			d.s.canisters = d.s.canisters.With(key, c)
+			d.s.canisters.Set(d.s.owner, key, c)
 		} else {
-			d.s.canisters = d.s.canisters.Without(key)
+			d.s.canisters.Unset(d.s.owner, key)
 		}
 	}
 	clear(d.edited)
@@ -312,7 +317,7 @@ func (d *Draft) PutNamed(n NamedCode) {
 		d.codes = append(d.codes, n) // until the parent gets it
 		return
 	}
-	d.s.codes = d.s.codes.With(string(n.Hash[:]), newCode(n.Bytes))
+	d.s.codes.Set(d.s.owner, string(n.Hash[:]), newCode(n.Bytes))
 }
 
 // Code finds a module's bytes.
@@ -329,13 +334,13 @@ func (d *Draft) useCode(hash [32]byte, by int) {
 		panic("state: a canister uses code that is not in the state")
 	}
 	next := &Code{c.text, c.users + by, c.total(), true}
-	d.s.codes = d.s.codes.With(string(hash[:]), next)
+	d.s.codes.Set(d.s.owner, string(hash[:]), next)
 }
 
 // Enqueue puts a message at the end of the management canister's queue.
 func (d *Draft) Enqueue(m *Message) {
 	key := d.s.line.next(d.s.queue, m, d.Head.NextPlace)
-	d.s.queue = d.s.queue.With(key, m)
+	d.s.queue.Set(d.s.owner, key, m)
 	d.s.line = d.s.line.joined(key, m)
 	d.Head.NextPlace++
 }
@@ -346,7 +351,7 @@ func (d *Draft) Queued(yield func(key string, m *Message) bool) { d.s.queue.Each
 // Dequeue removes a message by the key that Queued gave.
 func (d *Draft) Dequeue(key string) {
 	if m, ok := d.s.queue.Get(key); ok {
-		d.s.queue = d.s.queue.Without(key)
+		d.s.queue.Unset(d.s.owner, key)
 		d.s.line = d.s.line.left(key, m, d.s.queue)
 	}
 }
@@ -354,6 +359,7 @@ func (d *Draft) Dequeue(key string) {
 // Seal ends the draft: indexes and tree of the new version are complete.
 func (d *Draft) Seal() *State {
 	d.flush()
+	d.flushEnds()
 	var unused []string
 	d.s.codes.Each(func(key string, c *Code) bool {
 		if c.users == 0 {
@@ -362,7 +368,7 @@ func (d *Draft) Seal() *State {
 		return true
 	})
 	for _, key := range unused {
-		d.s.codes = d.s.codes.Without(key)
+		d.s.codes.Unset(d.s.owner, key)
 	}
 	d.Head.MemoryBytes = d.MemoryInUse()
 	d.s.head = d.Head

@@ -108,6 +108,7 @@ type Turn struct {
 
 	// The present message, and how far it is: instructions in its runs that have
 	// ended, up to now, counted on a core so far, and where it is to rest.
+	scratch                        state.Canister // of Step; Room.Put copies it
 	message                        state.Long
 	start                          *state.Canister // version before it
 	before, total, counted, target machine.Instructions

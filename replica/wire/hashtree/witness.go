@@ -41,6 +41,7 @@ func (w *wish) add(p Path) {
 }
 
 func (t *Tree) witness(w *wish) *Tree {
+	t = t.seen()
 	if w.whole || t.Kind() == Empty || t.Kind() == Leaf {
 		return t
 	}
@@ -63,9 +64,9 @@ func (t *Tree) labels(w *wish) []kept {
 			found[l] = below
 			continue
 		}
-		for _, x := range []*Tree{n.before, n.after} {
-			if x != nil && found[string(x.data)] == nil {
-				found[string(x.data)] = nil
+		for _, x := range []neighbour{n.before, n.after} {
+			if x.there && found[string(x.label)] == nil {
+				found[string(x.label)] = nil
 			}
 		}
 	}
@@ -81,7 +82,7 @@ func (t *Tree) keep(ks []kept) *Tree {
 	if len(ks) == 0 {
 		return NewPruned(t.Digest())
 	}
-	switch t.Kind() {
+	switch t = t.seen(); t.Kind() {
 	case Labeled:
 		if ks[0].below == nil {
 			return NewLabeled(t.data, NewPruned(t.left.Digest()))
@@ -89,8 +90,8 @@ func (t *Tree) keep(ks []kept) *Tree {
 		return NewLabeled(t.data, t.left.witness(ks[0].below))
 	case Fork:
 		split := len(ks)
-		if first := t.right.first(); first != nil {
-			split = sort.Search(len(ks), func(i int) bool { return bytes.Compare(ks[i].label, first.data) >= 0 })
+		if first := t.right.first(); first.there {
+			split = sort.Search(len(ks), func(i int) bool { return bytes.Compare(ks[i].label, first.label) >= 0 })
 		}
 		return NewFork(t.left.keep(ks[:split]), t.right.keep(ks[split:]))
 	}
