@@ -192,7 +192,7 @@ func accept(r *canister.Room, msg *ic.Ingress, m *state.Message) *ic.UserError {
 	if err := r.PayIngress(&next, msg, false); err != nil {
 		return err
 	}
-	next.Push(m)
+	r.Induct(&next, m)
 	r.Put(&next)
 	return nil
 }

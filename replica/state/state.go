@@ -337,6 +337,11 @@ func (d *Draft) useCode(hash [32]byte, by int) {
 	d.s.codes.Set(d.s.owner, string(hash[:]), next)
 }
 
+// Induct is Push, of a copy of the present version of a canister that will take its
+// place, for messages that come before the round begins: nobody looks at the versions
+// in between, so they are changed in place.
+func (d *Draft) Induct(c *Canister, m *Message) { c.push(d.s.owner, m) }
+
 // Enqueue puts a message at the end of the management canister's queue.
 func (d *Draft) Enqueue(m *Message) {
 	key := d.s.line.next(d.s.queue, m, d.Head.NextPlace)

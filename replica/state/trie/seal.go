@@ -11,16 +11,17 @@ func (m Map[V]) Seal(digest func(key string, v V) [32]byte) {
 }
 
 func (n *node[V]) seal(digest func(string, V) [32]byte) *[32]byte {
-	switch {
-	case n.sealed:
-		return &n.digest
-	case n.leaf():
-		n.digest = hashtree.DigestLabeled(n.key, digest(n.key, n.value))
-	default:
-		n.digest = hashtree.DigestFork(n.kids[0].seal(digest), n.kids[1].seal(digest))
+	if n.sealed {
+		return &n.known.digest
+	}
+	k := n.remember()
+	if n.leaf() {
+		k.digest = hashtree.DigestLabeled(n.key, digest(n.key, n.value))
+	} else {
+		k.digest = hashtree.DigestFork(n.kids[0].seal(digest), n.kids[1].seal(digest))
 	}
 	n.sealed = true
-	return &n.digest
+	return &k.digest
 }
 
 // Tree shows the sealed map as a part of the certified tree: entry gives an entry's
@@ -39,7 +40,7 @@ type far[V any] struct {
 }
 
 // Digest implements hashtree.Far.
-func (f far[V]) Digest() [32]byte { return f.n.digest }
+func (f far[V]) Digest() [32]byte { return f.n.known.digest }
 
 // First implements hashtree.Far.
 func (f far[V]) First() []byte {
@@ -55,5 +56,5 @@ func (f far[V]) Near() *hashtree.Tree {
 	if f.n.leaf() {
 		return hashtree.NewLabeled([]byte(f.n.key), f.entry(f.n.key, f.n.value))
 	}
-	return hashtree.NewFarFork(f.n.digest, far[V]{f.n.kids[0], f.entry}, far[V]{f.n.kids[1], f.entry})
+	return hashtree.NewFarFork(f.n.known.digest, far[V]{f.n.kids[0], f.entry}, far[V]{f.n.kids[1], f.entry})
 }

@@ -14,7 +14,11 @@
 // anybody sees them has an Owner: nodes that it has made it changes in place.
 package trie
 
-import "ashlar/replica/state/merkle"
+import (
+	"math"
+
+	"ashlar/replica/state/merkle"
+)
 
 // Map is one version. The zero value is empty.
 type Map[V any] struct {
@@ -32,15 +36,28 @@ const Nobody Owner = 0
 type node[V any] struct {
 	// Inner node: bit is the first position in which the keys below differ.
 	kids [2]*node[V]
-	bit  int
 	// Leaf: kids are nil.
 	key   string
 	value V
 
 	owner          Owner // who made it
-	sealed, summed bool
-	digest         [32]byte // in the certified tree, once it is sealed
-	sum            merkle.Sum
+	known          *known
+	bit            int32
+	sealed, summed bool // which of known it has
+}
+
+// known is what a node remembers. Most nodes that a round makes are gone at its end:
+// they have none.
+type known struct {
+	digest [32]byte // in the certified tree
+	sum    merkle.Sum
+}
+
+func (n *node[V]) remember() *known {
+	if n.known == nil {
+		n.known = new(known)
+	}
+	return n.known
 }
 
 // ours tells whether own may change the node. What was remembered of it goes.
@@ -56,7 +73,8 @@ func (n *node[V]) leaf() bool { return n.kids[0] == nil }
 
 // bitAt reads a key as nine bits per byte: a one before each byte and a zero at
 // the end. So no key is a prefix of another and the order is that of bytes.
-func bitAt(key string, i int) int {
+func bitAt(key string, bit int32) int {
+	i := int(bit)
 	at := i / 9
 	if at >= len(key) {
 		return 0
@@ -68,12 +86,12 @@ func bitAt(key string, i int) int {
 }
 
 // critical is the first bit in which two different keys differ.
-func critical(a, b string) int {
+func critical(a, b string) int32 {
 	i := 0
 	for i < len(a) && i < len(b) && a[i] == b[i] {
 		i++
 	}
-	for bit := i * 9; ; bit++ {
+	for bit := int32(i * 9); ; bit++ {
 		if bitAt(a, bit) != bitAt(b, bit) {
 			return bit
 		}
@@ -146,7 +164,7 @@ func (n *node[V]) with(own Owner, side int, kid *node[V]) *node[V] {
 }
 
 // insert a leaf whose key differs from those that are there at a bit.
-func insert[V any](own Owner, n, fresh *node[V], at int) *node[V] {
+func insert[V any](own Owner, n, fresh *node[V], at int32) *node[V] {
 	if n.leaf() || n.bit > at {
 		up := &node[V]{bit: at, owner: own}
 		side := bitAt(fresh.key, at)
@@ -242,13 +260,14 @@ func diff[V any](a, b *node[V], yield func(Change[V]) bool) bool {
 // split cuts both subtrees into a lower and an upper part of the key space:
 // {a's lower, b's lower}, {a's upper, b's upper}. bit < 0 says that the pairs
 // are {a's lower, a's upper}, {b's lower, b's upper}.
-func split[V any](a, b *node[V]) (bit int, left, right [2]*node[V]) {
+func split[V any](a, b *node[V]) (bit int32, left, right [2]*node[V]) {
 	ka, kb := some(a), some(b)
-	crit := 1 << 60
+	const never = math.MaxInt32
+	crit := int32(never)
 	if ka != kb {
 		crit = critical(ka, kb)
 	}
-	abit, bbit := 1<<60, 1<<60
+	abit, bbit := int32(never), int32(never)
 	if !a.leaf() {
 		abit = a.bit
 	}
