@@ -188,13 +188,7 @@ func accept(r *canister.Room, msg *ic.Ingress, m *state.Message) *ic.UserError {
 	if err := canister.NotRunning(c); err != nil {
 		return err
 	}
-	next := *c
-	if err := r.PayIngress(&next, msg, false); err != nil {
-		return err
-	}
-	r.Induct(&next, m)
-	r.Put(&next)
-	return nil
+	return r.Induct(c.ID, m, func(c *state.Canister) *ic.UserError { return r.PayIngress(c, msg, false) })
 }
 
 // pay lets a canister pay for a call about it to the management canister.

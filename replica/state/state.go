@@ -193,6 +193,9 @@ type Draft struct {
 	bytes  int64                      // change of Head.MemoryBytes
 	ended  map[ic.Time][]ic.RequestID // what is to be added to ends
 
+	inducted map[string]*Canister // the present versions that Induct made
+	forked   bool                 // the round has begun
+
 	// Of a fork only.
 	parent *Draft
 	own    *Canister
@@ -337,10 +340,33 @@ func (d *Draft) useCode(hash [32]byte, by int) {
 	d.s.codes.Set(d.s.owner, string(hash[:]), next)
 }
 
-// Induct is Push, of a copy of the present version of a canister that will take its
-// place, for messages that come before the round begins: nobody looks at the versions
-// in between, so they are changed in place.
-func (d *Draft) Induct(c *Canister, m *Message) { c.push(d.s.owner, m) }
+// Induct puts a message at the end of a canister's queue, for which pay lets it pay:
+// where that gives an error nothing happens. It is for messages that come before the
+// round begins: nobody sees the versions in between, so there is one, changed in place.
+func (d *Draft) Induct(id ic.CanisterID, m *Message, pay func(c *Canister) *ic.UserError) *ic.UserError {
+	if d.forked {
+		panic("state: messages come before a round begins")
+	}
+	key := string(id.Principal)
+	c := d.inducted[key]
+	if c == nil || c != d.edited[key] {
+		next := *d.Canister(id)
+		c = &next
+	}
+	was := *c
+	if err := pay(c); err != nil {
+		*c = was
+		return err
+	}
+	c.push(d.s.owner, m)
+	if d.inducted == nil {
+		d.inducted = map[string]*Canister{}
+	}
+	d.inducted[key] = c
+	d.note(key, c)
+	d.reindex(&was, c)
+	return nil
+}
 
 // Enqueue puts a message at the end of the management canister's queue.
 func (d *Draft) Enqueue(m *Message) {

@@ -86,27 +86,27 @@ func (r *Room) method(c *state.Canister, name string) (sysapi.Context, machine.E
 // begin opens a call context and runs its first entry point.
 func (r *Room) begin(c *state.Canister, m *state.Message, ctx sysapi.Context, entry machine.Entry, limit machine.Instructions, paid ic.Cycles) machine.Instructions {
 	call := &state.CallContext{Origin: m.Origin, Available: m.Cycles, Started: r.Now}
-	next := *c
-	env := r.env(&next, ctx)
+	next := r.turn.copy(c)
+	env := r.env(next, ctx)
 	env.Caller, env.Info, env.Arg = m.Origin.Caller, m.Origin.Info, m.Arg
 	if ctx == sysapi.Update { // queries are told of no deadline
 		env.Deadline = m.Origin.Deadline
 	}
 	env.Available, env.Answers = m.Cycles, m.Origin.Kind != state.Task
-	used, err := r.run(&next, entry, env, limit, ctx != sysapi.ReplicatedQuery)
+	used, err := r.run(next, entry, env, limit, ctx != sysapi.ReplicatedQuery)
 	r.Head.Updates++
 	if err != nil {
-		c.TakeLog(&next)
+		c.TakeLog(next)
 		r.settle(c, paid, used)
 		r.Put(c)
 		r.Answer(&m.Origin, failed(err), m.Cycles)
 		return used
 	}
-	r.applied(&next, env, paid, used)
+	r.applied(next, env, paid, used)
 	id := next.NextContext
 	next.NextContext++
 	call.Instructions = uint64(used)
-	r.conclude(&next, id, call, env, nil)
+	r.conclude(next, id, call, env, nil)
 	return used
 }
 

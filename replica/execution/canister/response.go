@@ -27,20 +27,20 @@ func (r *Room) response(c *state.Canister, m *state.Message) machine.Instruction
 		r.conclude(c, cb.Context, &call, nil, nil)
 		return 0
 	}
-	next := *c
-	env := r.callbackEnv(&next, cb, &call, m)
+	next := r.turn.copy(c)
+	env := r.callbackEnv(next, cb, &call, m)
 	entry := machine.Entry{Func: cb.ReplyFunc, Arg: cb.ReplyEnv}
 	if m.Reject != nil {
 		entry = machine.Entry{Func: cb.RejectFunc, Arg: cb.RejectEnv}
 	}
-	used, err := r.run(&next, entry, env, cycles.MessageInstructions, true)
+	used, err := r.run(next, entry, env, cycles.MessageInstructions, true)
 	if err == nil {
-		r.applied(&next, env, cb.PaidRun, used)
+		r.applied(next, env, cb.PaidRun, used)
 		call.Instructions += uint64(used)
-		r.conclude(&next, cb.Context, &call, env, nil)
+		r.conclude(next, cb.Context, &call, env, nil)
 		return used
 	}
-	c.TakeLog(&next)
+	c.TakeLog(next)
 	more, err := r.cleanup(c, cb, &call, m, cycles.MessageInstructions-min(used, cycles.MessageInstructions), err)
 	used += more
 	r.settle(c, cb.PaidRun, used)
