@@ -28,11 +28,9 @@ func (a shown) equal(b shown) bool {
 		a.installed == b.installed && slices.Equal(a.controllers, b.controllers)
 }
 
-// seal computes the digests of the canonical tree that are new, and makes its upper
-// part. Canisters and calls become nodes when somebody looks at them.
+// seal makes the upper part of the canonical tree. Canisters and calls become nodes when
+// somebody looks at them: sum has computed their digests.
 func (s *State) seal() *hashtree.Tree {
-	s.canisters.Seal(func(_ string, c *Canister) [32]byte { return c.seal() })
-	s.calls.Seal(func(_ string, c *Call) [32]byte { return c.digest() })
 	subnets := []*Subnet{s.subnet}
 	for i := range s.subnet.Others {
 		subnets = append(subnets, &s.subnet.Others[i])

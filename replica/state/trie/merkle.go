@@ -18,12 +18,16 @@ func (n *node[V]) total(value func(string, V) merkle.Sum) *merkle.Sum {
 	}
 	k := n.remember()
 	if n.leaf() {
-		k.sum = merkle.SumDir([]merkle.Edge{{Label: n.key, Sum: value(n.key, n.value)}})
+		k.sum = leafSum(n.key, value(n.key, n.value))
 	} else {
 		k.sum = merkle.SumFork(n.kids[0].total(value), n.kids[1].total(value))
 	}
 	n.summed = true
 	return &k.sum
+}
+
+func leafSum(key string, value merkle.Sum) merkle.Sum {
+	return merkle.SumDir([]merkle.Edge{{Label: key, Sum: value}})
 }
 
 // Merkle is the map as nodes of the full-state tree, after Sum; nil for an empty

@@ -1,27 +1,34 @@
 package trie
 
-import "ashlar/replica/wire/hashtree"
+import (
+	"ashlar/replica/state/merkle"
+	"ashlar/replica/wire/hashtree"
+)
 
-// Seal computes what is missing of the digests that the map's nodes have in the
-// certified tree: digest gives that of an entry's subtree.
-func (m Map[V]) Seal(digest func(key string, v V) [32]byte) {
-	if m.root != nil {
-		m.root.seal(digest)
+// Seal computes what is missing of the sums that Sum tells and, on the same way, of the
+// digests that the map's nodes have in the certified tree: entry gives both for what
+// stands at a key.
+func (m Map[V]) Seal(entry func(key string, v V) (sum merkle.Sum, digest [32]byte)) (sum merkle.Sum, ok bool) {
+	if m.root == nil {
+		return sum, false
 	}
+	return m.root.seal(entry).sum, true
 }
 
-func (n *node[V]) seal(digest func(string, V) [32]byte) *[32]byte {
-	if n.sealed {
-		return &n.known.digest
+func (n *node[V]) seal(entry func(string, V) (merkle.Sum, [32]byte)) *known {
+	if n.sealed && n.summed {
+		return n.known
 	}
 	k := n.remember()
 	if n.leaf() {
-		k.digest = hashtree.DigestLabeled(n.key, digest(n.key, n.value))
+		sum, digest := entry(n.key, n.value)
+		k.sum, k.digest = leafSum(n.key, sum), hashtree.DigestLabeled(n.key, digest)
 	} else {
-		k.digest = hashtree.DigestFork(n.kids[0].seal(digest), n.kids[1].seal(digest))
+		left, right := n.kids[0].seal(entry), n.kids[1].seal(entry)
+		k.sum, k.digest = merkle.SumFork(&left.sum, &right.sum), hashtree.DigestFork(&left.digest, &right.digest)
 	}
-	n.sealed = true
-	return &k.digest
+	n.sealed, n.summed = true, true
+	return k
 }
 
 // Tree shows the sealed map as a part of the certified tree: entry gives an entry's

@@ -6,6 +6,7 @@ import (
 	"sort"
 	"testing"
 
+	"ashlar/replica/state/merkle"
 	"ashlar/replica/wire/hashtree"
 )
 
@@ -20,7 +21,12 @@ func keyOf(r *rand.Rand) string {
 func entry(_ string, v int) *hashtree.Tree { return hashtree.NewLeaf([]byte(fmt.Sprint(v))) }
 
 func sealed(m Map[int]) [32]byte {
-	m.Seal(func(key string, v int) [32]byte { return entry(key, v).Digest() })
+	m.Seal(func(key string, v int) (merkle.Sum, [32]byte) {
+		return merkle.SumValue([]byte(fmt.Sprint(v))), entry(key, v).Digest()
+	})
+	if m.Len() == 0 {
+		return [32]byte{}
+	}
 	return m.Tree(entry).Digest()
 }
 
