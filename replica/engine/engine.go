@@ -32,6 +32,7 @@ import (
 
 	"ashlar/replica/execution/machine"
 	"ashlar/replica/execution/wasm"
+	"ashlar/replica/state/pages"
 )
 
 const (
@@ -285,7 +286,9 @@ func (e *Engine) compile(prep *wasm.Prepared) (*Module, error) {
 
 // watched lets the compiled code go when nobody has the module any more.
 func (m *Module) watched() *Module {
-	m.prep.Code = nil // compiled: no longer needed
+	prep := m.prep
+	prep.Code = nil // compiled: no longer needed
+	m.initial = sync.OnceValue(func() pages.Map { return initialHeap(prep) })
 	runtime.AddCleanup(m, func(c wazero.CompiledModule) { c.Close(context.Background()) }, m.compiled)
 	return m
 }

@@ -29,8 +29,9 @@ type Instance struct {
 	fresh                 bool                    // no run since start
 
 	// The last committed state.
-	heapBase pages.Map
-	globals  []machine.Global
+	heapBase    pages.Map
+	uncommitted bool // heapBase is that of the data segments
+	globals     []machine.Global
 
 	heap    *heap
 	stable  stable
@@ -207,11 +208,23 @@ func (in *Instance) Commit() machine.Delta {
 		d.Heap = in.heap.changes(in.heapBase)
 		in.heapBase = in.heapBase.With(d.HeapBytes, d.Heap)
 	}
+	if in.uncommitted {
+		d.Heap, in.uncommitted = whole(in.heapBase), false
+	}
 	d.Stable = in.stable.commit()
 	d.HeapMap, d.StableMap = in.heapBase, in.stable.base
 	in.globals = in.readGlobals()
 	d.Globals = append([]machine.Global(nil), in.globals...)
 	return d
+}
+
+// whole are all pages of a heap, as changes.
+func whole(m pages.Map) (out []pages.Change) {
+	m.Each(func(i uint64, p pages.Page) bool {
+		out = append(out, pages.Change{Index: i, Page: p})
+		return true
+	})
+	return out
 }
 
 // Rollback implements machine.Instance.

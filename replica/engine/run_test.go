@@ -476,3 +476,37 @@ func TestBacktrace(t *testing.T) {
 		}
 	}
 }
+
+// Instances of a new installation share the pages of the data segments that they have
+// not changed, and the first commit names all pages all the same.
+func TestDataIsShared(t *testing.T) {
+	m, err := testEngine(t, Config{}).Compile(text(t, `(module (memory 2)
+		(data (i32.const 0) "first") (data (i32.const 4096) "second") (data (i32.const 8192) "\00\00")
+		(func (export "canister_init") (i32.store8 (i32.const 4096) (i32.const 83)) (i32.store8 (i32.const 65536) (i32.const 1))))`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var deltas []machine.Delta
+	for range 2 {
+		in, err := m.Instantiate(pages.Map{}, pages.Map{}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer in.Close()
+		run(t, in.(*Instance), "canister_init", nil)
+		deltas = append(deltas, in.Commit())
+		if d := in.Commit(); len(d.Heap) != 0 {
+			t.Errorf("the second commit names %d pages", len(d.Heap))
+		}
+	}
+	a, b := deltas[0], deltas[1]
+	if len(a.Heap) != 3 || string(a.Heap[0].Page[:5]) != "first" || string(a.Heap[1].Page[:6]) != "Second" || a.Heap[2].Index != 16 {
+		t.Fatalf("the first commit names %d pages", len(a.Heap))
+	}
+	if a.HeapMap.Get(0) != b.HeapMap.Get(0) {
+		t.Error("the page that nobody wrote to is not shared")
+	}
+	if a.HeapMap.Get(1) == b.HeapMap.Get(1) {
+		t.Error("the page that both wrote to is shared")
+	}
+}

@@ -45,11 +45,12 @@ func present(kids []merkle.Kid) []merkle.Kid {
 	return out
 }
 
-// sum computes the root; only what is new is hashed.
+// sum computes the root, and the digests of canisters and calls in the certified tree;
+// only what is new is hashed.
 func (s *State) sum() {
 	t := &totals{}
-	t.add(labelCanisters)(s.canisters.Sum(func(_ string, c *Canister) merkle.Sum { return c.total(&s.hashed) }))
-	t.add(keyCall)(s.calls.Sum(valueSum[*Call]))
+	t.add(labelCanisters)(s.canisters.Seal(func(_ string, c *Canister) (merkle.Sum, [32]byte) { return c.total(&s.hashed), c.seal() }))
+	t.add(keyCall)(s.calls.Seal(func(_ string, c *Call) (merkle.Sum, [32]byte) { return valueSum("", c), c.digest() }))
 	t.add(keyHead)(valueSum("", s.head), true)
 	t.add(keyQueue)(s.queue.Sum(valueSum[*Message]))
 	if s.subnetSum.of != s.subnet {

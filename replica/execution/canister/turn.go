@@ -116,6 +116,10 @@ type Turn struct {
 	counters                       counters
 	batch                          batch
 	memory, calls                  share
+	// Versions that nobody sees: scratch is Step's, which Room.Put copies, the others
+	// are used by turns.
+	scratch state.Canister
+	copies  [3]*state.Canister
 
 	long   *state.Long // what the state says of it since it rested
 	paused bool        // it rested at least once
@@ -249,6 +253,23 @@ func (t *Turn) reset() {
 	t.Room.Reset(t.start)
 	head := &t.Room.Head
 	head.Burned, head.Updates, head.Taken, head.Guaranteed = t.counters.burned, t.counters.updates, t.counters.taken, t.counters.calls
+}
+
+// copy makes a version of the turn's canister that Put is to get. It lies where one was
+// that has been replaced since, before anybody else could see it.
+func (t *Turn) copy(c *state.Canister) *state.Canister {
+	now := t.Room.Canister(t.Canister)
+	for i, free := range t.copies {
+		if free == nil {
+			free = new(state.Canister)
+			t.copies[i] = free
+		}
+		if free != now && free != t.start && free != c {
+			*free = *c
+			return free
+		}
+	}
+	panic("canister: a turn has more versions than it can need")
 }
 
 func (t *Turn) begin(m state.Long) {

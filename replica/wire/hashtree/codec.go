@@ -18,7 +18,7 @@ var (
 
 // Append writes the CBOR form of the tree.
 func (t *Tree) Append(out []byte) []byte {
-	switch t.Kind() {
+	switch t = t.seen(); t.Kind() {
 	case Fork:
 		return t.right.Append(t.left.Append(append(out, 0x83, 1)))
 	case Labeled:

@@ -3,6 +3,7 @@ package hashtree
 import (
 	"bytes"
 	"slices"
+	"sort"
 )
 
 // Witness keeps what lies at the paths, whole subtrees included, and prunes the
@@ -46,6 +47,7 @@ func (w *wish) add(p Path) {
 }
 
 func (t *Tree) witness(w *wish) *Tree {
+	t = t.seen()
 	if w.whole || t.Kind() == Empty || t.Kind() == Leaf {
 		return t
 	}
@@ -64,12 +66,12 @@ func (t *Tree) labels(w *wish) []kept {
 		}
 	}
 	for _, n := range missing {
-		for _, x := range []*Tree{n.before, n.after} {
-			if x == nil {
+		for _, x := range []neighbour{n.before, n.after} {
+			if !x.there {
 				continue
 			}
-			if at, found := slices.BinarySearchFunc(out, x.data, kept.compare); !found {
-				out = slices.Insert(out, at, kept{label: x.data})
+			if at, found := slices.BinarySearchFunc(out, x.label, kept.compare); !found {
+				out = slices.Insert(out, at, kept{label: x.label})
 			}
 		}
 	}
@@ -80,6 +82,10 @@ func (t *Tree) keep(ks []kept) *Tree {
 	if len(ks) == 0 {
 		return NewPruned(t.Digest())
 	}
+	var from Far
+	if t.kind == far {
+		from, t = t.from, t.seen()
+	}
 	switch t.Kind() {
 	case Labeled:
 		if ks[0].below == nil {
@@ -88,8 +94,10 @@ func (t *Tree) keep(ks []kept) *Tree {
 		return NewLabeled(t.data, t.left.witness(ks[0].below))
 	case Fork:
 		split := len(ks)
-		if first := t.right.first(); first != nil {
-			split, _ = slices.BinarySearchFunc(ks, first.data, kept.compare)
+		if from != nil {
+			split = sort.Search(len(ks), func(i int) bool { return from.Right(ks[i].label) })
+		} else if first := t.right.first(); first.there {
+			split, _ = slices.BinarySearchFunc(ks, first.label, kept.compare)
 		}
 		return NewFork(t.left.keep(ks[:split]), t.right.keep(ks[split:]))
 	}
