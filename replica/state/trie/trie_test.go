@@ -189,8 +189,12 @@ func TestWitness(t *testing.T) {
 				t.Fatalf("round %d: %q is %q (%v), want %q (%v)", round, paths[0], value, found, want, same)
 			}
 		}
-		if got, want := m.Tree(entry).Witness(paths).Append(nil), made.Witness(paths).Append(nil); !bytes.Equal(got, want) {
+		shown := m.Tree(entry).Witness(paths)
+		if got, want := shown.Append(nil), made.Witness(paths).Append(nil); !bytes.Equal(got, want) {
 			t.Fatalf("round %d: %q is shown as %x, want %x", round, paths, got, want)
+		}
+		if read, err := hashtree.Decode(shown.Append(nil)); err != nil || read.Digest() != made.Digest() || shown.Digest() != made.Digest() {
+			t.Fatalf("round %d: what is shown has another digest (%v)", round, err)
 		}
 	}
 }

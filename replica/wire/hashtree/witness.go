@@ -78,6 +78,7 @@ func (t *Tree) labels(w *wish) []kept {
 	return out
 }
 
+// keep what lies at labels that are in t. The digests stay, and are not made again.
 func (t *Tree) keep(ks []kept) *Tree {
 	if len(ks) == 0 {
 		return NewPruned(t.Digest())
@@ -88,10 +89,11 @@ func (t *Tree) keep(ks []kept) *Tree {
 	}
 	switch t.Kind() {
 	case Labeled:
-		if ks[0].below == nil {
-			return NewLabeled(t.data, NewPruned(t.left.Digest()))
+		below := NewPruned(t.left.Digest())
+		if ks[0].below != nil {
+			below = t.left.witness(ks[0].below)
 		}
-		return NewLabeled(t.data, t.left.witness(ks[0].below))
+		return &Tree{kind: Labeled, digest: t.digest, data: t.data, left: below}
 	case Fork:
 		split := len(ks)
 		if from != nil {
@@ -99,7 +101,7 @@ func (t *Tree) keep(ks []kept) *Tree {
 		} else if first := t.right.first(); first.there {
 			split, _ = slices.BinarySearchFunc(ks, first.label, kept.compare)
 		}
-		return NewFork(t.left.keep(ks[:split]), t.right.keep(ks[split:]))
+		return &Tree{kind: Fork, digest: t.digest, left: t.left.keep(ks[:split]), right: t.right.keep(ks[split:])}
 	}
 	return t
 }
