@@ -104,10 +104,12 @@ func (n *Node) passedOn(a answer) bool {
 			n.blame(a.from, "answer", err)
 			continue
 		}
-		if x.Height > n.leaving.cup.Height {
+		switch h := n.leaving.cup.Height; {
+		case x.Height > h:
 			return true
+		case x.Height == h:
+			n.leaving.have[a.from] = true
 		}
-		n.leaving.have[a.from] = x.Height == n.leaving.cup.Height
 	}
 	return false
 }
