@@ -41,7 +41,11 @@ func (n *Node) leave(cup *block.Artifact) error {
 	return nil
 }
 
+// left for good: what it signed counts no more, and another start ends at once.
 func (n *Node) left(cup *block.Artifact) error {
+	if err := n.Store.Begin(cup, true); err != nil {
+		return err
+	}
 	return &Left{Height: cup.Height, Subnet: n.SubnetID()}
 }
 
@@ -72,8 +76,11 @@ func (n *Node) linger() error {
 		delete(l.asked, a.id)
 	}
 	members := l.summary.Current.Members
-	if len(l.have) >= consensus.Quorum(len(members)) || n.core.Belongs(l.summary) { // or it is wanted again: it starts anew
+	if len(l.have) >= consensus.Quorum(len(members)) {
 		return n.left(l.cup)
+	}
+	if n.core.Belongs(l.summary) { // it is wanted again, and starts anew
+		return &Left{Height: l.cup.Height, Subnet: n.SubnetID()}
 	}
 	if now := n.Clock.Now(); now >= l.at {
 		if l.turn++; l.turn == 2 { // most have it, most of the time

@@ -20,6 +20,17 @@ func (sealed) Verify(_, sig []byte) error {
 	return nil
 }
 
+// begun is a store that notes with which package it begins.
+type begun struct {
+	Store
+	height ic.Height
+}
+
+func (b *begun) Begin(cup *block.Artifact, _ bool) error {
+	b.height = cup.Height
+	return nil
+}
+
 // members of the registry at all versions.
 type members []block.Receiver
 
@@ -30,7 +41,7 @@ func (m members) At(uint64) (*consensus.Record, error) { return &consensus.Recor
 func leaver(t *testing.T) (*Node, *peers, *stopped) {
 	n, net, clock := drafting()
 	n.high, n.core = sealed{}, &consensus.Core{Config: consensus.Config{Node: name(0), Registry: members{}}}
-	n.Log = func(string) {}
+	n.Log, n.Store = func(string) {}, &begun{}
 	if err := n.leave(packageOf(20, "signed")); err != nil {
 		t.Fatal(err)
 	}
@@ -93,6 +104,9 @@ func TestLeaverWaits(t *testing.T) {
 	step(false)
 	n.Answered(net.asked[2], net.ids[2], bundled(packageOf(20, "signed")))
 	step(true)
+	if at := n.Store.(*begun).height; at != 20 {
+		t.Errorf("another start begins with the package of height %d", at)
+	}
 }
 
 // With a later package nobody needs the leaver's; and who is wanted again starts anew.
@@ -107,7 +121,7 @@ func TestLeaverIsNotNeeded(t *testing.T) {
 	}
 	n, _, _ = leaver(t)
 	n.core.Registry = members{{Member: block.Member{Node: name(0)}}}
-	if err := n.Step(); err == nil {
-		t.Error("it stays though the registry wants it again")
+	if err := n.Step(); err == nil || n.Store.(*begun).height != 0 {
+		t.Errorf("the registry wants it again: %v, %d", err, n.Store.(*begun).height)
 	}
 }
