@@ -137,7 +137,9 @@ type Node struct {
 	high  consensus.Key   // the subnet's
 	wake  ic.Time         // when Step wants a Tick; 0: not by itself
 	pull  pull            // used by Step alone
-	read  *reader
+
+	leaving *leaving // written by Step alone, with mu held; nil: it does not
+	read    *reader
 
 	drafts drafts // used by Step alone
 
@@ -235,16 +237,16 @@ func New(cfg Config) (*Node, error) {
 		}
 		return n, nil
 	}
+	if err := n.start(cup, s); err != nil {
+		return nil, err
+	}
+	if (fresh || len(cup.Signature) == 0) && !n.core.Belongs(summary) { // it never was a member, or nobody needs it any more
+		return nil, &Left{Height: cup.Height, Subnet: cfg.Subnet.ID, Node: n.NodeID(), Version: n.Registry.Latest()}
+	}
 	if fresh {
 		if err := n.Store.Persist([]*block.Artifact{cup}, true); err != nil {
 			return nil, err
 		}
-	}
-	if err := n.start(cup, s); err != nil {
-		return nil, err
-	}
-	if !n.core.Belongs(summary) {
-		return nil, &Left{Height: cup.Height, Subnet: cfg.Subnet.ID, Node: n.NodeID(), Version: n.Registry.Latest()}
 	}
 	return n, nil
 }

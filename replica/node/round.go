@@ -23,6 +23,9 @@ func (n *Node) Step() error {
 }
 
 func (n *Node) step() error {
+	if n.leaving != nil {
+		return n.linger()
+	}
 	if err := n.jump(); err != nil {
 		return err
 	}
@@ -34,6 +37,9 @@ func (n *Node) step() error {
 	}
 	if err := n.tell(events...); err != nil {
 		return err
+	}
+	if n.leaving != nil {
+		return n.linger()
 	}
 	if !n.lost() {
 		n.since.Store(n.core.Since())
