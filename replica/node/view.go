@@ -48,6 +48,7 @@ func (n *Node) certified(e consensus.Certified) {
 		return
 	}
 	n.view.Store(&View{Height: e.Height, Time: s.Time(), State: s, Signature: e.Signature})
+	n.timeline.end(e.Height, Shown, n.Clock.Now())
 	if v == nil {
 		close(n.ready)
 	}
