@@ -94,7 +94,7 @@ func TestTraps(t *testing.T) {
 				}
 				// The instance is usable after a rollback.
 				in.Rollback()
-				if out := in.Run(machine.Entry{Func: 0, Arg: 1}, &fakeEnv{}, lim); out.Trap == nil || out.Trap.Kind != machine.TrapIndirectCall {
+				if out := in.Run(machine.Entry{Func: 0, Arg: 1}, &fakeEnv{}, lim); out.Trap == nil || out.Trap.Kind != machine.TrapNoCallback {
 					t.Errorf("a callback of the wrong type gives %+v", out.Trap)
 				}
 			}
@@ -204,7 +204,7 @@ func TestCallbacks(t *testing.T) {
 			t.Errorf("%s: callback gives %+v %q", ptr, out.Trap, env.reply)
 		}
 		for _, f := range []uint64{0, 2, 1 << 32, 1<<32 + 1} {
-			if out := in.Run(machine.Entry{Func: f, Arg: 6}, env, wide); out.Trap == nil || out.Trap.Kind != machine.TrapTableBounds {
+			if out := in.Run(machine.Entry{Func: f, Arg: 6}, env, wide); out.Trap == nil || out.Trap.Kind != machine.TrapNoFunction || out.Trap.Func != min(f, 1<<32-1) {
 				t.Errorf("%s: callback %d gives %+v", ptr, f, out.Trap)
 			}
 		}

@@ -115,6 +115,14 @@ type UserError struct {
 	Message string
 }
 
+// ErrorDocs is where mainnet explains its errors: the name of a section follows.
+const ErrorDocs = "https://docs.internetcomputer.org/references/execution-errors#"
+
+// ToolchainHelp is mainnet's advice on faults that no source program can ask for.
+const ToolchainHelp = "If you are running this canister in a test environment (e.g., dfx), make sure the test environment is up to date. " +
+	"Otherwise, this is likely an error with the compiler/CDK toolchain being used to build the canister. " +
+	"Please report the error to IC devs on the forum: https://forum.dfinity.org and include which language/CDK was used to create the canister."
+
 // Errorf makes a UserError.
 func Errorf(code ErrorCode, format string, args ...any) *UserError {
 	return &UserError{code, fmt.Sprintf(format, args...)}

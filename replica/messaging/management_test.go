@@ -239,7 +239,7 @@ func TestLogs(t *testing.T) {
 	for _, r := range out.Records {
 		lines = append(lines, string(r.Content))
 	}
-	if got := strings.Join(lines, "|"); got != "hello|before|[TRAP]: fell" {
+	if got := strings.Join(lines, "|"); got != "hello|before|[TRAP]: fell\nCanister Backtrace:\nrun\nrun_arg\nupdate\n" {
 		t.Errorf("log: %s", got)
 	}
 	w.rejected(w.query(bob, aaaaa, "fetch_canister_logs", idArg(id)), ic.CanisterRejectedMessage, "is not allowed to access canister logs")

@@ -148,8 +148,8 @@ func (n *net) building() {
 		{"cleanup twice", program().Begin(call).Push(0).Push(0).API("call_on_cleanup").Push(0).Push(0).API("call_on_cleanup"), "can be called at most once"},
 		{"two deadlines", program().Begin(call).Push(1).API("call_with_best_effort_response").Push(1).API("call_with_best_effort_response"), "a timeout is already set"},
 		{"a callee of 30 bytes", program().Begin(script.Outgoing{To: make([]byte, 30), Method: "x"}), "invalid principal id"},
-		{"a method name of 20,001 bytes", program().Push(0).Push(0).Push(0).Push(20_001).Push(0).Push(0).Push(0).Push(0).API("call_new"), "exceeds the limit of 20000"},
-		{"11 MiB", program().Begin(call).Push(200).Grow().Drop().Push(0).Push(11 << 20).API("call_data_append"), "too large"},
+		{"a method name of 20,001 bytes", program().Push(0).Push(0).Push(0).Push(20_001).Push(0).Push(0).Push(0).Push(0).API("call_new"), "exceeds the allowed limit of 20000"},
+		{"11 MiB", program().Begin(call).Push(200).Grow().Drop().Push(0).Push(11 << 20).API("call_data_append"), "exceeds the allowed limit of 10485760"},
 		{"more cycles than there are", program().Begin(call).Push(1 << 40).Push(0).API("call_cycles_add128"), "is out of cycles"},
 	} {
 		_, err := n.do(id, c.do.API("msg_reply"))

@@ -95,7 +95,7 @@ func (r *Room) stillAfloat(c *state.Canister, caller ic.Principal) *ic.UserError
 }
 
 func notInstalled(err *ic.UserError) *ic.UserError {
-	return ic.Errorf(ic.CanisterOutOfCycles, "Canister installation failed with `%s`.\nTop up the canister with more cycles. See documentation: %sinstall-code-not-enough-cycles", err.Message, docs)
+	return ic.Errorf(ic.CanisterOutOfCycles, "Canister installation failed with `%s`.\nTop up the canister with more cycles. See documentation: %sinstall-code-not-enough-cycles", err.Message, ic.ErrorDocs)
 }
 
 // compileCost is what each Wasm instruction of new code costs, in instructions.
@@ -108,7 +108,7 @@ const knownCode = 10
 func modeFits(c *state.Canister, in *Installation) *ic.UserError {
 	switch {
 	case in.Mode == Install && c.Module != nil:
-		return ic.Errorf(ic.CanisterNonEmpty, "Canister %s cannot be installed because the canister is not empty. Try installing with mode='reinstall' instead.\nCheck that you want to overwrite the canister and, if so, use mode='reinstall'. See documentation: %scanister-not-empty", c.ID, docs)
+		return ic.Errorf(ic.CanisterNonEmpty, "Canister %s cannot be installed because the canister is not empty. Try installing with mode='reinstall' instead.\nCheck that you want to overwrite the canister and, if so, use mode='reinstall'. See documentation: %scanister-not-empty", c.ID, ic.ErrorDocs)
 	case in.Mode == Upgrade && c.Module == nil:
 		return noModule(c.ID)
 	}

@@ -32,7 +32,7 @@ func createCanister(x *call) ([]byte, *ic.UserError) {
 	cycles, ok := x.msg.Cycles.Sub(fee)
 	if !ok {
 		return nil, ic.Errorf(ic.InsufficientCyclesForCreate, "Creating a canister requires a fee of %s that is deducted from the canister's initial balance but only %s cycles were received with the create_canister request.\n"+
-			"Try sending more cycles with the request. See documentation: %screate-canister-not-enough-cycles", fee, x.msg.Cycles, docs)
+			"Try sending more cycles with the request. See documentation: %screate-canister-not-enough-cycles", fee, x.msg.Cycles, ic.ErrorDocs)
 	}
 	id, err := x.nextID()
 	if err != nil {
@@ -273,9 +273,9 @@ func deleteCanister(x *call) ([]byte, *ic.UserError) {
 	}
 	switch {
 	case c.ID.Principal == x.caller:
-		return nil, ic.Errorf(ic.CanisterInvalidController, "Canister %s cannot delete itself.\nDelete the canister from one of its other controllers. See documentation: %sdelete-canister-self", c.ID, docs)
+		return nil, ic.Errorf(ic.CanisterInvalidController, "Canister %s cannot delete itself.\nDelete the canister from one of its other controllers. See documentation: %sdelete-canister-self", c.ID, ic.ErrorDocs)
 	case c.Run != state.Stopped:
-		return nil, ic.Errorf(ic.CanisterNotStopped, "Canister %s must be stopped before it is deleted.\nStop the canister before deleting it. See documentation: %sdelete-canister-not-stopped", c.ID, docs)
+		return nil, ic.Errorf(ic.CanisterNotStopped, "Canister %s must be stopped before it is deleted.\nStop the canister before deleting it. See documentation: %sdelete-canister-not-stopped", c.ID, ic.ErrorDocs)
 	case c.Queue.Len() > 0 || c.Callbacks.Len() > 0:
 		return nil, ic.Errorf(ic.CanisterQueueNotEmpty, "Canister %s has messages in its queues and cannot be deleted now. Please retry after some time.", c.ID)
 	}
@@ -346,7 +346,7 @@ const (
 )
 
 func chunkError(format string, args ...any) *ic.UserError {
-	return ic.Errorf(ic.CanisterContractViolation, "Error from Wasm chunk store: %s.\nUse the `stored_chunks` API to check which hashes are present or top up the canister if it is low on cycles. See documentation: %swasm-chunk-store-error", fmt.Sprintf(format, args...), docs)
+	return ic.Errorf(ic.CanisterContractViolation, "Error from Wasm chunk store: %s.\nUse the `stored_chunks` API to check which hashes are present or top up the canister if it is low on cycles. See documentation: %swasm-chunk-store-error", fmt.Sprintf(format, args...), ic.ErrorDocs)
 }
 
 // storeOwner is target for the controllers and the canister itself.

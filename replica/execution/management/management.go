@@ -181,13 +181,11 @@ var nothing = candid.Marshal()
 func (x *call) target(id ic.CanisterID) (*state.Canister, *ic.UserError) {
 	c := x.Canister(id)
 	if c == nil {
-		return nil, ic.Errorf(ic.CanisterNotFound, "Canister %s not found.\nCheck the ICP dashboard to ensure the canister exists. See documentation: %scanister-not-found", id, docs)
+		return nil, ic.Errorf(ic.CanisterNotFound, "Canister %s not found.\nCheck the ICP dashboard to ensure the canister exists. See documentation: %scanister-not-found", id, ic.ErrorDocs)
 	}
 	copied := *c
 	return &copied, nil
 }
-
-const docs = "https://internetcomputer.org/docs/current/references/execution-errors#"
 
 // controlled is target for callers who control it.
 func (x *call) controlled(id ic.CanisterID) (*state.Canister, *ic.UserError) {
@@ -224,7 +222,7 @@ func notController(c *state.Canister, caller ic.Principal) *ic.UserError {
 		names += p.String()
 	}
 	return ic.Errorf(ic.CanisterInvalidController, "Only the controllers of the canister %s can control it.\nCanister's controllers: %s\nSender's ID: %s\n"+
-		"Execute this call from a controller of the target canister or add the current caller as a controller. See documentation: %sinvalid-controller", c.ID, names, caller, docs)
+		"Execute this call from a controller of the target canister or add the current caller as a controller. See documentation: %sinvalid-controller", c.ID, names, caller, ic.ErrorDocs)
 }
 
 // remember writes a change into the canister's history.

@@ -191,13 +191,13 @@ func (x *call) allocate(c *state.Canister, old *state.Settings) *ic.UserError {
 	const topUp = "Top up the canister with more cycles."
 	if now := c.Settings.ComputeAllocation; now > old.ComputeAllocation {
 		if left := maxSubnetCompute - min(maxSubnetCompute, x.Head.Compute); now-old.ComputeAllocation > left {
-			return ic.Errorf(ic.SubnetOversubscribed, "Canister requested a compute allocation of %d%% which cannot be satisfied because the Subnet's remaining compute capacity is %d%%.\nTry moving to another subnet. See documentation: %ssubnet-compute-capacity-oversubscribed", now, left, docs)
+			return ic.Errorf(ic.SubnetOversubscribed, "Canister requested a compute allocation of %d%% which cannot be satisfied because the Subnet's remaining compute capacity is %d%%.\nTry moving to another subnet. See documentation: %ssubnet-compute-capacity-oversubscribed", now, left, ic.ErrorDocs)
 		}
 		bigger := *c
 		bigger.Settings.FreezingThreshold = max(old.FreezingThreshold, 1)
 		if need := canister.Freezing(x.Subnet.Costs, &bigger); c.Cycles.Less(need) {
 			missing, _ := need.Sub(c.Cycles)
-			return ic.Errorf(ic.InsufficientCyclesInComputeAlloc, "Cannot increase compute allocation to %d%% due to insufficient cycles. At least %s additional cycles are required.\n%s See documentation: %sinsufficient-cycles-in-compute-allocation", now, missing, topUp, docs)
+			return ic.Errorf(ic.InsufficientCyclesInComputeAlloc, "Cannot increase compute allocation to %d%% due to insufficient cycles. At least %s additional cycles are required.\n%s See documentation: %sinsufficient-cycles-in-compute-allocation", now, missing, topUp, ic.ErrorDocs)
 		}
 	}
 	before := *c

@@ -31,7 +31,7 @@ func splitSnapshotID(id []byte) (c ic.CanisterID, key string, ok bool) {
 func snapshotText(id []byte) string { return fmt.Sprintf("%x", id) }
 
 func noSnapshot(c ic.CanisterID, id []byte) *ic.UserError {
-	return ic.Errorf(ic.CanisterSnapshotNotFound, "Could not find the snapshot ID %s for canister %s.\nUse the `list_canister_snapshot` API to see which snapshots are present. See documentation: %scanister-snapshot-not-found", snapshotText(id), c, docs)
+	return ic.Errorf(ic.CanisterSnapshotNotFound, "Could not find the snapshot ID %s for canister %s.\nUse the `list_canister_snapshot` API to see which snapshots are present. See documentation: %scanister-snapshot-not-found", snapshotText(id), c, ic.ErrorDocs)
 }
 
 // ownSnapshot finds a snapshot of c.
