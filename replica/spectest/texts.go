@@ -78,6 +78,17 @@ func (n *net) errorTexts() {
 	empty := n.create()
 	_, err = n.agent.Query(n.ctx, empty, "nothing", nil)
 	n.words("no code", empty, err, ic.CanisterWasmModuleNotFound, "Attempted to execute a message, but the canister contains no Wasm module..\nPlease install code to this canister before calling it."+explained+"wasm-module-not-found")
+	for text, module := range map[string][]byte{
+		"Failed to decode wasm module: unsupported canister module format" + byToolchain:                                                               []byte("text"),
+		"Wasm module has an invalid import section. Module imports function 'tide' from 'ic0' that is not exported by the runtime." + byToolchain:      importing("tide"),
+		`Wasm module has an invalid export section. Exporting reserved function 'canister_hatch' with "canister_" prefix` + byToolchain:                exporting("canister_hatch"),
+		"Wasm module has an invalid custom section. Invalid custom section: Custom section 'icp:a' has no public/private scope defined." + byToolchain: withSection(exporting(), "icp:a", ""),
+		"Duplicate function 'a' exported multiple times with different call types: update, query, or composite_query..\n" +
+			"Try defining different versions of the function for each call type, e.g. `a_update`, `a_query`, etc." + explained + "wasm-module-duplicate-exports": exporting("canister_update a", "canister_query a"),
+	} {
+		err := n.ic.InstallCode(n.ctx, empty, agent.Install(), module, nil)
+		n.words("a module", empty, err, ic.CanisterInvalidWasm, "Canister's Wasm module is not valid: "+text)
+	}
 	// A callback that is not in the function table.
 	wild := program().Blob(id.Bytes()).Text("do").Push(77_777).Push(0).Push(77_777).Push(0).API("call_new").Blob(replied).API("call_data_append").API("call_perform").Drop()
 	_, err = n.do(id, wild)
