@@ -90,6 +90,7 @@ func Run(t *testing.T, url string) {
 		{"management-canister/snapshot_transfer", (*net).transfer},
 		{"management-canister/by_canisters", (*net).byCanisters},
 		{"management-canister/refusals", (*net).refusals},
+		{"management-canister/unreadable", (*net).unreadable},
 		{"management-canister/stopping", (*net).stopping},
 		{"management-canister/uninstalling", (*net).uninstalling},
 		{"management-canister/upgrades", (*net).upgrades},

@@ -133,6 +133,14 @@ func didNotReply(id ic.CanisterID) *ic.UserError {
 	return ic.Errorf(ic.CanisterDidNotReply, "Canister %s did not reply to the call", id)
 }
 
+// noReply is the end of a call that its canister forgot.
+func noReply(id ic.CanisterID, from *state.Origin) ic.Reply {
+	if from.Kind == state.Request {
+		return failed(ic.Errorf(ic.CanisterDidNotReply, "No response"))
+	}
+	return failed(didNotReply(id))
+}
+
 // NotFound is the error of a call to a canister that is not there.
 func NotFound(id ic.CanisterID) *ic.UserError {
 	return ic.Errorf(ic.CanisterNotFound, "Canister %s not found", id)

@@ -100,11 +100,7 @@ func (x *call) nextID() (ic.CanisterID, *ic.UserError) {
 }
 
 func (x *call) specifiedID(id ic.CanisterID) (ic.CanisterID, *ic.UserError) {
-	hosted := false
-	for _, r := range x.Draft.Subnet().Ranges {
-		hosted = hosted || r.Contains(id)
-	}
-	if _, ok := id.Uint64(); !hosted || !ok {
+	if _, ok := id.Uint64(); !x.Hosts(id) || !ok {
 		return id, ic.Errorf(ic.CanisterNotHostedBySubnet, "Unsuccessful validation of specified ID: Specified CanisterId %s is not hosted by subnet %s.", id, x.Subnet.ID)
 	}
 	if x.Canister(id) != nil {
@@ -197,6 +193,9 @@ func startCanister(x *call) ([]byte, *ic.UserError) {
 	x.Put(c)
 	for i := range waiting {
 		cancelled := ic.Errorf(ic.CanisterStoppingCancelled, "Canister %s's stop request was cancelled.", c.ID)
+		if waiting[i].Origin.Kind == state.Request {
+			cancelled.Message = "Canister " + c.ID.String() + "'s stop request cancelled"
+		}
 		x.Answer(&waiting[i].Origin, ic.Reply{Reject: cancelled.Reject()}, waiting[i].Cycles)
 	}
 	return nothing, nil
