@@ -79,12 +79,15 @@ type wire struct {
 	Sig         []byte             `cbor:"sender_sig,omitempty"`
 }
 
+// ErrSyntax is part of the error of bytes that are no CBOR, or not of an envelope's form.
+var ErrSyntax = errors.New("syntax")
+
 // Parse reads an envelope that must hold a request of the given type, and
 // checks all that needs neither clock nor keys.
 func Parse(raw []byte, kind string) (*Envelope, error) {
 	var w wire
 	if err := cbor.Unmarshal(raw, &w); err != nil {
-		return nil, fmt.Errorf("envelope: %w", err)
+		return nil, fmt.Errorf("envelope: %w: %w", ErrSyntax, err)
 	}
 	if len(w.Content) == 0 {
 		return nil, errors.New("envelope: it has no content")
