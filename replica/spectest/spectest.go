@@ -53,6 +53,7 @@ func Run(t *testing.T, url string) {
 		{"https-interface/signatures", (*net).signatures},
 		{"https-interface/rejects", (*net).rejects},
 		{"https-interface/error_texts", (*net).errorTexts},
+		{"management-canister/error_texts", (*net).managementTexts},
 		{"https-interface/ages", (*net).ages},
 		{"canister-interface/module_format", (*net).moduleFormat},
 		{"canister-interface/inspect_message", (*net).inspect},

@@ -1,12 +1,15 @@
 package spectest
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"strings"
 
 	"ashlar/replica/agent"
 	"ashlar/replica/ic"
 	"ashlar/replica/spectest/script"
+	"ashlar/replica/wire/candid"
 )
 
 // This file: the errors of a canister's run, word for word as users know them from
@@ -93,6 +96,73 @@ func (n *net) errorTexts() {
 	wild := program().Blob(id.Bytes()).Text("do").Push(77_777).Push(0).Push(77_777).Push(0).API("call_new").Blob(replied).API("call_data_append").API("call_perform").Drop()
 	_, err = n.do(id, wild)
 	n.words("a callback that is none", id, err, ic.CanisterFunctionNotFound, "Canister requested to invoke a non-existent Wasm function 77777 from table 0"+byToolchain)
+}
+
+// managementTexts: what the management canister says where it refuses.
+func (n *net) managementTexts() {
+	id, other := n.scripted(script.Options{}), n.create()
+	snap, stranger := n.take(id, nil), n.as(must(agent.Ed25519(key(31))))
+	var made struct {
+		ID []byte `candid:"snapshot_id"`
+	}
+	upload := uploadMetadata{Canister: other, Code: 8, Globals: []global{}}
+	n.must("metadata", n.manage(other, "upload_canister_snapshot_metadata", upload, &made))
+	unknown := append(bytes.Clone(id.Bytes()), 0, 0, 0, 0, 0, 0, 0, 99)
+	nat := func(v uint64) *candid.Natural {
+		n := candid.Nat64Of(v)
+		return &n
+	}
+	read := func(kind readKind) error {
+		return n.manage(id, "read_canister_snapshot_data", readArg{id, snap.ID, kind})
+	}
+	chunked := func(parts ...chunkHash) error {
+		return n.manage(other, "install_chunked_code", chunkedArg{Mode: agent.Install(), Target: other, Chunks: parts, Hash: make([]byte, 32)})
+	}
+	const (
+		byList  = "\nUse the `list_canister_snapshot` API to see which snapshots are present." + explained
+		byStore = ".\nUse the `stored_chunks` API to check which hashes are present or top up the canister if it is low on cycles." + explained + "wasm-chunk-store-error"
+	)
+	zeros := "[" + strings.Repeat("0, ", 31) + "0]"
+	for _, c := range []struct {
+		name string
+		err  error
+		code ic.ErrorCode
+		text string
+	}{
+		{"a stranger", stranger.manage(id, "start_canister", idArg{id}), ic.CanisterInvalidController,
+			fmt.Sprintf("Only controllers of canister %s can call ic00 method start_canister", id)},
+		{"not stopped", n.manage(id, "delete_canister", idArg{id}), ic.CanisterNotStopped,
+			fmt.Sprintf("Canister %s must be stopped before it is deleted.\nStop the canister before deleting it.%sdelete-canister-not-stopped", id, explained)},
+		{"not empty", n.ic.InstallCode(n.ctx, id, agent.Install(), script.Module(script.Options{}), nil), ic.CanisterNonEmpty,
+			fmt.Sprintf("Canister %s cannot be installed because the canister is not empty. Try installing with mode='reinstall' instead.\nCheck that you want to overwrite the canister and, if so, use mode='reinstall'.%scanister-not-empty", id, explained)},
+		{"a small log", n.settings(id, settings{LogLimit: nat(4095)}), ic.CanisterRejectedMessage, "The canister log memory limit 4095 is too low. It must be at least 4096."},
+		{"a large log", n.settings(id, settings{LogLimit: nat(2<<20 + 1)}), ic.CanisterRejectedMessage, "The canister log memory limit 2097153 is too high. It must be at most 2097152."},
+		{"compute", n.settings(id, settings{Compute: nat(101)}), ic.CanisterContractViolation, "ComputeAllocation expected to be in the range [0..100], got 101"},
+		{"no such snapshot", n.manage(id, "delete_canister_snapshot", snapshotArg{id, unknown}), ic.CanisterSnapshotNotFound,
+			fmt.Sprintf("Could not find the snapshot ID %x for canister %s.%scanister-snapshot-not-found", unknown, id, byList)},
+		{"no such snapshot of another", n.manage(other, "delete_canister_snapshot", snapshotArg{other, unknown}), ic.CanisterSnapshotNotFound,
+			fmt.Sprintf("Could not find the snapshot ID %x for canister %s.%scanister-snapshot-not-found", unknown, other, byList)},
+		{"another's snapshot", n.manage(other, "delete_canister_snapshot", snapshotArg{other, snap.ID}), ic.CanisterRejectedMessage,
+			fmt.Sprintf("The snapshot %x does not belong to canister %s.%scanister-snapshot-invalid-ownership", snap.ID, other, byList)},
+		{"a snapshot of nothing", n.manage(other, "take_canister_snapshot", takeArg{Canister: other}), ic.CanisterRejectedMessage,
+			fmt.Sprintf("Failed to create snapshot for empty canister %s:", other)},
+		{"a real snapshot", n.manage(id, "upload_canister_snapshot_data", writeArg{id, snap.ID, writeKind{Heap: &place{0}}, []byte("x")}), ic.CanisterSnapshotImmutable,
+			"Only canister snapshots created by metadata upload can be mutated."},
+		{"a large slice", read(readKind{Heap: &slice{0, 2_000_001}}), ic.InvalidManagementPayload, "Requested slice too large: 2000001 > 2000000"},
+		{"a slice beyond", read(readKind{Stable: &slice{5, 6}}), ic.InvalidManagementPayload, "Invalid subslice into wasm module / main memory / stable memory: offset: 5, size: 6"},
+		{"half a hash", read(readKind{Chunk: &chunkHash{[]byte{1, 0xab}}}), ic.CanisterContractViolation, "Error from Wasm chunk store: Bytes [01, ab] are not a valid WasmChunkHash." + byStore},
+		{"no code in a snapshot", n.manage(other, "load_canister_snapshot", snapshotArg{other, made.ID}), ic.CanisterInvalidWasm,
+			fmt.Sprintf("Error from Canister %s: Canister's Wasm module is not valid: Failed to decode wasm module: unsupported canister module format%s", other, byToolchain)},
+		{"a large chunk", n.manage(id, "upload_chunk", uploadArg{id, make([]byte, 1<<20+1)}), ic.CanisterContractViolation,
+			"Error from Wasm chunk store: Wasm chunk size 1048577 exceeds the maximum chunk size of 1048576" + byStore},
+		{"no such chunk", chunked(chunkHash{make([]byte, 32)}), ic.CanisterContractViolation, "Error from Wasm chunk store: Chunk hash " + zeros + " was not found" + byStore},
+		{"a short hash", chunked(chunkHash{make([]byte, 31)}), ic.CanisterContractViolation, "Error from Wasm chunk store: Chunk hash is invalid. The length is not 32" + byStore},
+	} {
+		var r *agent.Rejected
+		if !errors.As(c.err, &r) || r.ErrorCode != c.code.String() || r.Message != c.text {
+			n.Errorf("%s: %v\nwant %s %q", c.name, c.err, c.code, c.text)
+		}
+	}
 }
 
 // words expects a canister's error with this text, or one that goes on where the text

@@ -255,6 +255,7 @@ func (r *Room) Empty(c *state.Canister, reason string) {
 	r.Cool(c.ID)
 	c.Module, c.Memory = nil, &state.Memory{}
 	c.ClearLog()
+	c.ClearChunks()
 	c.HeapBytes, c.StableBytes, c.Certified, c.Timer, c.LowMemory = 0, 0, nil, 0, state.HookIdle
 	c.Version++
 	type owed struct {
