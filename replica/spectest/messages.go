@@ -37,7 +37,7 @@ func (n *net) outcomes() {
 	if err := n.ic.Stop(n.ctx, stopped); err != nil {
 		n.Fatal(err)
 	}
-	missing, elsewhere := ic.CanisterIDFromUint64(0xffff0), ic.CanisterID{Principal: n.agent.Sender()} // which is a user
+	missing, elsewhere := ic.CanisterIDFromUint64(0xffff0), ic.CanisterIDFromUint64(1<<64-1) // beyond all ranges
 	for _, c := range []struct {
 		name   string
 		to     ic.CanisterID
