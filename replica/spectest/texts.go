@@ -131,6 +131,9 @@ func (n *net) managementTexts() {
 	}{
 		{"a stranger", stranger.manage(id, "start_canister", idArg{id}), ic.CanisterInvalidController,
 			fmt.Sprintf("Only controllers of canister %s can call ic00 method start_canister", id)},
+		{"logs in a call", n.manage(id, "fetch_canister_logs", idArg{id}), ic.CanisterRejectedMessage, "fetch_canister_logs API is not accessible via ingress in replicated mode"},
+		{"randomness", n.manage(id, "raw_rand", nil), ic.CanisterRejectedMessage, "Only canisters can call ic00 method raw_rand"},
+		{"no such method", n.manage(id, "raw_rant", idArg{id}), ic.CanisterMethodNotFound, "Management canister has no method 'raw_rant'"},
 		{"not stopped", n.manage(id, "delete_canister", idArg{id}), ic.CanisterNotStopped,
 			fmt.Sprintf("Canister %s must be stopped before it is deleted.\nStop the canister before deleting it.%sdelete-canister-not-stopped", id, explained)},
 		{"not empty", n.ic.InstallCode(n.ctx, id, agent.Install(), script.Module(script.Options{}), nil), ic.CanisterNonEmpty,

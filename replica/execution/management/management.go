@@ -204,7 +204,10 @@ func (x *call) dispatch() ([]byte, *ic.UserError) {
 }
 
 func notThisWay(name string, way callers) *ic.UserError {
-	if way == byUser {
+	switch {
+	case way == byUser && name == "fetch_canister_logs":
+		return ic.Errorf(ic.CanisterRejectedMessage, "%s API is not accessible via ingress in replicated mode", name)
+	case way == byUser:
 		return ic.Errorf(ic.CanisterRejectedMessage, "Only canisters can call ic00 method %s", name)
 	}
 	return ic.Errorf(ic.CanisterRejectedMessage, "Method %s cannot be called by canisters in replicated mode", name)
