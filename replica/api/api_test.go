@@ -419,12 +419,12 @@ func TestRefusals(t *testing.T) {
 		status             int
 		text               string
 	}{
-		{"a call above the limit", "POST", "/api/v2" + canisterPath + "/call", call(2 << 10), 413, "1024"},
-		{"a body above the limit", "POST", "/api/v2" + canisterPath + "/query", call(9 << 10), 413, "8192"},
-		{"garbage", "POST", "/api/v2" + canisterPath + "/call", []byte("garbage"), 400, "parse"},
+		{"a call above the limit", "POST", "/api/v2" + canisterPath + "/call", call(2 << 10), 413, "is larger than the max allowed 1024."},
+		{"a body above the limit", "POST", "/api/v2" + canisterPath + "/query", call(9 << 10), 413, "error: payload_too_large\ndetails: Payload is too large: maximum body size is 8192 bytes."},
+		{"garbage", "POST", "/api/v2" + canisterPath + "/call", []byte("garbage"), 400, "error: unable_to_parse_cbor\ndetails: "},
 		{"nothing", "POST", "/api/v2" + canisterPath + "/call", nil, 400, "parse"},
-		{"a query as call", "POST", "/api/v2" + canisterPath + "/call", query, 400, "request_type"},
-		{"a call as query", "POST", "/api/v2" + canisterPath + "/query", call(0), 400, "request_type"},
+		{"a query as call", "POST", "/api/v2" + canisterPath + "/call", query, 400, "Could not parse body as call message: "},
+		{"a call as query", "POST", "/api/v2" + canisterPath + "/query", call(0), 400, "Malformed request: "},
 		{"an expired call", "POST", "/api/v2" + canisterPath + "/call", expired, 400, "Invalid request expiry: "},
 		{"GET of a call", "GET", "/api/v2" + canisterPath + "/call", nil, 405, ""},
 		{"POST of the status", "POST", "/api/v2/status", nil, 405, ""},
@@ -433,8 +433,9 @@ func TestRefusals(t *testing.T) {
 		{"the subnet form of a v3 call", "POST", "/api/v3/subnet/" + n.SubnetID().String() + "/call", call(0), 404, ""},
 		{"the subnet form of a v2 query", "POST", "/api/v2/subnet/" + n.SubnetID().String() + "/query", query, 404, ""},
 		{"v4 query", "POST", "/api/v4" + canisterPath + "/query", query, 404, ""},
-		{"another subnet", "POST", "/api/v3/subnet/" + apitest.Other.String() + "/read_state", nil, 400, "Subnet"},
-		{"an upper-case id", "POST", "/api/v2/canister/" + strings.ToUpper(apitest.Canister.String()) + "/call", call(0), 400, "Malformed"},
+		{"another subnet", "POST", "/api/v3/subnet/" + apitest.Other.String() + "/read_state", nil, 400, "error: subnet_not_found\ndetails: The specified subnet cannot be found."},
+		{"another subnet's canister", "POST", "/api/v2/canister/" + apitest.Other.String() + "/query", query, 400, "error: canister_not_found\ndetails: The specified canister does not exist."},
+		{"an upper-case id", "POST", "/api/v2/canister/" + strings.ToUpper(apitest.Canister.String()) + "/call", call(0), 400, "error: malformed_request\ndetails: "},
 	} {
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, httptest.NewRequest(c.method, c.path, bytes.NewReader(c.body)))

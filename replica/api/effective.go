@@ -12,16 +12,16 @@ func (s *Server) target(r *http.Request, sc scope) (ic.Principal, error) {
 	text := r.PathValue("id")
 	p, err := ic.ParsePrincipal(text)
 	if err != nil {
-		return "", badRequest("Malformed principal in the URL: %v", err)
+		return "", edge(http.StatusBadRequest, "malformed_request", "Unable to decode the principal in the URL: %v", err)
 	}
 	if sc.subnet {
 		if p != s.node.SubnetID().Principal {
-			return "", badRequest("Subnet %s is not the subnet of this node, which is %s", p, s.node.SubnetID())
+			return "", edge(http.StatusBadRequest, "subnet_not_found", "The specified subnet cannot be found.")
 		}
 		return p, nil
 	}
 	if p != ic.Management && !s.hosts(p) {
-		return "", badRequest("Canister %s does not belong to the subnet of this node, %s", p, s.node.SubnetID())
+		return "", edge(http.StatusBadRequest, "canister_not_found", "The specified canister does not exist.")
 	}
 	return p, nil
 }

@@ -176,12 +176,16 @@ func (s *Server) ready() (*Certified, error) {
 // request authenticates the body of a POST.
 func (s *Server) request(r *http.Request, kind string, limit int) (*envelope.Envelope, envelope.Targets, error) {
 	raw := r.Body.(held).all // as buffered leaves it
-	if len(raw) > limit {
-		return nil, nil, tooLarge(int64(limit))
-	}
 	e, err := envelope.Parse(raw, kind)
-	if err != nil {
-		return nil, nil, badRequest("Could not parse body as %s message: %v", kind, err)
+	switch {
+	case errors.Is(err, envelope.ErrSyntax):
+		return nil, nil, edge(http.StatusBadRequest, "unable_to_parse_cbor", "Failed to parse the CBOR request body: %v", err)
+	case err != nil && kind == envelope.Call:
+		return nil, nil, badRequest("Could not parse body as call message: %v", err)
+	case err != nil:
+		return nil, nil, badRequest("Malformed request: %v", err)
+	case len(raw) > limit:
+		return nil, nil, &httpError{http.StatusRequestEntityTooLarge, fmt.Sprintf("Request 0x%x is too large. Message byte size %d is larger than the max allowed %d.", e.ID, len(raw), limit)}
 	}
 	targets, err := e.Authenticate(s.node.Now(), s.keys)
 	if err != nil {

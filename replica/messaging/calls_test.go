@@ -36,7 +36,7 @@ func TestCalls(t *testing.T) {
 	}{
 		{"rejected", outgoing{to: b, method: "update", arg: prog{}.b("no").op('X'), onReject: replyReject}, "no"},
 		{"trapped", outgoing{to: b, method: "update", arg: prog{}.b("ouch").op('T'), onReject: replyReject}, "Canister called `ic0.trap` with message: 'ouch'"},
-		{"silent", outgoing{to: b, method: "update", onReject: replyReject}, "did not reply to the call"},
+		{"silent", outgoing{to: b, method: "update", onReject: replyReject}, "No response"},
 		{"no method", outgoing{to: b, method: "none", onReject: replyReject}, "Canister has no update method 'none'"},
 		{"no canister", outgoing{to: ic.CanisterIDFromUint64(999), method: "x", onReject: replyReject}, "not found"},
 		{"reject code of a reject", outgoing{to: b, method: "update", arg: prog{}.b("no").op('X'), onReject: prog{}.op('M').reply()}, "\x04"},

@@ -155,6 +155,11 @@ func TestChunks(t *testing.T) {
 		}
 		hashes = append(hashes, h)
 	}
+	before := w.s.Canister(id).Cycles
+	w.must(w.call(alice, aaaaa, "upload_chunk", candid.Marshal(chunk{id, universal[:half]})))
+	if paid, _ := before.Sub(w.s.Canister(id).Cycles); paid.Less(ic.NewCycles(200_000_000)) {
+		t.Errorf("a chunk that is there already costs %s cycles: it was hashed too", paid)
+	}
 	whole := sha256.Sum256(universal)
 	type args struct {
 		Mode   mode           `candid:"mode"`
@@ -206,6 +211,11 @@ func TestSnapshots(t *testing.T) {
 	if got := w.must(w.query(bob, other, "query", prog{}.op('g').reply())); string(got) != "then" {
 		t.Errorf("on another canister: %q", got)
 	}
+	// Onto a canister that is smaller, on a subnet that is full.
+	tiny, capacity := w.create(alice), w.m.cfg.Capacity
+	w.m.cfg.Capacity = w.s.Head().MemoryBytes + wasmPage
+	w.rejected(w.call(alice, aaaaa, "load_canister_snapshot", candid.Marshal(snapshotRef{tiny, s.ID})), ic.SubnetOversubscribed, "of memory but only 64.00 KiB are available")
+	w.m.cfg.Capacity = capacity
 	w.rejected(w.call(bob, aaaaa, "list_canister_snapshots", idArg(id)), ic.CanisterInvalidController, "")
 	var list []snapshotInfo
 	if err := candid.Unmarshal(w.must(w.call(alice, aaaaa, "list_canister_snapshots", idArg(id))), &list); err != nil || len(list) != 1 || list[0].Size != s.Size {
@@ -239,7 +249,7 @@ func TestLogs(t *testing.T) {
 	for _, r := range out.Records {
 		lines = append(lines, string(r.Content))
 	}
-	if got := strings.Join(lines, "|"); got != "hello|before|[TRAP]: fell" {
+	if got := strings.Join(lines, "|"); got != "hello|before|[TRAP]: fell\nCanister Backtrace:\nrun\nrun_arg\nupdate\n" {
 		t.Errorf("log: %s", got)
 	}
 	w.rejected(w.query(bob, aaaaa, "fetch_canister_logs", idArg(id)), ic.CanisterRejectedMessage, "is not allowed to access canister logs")
@@ -347,7 +357,7 @@ func TestSnapshotTransfer(t *testing.T) {
 	if err := candid.Unmarshal(w.must(r), &made); err != nil {
 		t.Fatal(err)
 	}
-	w.rejected(w.call(alice, aaaaa, "load_canister_snapshot", candid.Marshal(snapshotRef{other, made.ID})), ic.InvalidManagementPayload, "complete and valid snapshot")
+	w.rejected(w.call(alice, aaaaa, "load_canister_snapshot", candid.Marshal(snapshotRef{other, made.ID})), ic.CanisterInvalidWasm, "unsupported canister module format")
 	type piece struct {
 		Offset uint64 `candid:"offset"`
 		Size   uint64 `candid:"size"`

@@ -1,6 +1,8 @@
 package messaging
 
 import (
+	"encoding/binary"
+	"math"
 	"testing"
 
 	"ashlar/replica/ic"
@@ -12,6 +14,7 @@ type memorySettings struct {
 	Limit     *candid.Natural `candid:"wasm_memory_limit"`
 	Threshold *candid.Natural `candid:"wasm_memory_threshold"`
 	Freezing  *candid.Natural `candid:"freezing_threshold"`
+	Allocated *candid.Natural `candid:"memory_allocation"`
 }
 
 func (w *world) settings(id ic.CanisterID, s memorySettings) {
@@ -108,7 +111,24 @@ func TestCapacity(t *testing.T) {
 	w.m.cfg.Capacity = w.s.Head().MemoryBytes + 20*wasmPage
 	w.must(w.call(bob, id, "update", prog{}.u32('q', 10).reply()))
 	w.rejected(w.call(bob, id, "update", prog{}.u32('q', 11).reply()), ic.CanisterOutOfMemory, "Canister cannot grow its memory usage.")
-	w.rejected(w.call(bob, id, "update", prog{}.u64('w', 11).reply()), ic.CanisterOutOfMemory, "")
+	grow := func(n uint64) uint64 {
+		return binary.LittleEndian.Uint64(w.must(w.call(bob, id, "update", prog{}.u64('w', n).reply())))
+	}
+	if got := grow(11); got != math.MaxUint64 {
+		t.Errorf("stable memory that finds no room grows from %d", got)
+	}
+	if got := grow(3); got != 0 {
+		t.Errorf("stable memory grows from %d, want 0", got)
+	}
+	// What is allocated already needs no room.
+	w.settings(id, memorySettings{Allocated: nat64(w.s.Canister(id).MemoryUsage() + 2*wasmPage)})
+	w.m.cfg.Capacity = w.s.Head().MemoryBytes
+	if got := grow(1); got != 3 {
+		t.Errorf("stable memory grows from %d within its allocation", got)
+	}
+	if got := grow(2); got != math.MaxUint64 {
+		t.Errorf("stable memory grows from %d beyond its allocation", got)
+	}
 }
 
 // The message that ends beyond its limit of instructions is undone.

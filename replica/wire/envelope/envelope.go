@@ -79,6 +79,9 @@ type wire struct {
 	Sig         []byte             `cbor:"sender_sig,omitempty"`
 }
 
+// ErrSyntax is part of the error of bytes that are no CBOR, or not of an envelope's form.
+var ErrSyntax = errors.New("syntax")
+
 // Parse reads an envelope that must hold a request of the given type, and
 // checks all that needs neither clock nor keys. The result holds on to raw.
 func Parse(raw []byte, kind string) (*Envelope, error) {
@@ -109,7 +112,7 @@ func Parse(raw []byte, kind string) (*Envelope, error) {
 func readAny(raw []byte) (*Envelope, *required, error) {
 	var w wire
 	if err := cbor.Unmarshal(raw, &w); err != nil {
-		return nil, nil, err
+		return nil, nil, fmt.Errorf("%w: %w", ErrSyntax, err)
 	}
 	if len(w.Content) == 0 {
 		return nil, nil, errors.New("it has no content")
