@@ -431,7 +431,7 @@ func TestSubnetAdmins(t *testing.T) {
 	if err := inspect(alice); err == nil || err.Code != ic.CanisterRejectedMessage {
 		t.Errorf("somebody else: %v", err)
 	}
-	w.rejected(w.call(alice, aaaaa, "create_canister", candid.Marshal(none{})), ic.CanisterRejectedMessage, "Only canisters can call ic00 method create_canister")
+	w.rejected(w.call(alice, aaaaa, "create_canister", candid.Marshal(none{})), ic.CanisterRejectedMessage, "ic00 method create_canister can not be called via ingress messages")
 	var made struct {
 		ID ic.CanisterID `candid:"canister_id"`
 	}

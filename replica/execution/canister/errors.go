@@ -146,6 +146,19 @@ func NotFound(id ic.CanisterID) *ic.UserError {
 	return ic.Errorf(ic.CanisterNotFound, "Canister %s not found", id)
 }
 
+func compositeInCall() *ic.UserError {
+	return ic.Errorf(ic.CompositeQueryInReplicatedMode, "Composite query cannot be called in replicated mode")
+}
+
+// notRunningAnyMore is NotRunning for a call that the canister took when it ran.
+func notRunningAnyMore(c *state.Canister) *ic.UserError {
+	err := NotRunning(c)
+	if err != nil {
+		err.Message = fmt.Sprintf("Canister %s is not running", c.ID)
+	}
+	return err
+}
+
 // NotRunning is the error of a call to a canister that is stopped or stopping;
 // nil if it runs.
 func NotRunning(c *state.Canister) *ic.UserError {
