@@ -132,6 +132,17 @@ func TestStopWaits(t *testing.T) {
 	if got := w.s.Canister(a).Run; got != state.Stopped {
 		t.Errorf("it is %s", got)
 	}
+	// Each request counts as a change, the end of stopping too.
+	idle := w.create(alice)
+	before := w.s.Canister(idle).Version
+	w.send(alice, aaaaa, "stop_canister", idArg(idle))
+	w.send(alice, aaaaa, "stop_canister", idArg(idle))
+	for range 3 {
+		w.round()
+	}
+	if c := w.s.Canister(idle); c.Run != state.Stopped || c.Version != before+3 {
+		t.Errorf("after two requests to stop it is %s, %d versions later", c.Run, c.Version-before)
+	}
 }
 
 type chunk struct {

@@ -70,6 +70,9 @@ func (r *Room) request(c *state.Canister, m *state.Message) machine.Instructions
 	if err == nil {
 		ctx, entry, limit, err = r.method(c, m.Method)
 	}
+	if err == nil && ctx == sysapi.Update {
+		err = withinLimit(c, c.HeapBytes)
+	}
 	if err == nil {
 		paid, err = r.prepay(c, limit, m.Origin.Caller)
 	}
