@@ -132,6 +132,17 @@ func TestStopWaits(t *testing.T) {
 	if got := w.s.Canister(a).Run; got != state.Stopped {
 		t.Errorf("it is %s", got)
 	}
+	// Each request counts as a change, the end of stopping too.
+	idle := w.create(alice)
+	before := w.s.Canister(idle).Version
+	w.send(alice, aaaaa, "stop_canister", idArg(idle))
+	w.send(alice, aaaaa, "stop_canister", idArg(idle))
+	for range 3 {
+		w.round()
+	}
+	if c := w.s.Canister(idle); c.Run != state.Stopped || c.Version != before+3 {
+		t.Errorf("after two requests to stop it is %s, %d versions later", c.Run, c.Version-before)
+	}
 }
 
 type chunk struct {
@@ -431,7 +442,7 @@ func TestSubnetAdmins(t *testing.T) {
 	if err := inspect(alice); err == nil || err.Code != ic.CanisterRejectedMessage {
 		t.Errorf("somebody else: %v", err)
 	}
-	w.rejected(w.call(alice, aaaaa, "create_canister", candid.Marshal(none{})), ic.CanisterRejectedMessage, "Only canisters can call ic00 method create_canister")
+	w.rejected(w.call(alice, aaaaa, "create_canister", candid.Marshal(none{})), ic.CanisterRejectedMessage, "ic00 method create_canister can not be called via ingress messages")
 	var made struct {
 		ID ic.CanisterID `candid:"canister_id"`
 	}

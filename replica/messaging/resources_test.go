@@ -54,6 +54,24 @@ func TestMemoryLimit(t *testing.T) {
 	if c := w.s.Canister(id); c.LowMemory != state.HookExecuted {
 		t.Errorf("the hook's state is %d", c.LowMemory)
 	}
+	// An upgrade that ends as low does not run it again.
+	w.settings(id, memorySettings{Threshold: nat64(11 * wasmPage)})
+	version := w.s.Canister(id).Version
+	flags := (*struct {
+		Skip *bool `candid:"skip_pre_upgrade"`
+	})(nil)
+	w.must(w.install(alice, id, mode{Upgrade: &flags}, universal, nil))
+	for range 3 {
+		w.round()
+	}
+	if c := w.s.Canister(id); c.LowMemory != state.HookExecuted || c.Version != version+1 {
+		t.Errorf("after an upgrade the hook's state is %d, %d versions later", c.LowMemory, c.Version-version)
+	}
+	// A limit below what is there: updates are refused, queries are not.
+	w.settings(id, memorySettings{Limit: nat64(have - 1)})
+	w.rejected(w.call(bob, id, "update", prog{}.reply()), ic.CanisterWasmMemoryLimitExceeded, "exceeded its current Wasm memory limit of")
+	w.must(w.query(bob, id, "query", prog{}.reply()))
+	w.rejected(w.install(alice, id, mode{Reinstall: unit}, universal, nil), ic.CanisterWasmMemoryLimitExceeded, "exceeded its current Wasm memory limit of")
 	w.settings(id, memorySettings{Limit: nat64(0)})
 	if c := w.s.Canister(id); c.LowMemory != state.HookIdle {
 		t.Errorf("with room again the hook's state is %d", c.LowMemory)

@@ -131,9 +131,11 @@ func (n *net) managementTexts() {
 	}{
 		{"a stranger", stranger.manage(id, "start_canister", idArg{id}), ic.CanisterInvalidController,
 			fmt.Sprintf("Only controllers of canister %s can call ic00 method start_canister", id)},
-		{"logs in a call", n.manage(id, "fetch_canister_logs", idArg{id}), ic.CanisterRejectedMessage, "fetch_canister_logs API is not accessible via ingress in replicated mode"},
-		{"randomness", n.manage(id, "raw_rand", nil), ic.CanisterRejectedMessage, "Only canisters can call ic00 method raw_rand"},
-		{"no such method", n.manage(id, "raw_rant", idArg{id}), ic.CanisterMethodNotFound, "Management canister has no method 'raw_rant'"},
+		{"logs in a call", n.manage(id, "fetch_canister_logs", idArg{id}), ic.CanisterRejectedMessage, "ic00 method fetch_canister_logs can not be called via ingress messages"},
+		{"randomness", n.manage(id, "raw_rand", struct{}{}), ic.CanisterRejectedMessage, "ic00 method raw_rand can not be called via ingress messages"},
+		{"an argument of another type", n.manage(id, "start_canister", struct{}{}), ic.InvalidManagementPayload, "Failed to parse payload for ic00 method start_canister: IC0408: Error decoding candid: "},
+		{"information in a call", n.manage(id, "canister_info", idArg{id}), ic.CanisterRejectedMessage, "Only canisters can call ic00 method canister_info"},
+		{"no such method", n.manage(id, "raw_rant", idArg{id}), ic.CanisterMethodNotFound, "ic00 interface does not expose method raw_rant"},
 		{"not stopped", n.manage(id, "delete_canister", idArg{id}), ic.CanisterNotStopped,
 			fmt.Sprintf("Canister %s must be stopped before it is deleted.\nStop the canister before deleting it.%sdelete-canister-not-stopped", id, explained)},
 		{"not empty", n.ic.InstallCode(n.ctx, id, agent.Install(), script.Module(script.Options{}), nil), ic.CanisterNonEmpty,
@@ -162,6 +164,9 @@ func (n *net) managementTexts() {
 		{"a short hash", chunked(chunkHash{make([]byte, 31)}), ic.CanisterContractViolation, "Error from Wasm chunk store: Chunk hash is invalid. The length is not 32" + byStore},
 	} {
 		var r *agent.Rejected
+		if errors.As(c.err, &r) && strings.HasSuffix(c.text, ": ") && strings.HasPrefix(r.Message, c.text) {
+			r.Message = c.text
+		}
 		if !errors.As(c.err, &r) || r.ErrorCode != c.code.String() || r.Message != c.text {
 			n.Errorf("%s: %v\nwant %s %q", c.name, c.err, c.code, c.text)
 		}

@@ -110,12 +110,17 @@ func trapLog(t *machine.Trap, err *ic.UserError) []byte {
 	return []byte("[TRAP]: " + trapText(t))
 }
 
-func memoryLimitExceeded(c *state.Canister, limit, peak uint64) *ic.UserError {
+// withinLimit holds a heap of so many bytes against the limit that c has set itself.
+func withinLimit(c *state.Canister, heap uint64) *ic.UserError {
+	limit := c.Settings.MemoryLimit
+	if limit == 0 || heap <= limit {
+		return nil
+	}
 	return canisterError(c.ID, ic.CanisterWasmMemoryLimitExceeded, fmt.Sprintf("Canister exceeded its current Wasm memory limit of %d bytes. "+
 		"The peak Wasm memory usage was %d bytes. If the canister reaches 4GiB, then it may stop functioning and may become unrecoverable. "+
 		"Please reach out to the canister owner to investigate the reason for the increased memory usage. "+
 		"It might be necessary to move data from the Wasm memory to the stable memory. "+
-		"If such high Wasm memory usage is expected and safe, then the developer can increase the Wasm memory limit in the canister settings.", limit, peak),
+		"If such high Wasm memory usage is expected and safe, then the developer can increase the Wasm memory limit in the canister settings.", limit, heap),
 		"Try checking the canister for a possible memory leak or modifying it to use more stable memory instead of Wasm memory.", "wasm-memory-limit-exceeded")
 }
 
@@ -144,6 +149,19 @@ func noReply(id ic.CanisterID, from *state.Origin) ic.Reply {
 // NotFound is the error of a call to a canister that is not there.
 func NotFound(id ic.CanisterID) *ic.UserError {
 	return ic.Errorf(ic.CanisterNotFound, "Canister %s not found", id)
+}
+
+func compositeInCall() *ic.UserError {
+	return ic.Errorf(ic.CompositeQueryInReplicatedMode, "Composite query cannot be called in replicated mode")
+}
+
+// notRunningAnyMore is NotRunning for a call that the canister took when it ran.
+func notRunningAnyMore(c *state.Canister) *ic.UserError {
+	err := NotRunning(c)
+	if err != nil {
+		err.Message = fmt.Sprintf("Canister %s is not running", c.ID)
+	}
+	return err
 }
 
 // NotRunning is the error of a call to a canister that is stopped or stopping;

@@ -167,7 +167,7 @@ func (d *deployment) run(c *state.Canister) *ic.UserError {
 	}
 	c.Memory, c.Module = memory, r.Tip.describe(d.code, uint64(len(in.Code)), d.module.Info())
 	c.HeapBytes, c.StableBytes = memory.Heap.Bytes(), memory.Stable.Bytes()
-	c.Timer, c.LowMemory = 0, state.HookIdle
+	c.Timer = 0
 	c.Version++
 	c.Installed = r.Now
 	if err := d.instantiate(c); err != nil {
@@ -187,7 +187,7 @@ func (d *deployment) run(c *state.Canister) *ic.UserError {
 	}
 	r.commit(c) // also where no entry point ran: the data segments are new
 	c.WatchMemory()
-	return nil
+	return withinLimit(c, c.HeapBytes)
 }
 
 // instantiate makes the new code's instance, with fresh globals.
@@ -256,7 +256,8 @@ func (r *Room) Empty(c *state.Canister, reason string) {
 	c.Module, c.Memory = nil, &state.Memory{}
 	c.ClearLog()
 	c.ClearChunks()
-	c.HeapBytes, c.StableBytes, c.Certified, c.Timer, c.LowMemory = 0, 0, nil, 0, state.HookIdle
+	c.HeapBytes, c.StableBytes, c.Certified, c.Timer = 0, 0, nil, 0
+	c.WatchMemory()
 	c.Version++
 	type owed struct {
 		call   state.CallContext

@@ -63,11 +63,17 @@ func failedCall(err *ic.UserError) ic.Reply {
 
 // request starts a call: a user's or another canister's.
 func (r *Room) request(c *state.Canister, m *state.Message) machine.Instructions {
-	ctx, entry, limit, err := r.method(c, m.Method)
-	if err == nil {
-		err = NotRunning(c)
-	}
+	var ctx sysapi.Context
+	var entry machine.Entry
+	var limit machine.Instructions
 	var paid ic.Cycles
+	err := notRunningAnyMore(c)
+	if err == nil {
+		ctx, entry, limit, err = r.method(c, m.Method)
+	}
+	if err == nil && ctx == sysapi.Update {
+		err = withinLimit(c, c.HeapBytes)
+	}
 	if err == nil {
 		paid, err = r.prepay(c, limit, m.Origin.Caller)
 	}
@@ -91,7 +97,7 @@ func (r *Room) method(c *state.Canister, name string) (sysapi.Context, machine.E
 	case info.Queries[name]:
 		return sysapi.ReplicatedQuery, machine.Entry{Export: "canister_query " + name}, cycles.QueryInstructions, nil
 	case info.CompositeQueries[name]:
-		return 0, machine.Entry{}, 0, ic.Errorf(ic.CompositeQueryInReplicatedMode, "Composite query cannot be called in replicated mode")
+		return 0, machine.Entry{}, 0, compositeInCall()
 	}
 	return 0, machine.Entry{}, 0, noMethod(c.ID, "update", name)
 }

@@ -207,6 +207,9 @@ func (r *Reader) Inspect(c *state.Canister, msg *ic.Ingress) *ic.UserError {
 		return noModule(c.ID)
 	}
 	m, _ := r.module(c.Module.Hash)
+	if m.Info().CompositeQueries[msg.Method] {
+		return compositeInCall()
+	}
 	if !m.Info().Lifecycle["canister_inspect_message"] {
 		return nil
 	}

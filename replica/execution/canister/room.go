@@ -256,8 +256,10 @@ func (r *Room) run(c *state.Canister, e machine.Entry, env *sysapi.Env, limit ma
 func (r *Room) grown(c *state.Canister, inst machine.Instance, env *sysapi.Env) *ic.UserError {
 	heap, stable := inst.HeapBytes(), inst.StableBytes()
 	const limited = sysapi.Update | sysapi.Init
-	if limit := c.Settings.MemoryLimit; env.Context&limited != 0 && limit != 0 && heap > limit && heap > c.HeapBytes {
-		return memoryLimitExceeded(c, limit, heap)
+	if env.Context&limited != 0 {
+		if err := withinLimit(c, heap); err != nil {
+			return err
+		}
 	}
 	if env.Context&deploying != 0 {
 		return nil // checked once for the deployment as a whole

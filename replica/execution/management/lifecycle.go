@@ -228,10 +228,8 @@ func stopCanister(x *call) ([]byte, *ic.UserError) {
 		x.Put(c)
 		return nothing, nil
 	}
-	if c.Run == state.Running {
-		c.Run = state.Stopping
-		c.Version++
-	}
+	c.Run = state.Stopping
+	c.Version++
 	c.StopCalls = append(c.StopCalls[:len(c.StopCalls):len(c.StopCalls)], state.StopCall{Origin: x.msg.Origin, Cycles: x.msg.Cycles, Since: x.Now})
 	x.Put(c)
 	x.later = true

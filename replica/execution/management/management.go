@@ -205,10 +205,10 @@ func (x *call) dispatch() ([]byte, *ic.UserError) {
 
 func notThisWay(name string, way callers) *ic.UserError {
 	switch {
-	case way == byUser && name == "fetch_canister_logs":
-		return ic.Errorf(ic.CanisterRejectedMessage, "%s API is not accessible via ingress in replicated mode", name)
-	case way == byUser:
+	case way == byUser && (name == "canister_info" || name == "canister_metadata" || name == "rename_canister"):
 		return ic.Errorf(ic.CanisterRejectedMessage, "Only canisters can call ic00 method %s", name)
+	case way == byUser:
+		return ic.Errorf(ic.CanisterRejectedMessage, "ic00 method %s can not be called via ingress messages", name)
 	}
 	return ic.Errorf(ic.CanisterRejectedMessage, "Method %s cannot be called by canisters in replicated mode", name)
 }

@@ -208,6 +208,7 @@ func loadSnapshot(x *call) ([]byte, *ic.UserError) {
 			return nil, err
 		}
 	}
+	c.WatchMemory()
 	if err := x.fits(c); err != nil {
 		return nil, err
 	}
