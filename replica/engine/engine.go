@@ -78,6 +78,7 @@ type Engine struct {
 	imports []wasm.Import
 	tracker trackerMaker
 	slots   chan struct{} // one token per running compilation
+	last    installations
 
 	mu      sync.Mutex
 	modules map[[32]byte]*entry

@@ -205,27 +205,18 @@ func (in *Instance) StableWrite(offset uint64, src []byte) (fresh uint64, err er
 // Commit implements machine.Instance.
 func (in *Instance) Commit() machine.Delta {
 	d := machine.Delta{HeapBytes: in.HeapBytes(), StableBytes: in.stable.bytes}
-	if in.heap != nil {
+	switch {
+	case in.uncommitted:
+		d.Heap = in.installed()
+	case in.heap != nil:
 		d.Heap = in.heap.changes(in.heapBase)
 		in.heapBase = in.heapBase.With(d.HeapBytes, d.Heap)
-	}
-	if in.uncommitted {
-		d.Heap, in.uncommitted = whole(in.heapBase), false
 	}
 	d.Stable = in.stable.commit()
 	d.HeapMap, d.StableMap = in.heapBase, in.stable.base
 	in.globals = in.readGlobals()
 	d.Globals = append([]machine.Global(nil), in.globals...)
 	return d
-}
-
-// whole are all pages of a heap, as changes.
-func whole(m pages.Map) (out []pages.Change) {
-	m.Each(func(i uint64, p pages.Page) bool {
-		out = append(out, pages.Change{Index: i, Page: p})
-		return true
-	})
-	return out
 }
 
 // Rollback implements machine.Instance.

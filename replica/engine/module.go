@@ -31,17 +31,6 @@ type Module struct {
 	initial  func() pages.Map
 }
 
-// initialHeap is the heap that the data segments make, hashed already. All canisters that
-// get the module share the pages of it that they do not change.
-func initialHeap(p *wasm.Prepared) pages.Map {
-	heap := pages.Map{}.With(p.MinPages*wasmPage, nil)
-	for _, d := range p.Data {
-		heap = heap.WriteAt(d.Bytes, d.Offset) // fits: Prepare checked it
-	}
-	heap.Sum()
-	return heap
-}
-
 // proves tells whether the code is that of the module with this proof.
 func (m *Module) proves(proof uint64) bool {
 	in, err := m.instance(pages.Map{}, pages.Map{})

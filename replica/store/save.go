@@ -187,9 +187,12 @@ func (x *saving) addBlock(memory string, p pages.Part) {
 	for i := range b.slots {
 		slot := &b.slots[i]
 		if f, ok := slot.Owner.(*file); ok && f.store == x.s {
-			b.places[i] = f.where(f.at(slot.Page))
-			waits = waits || slot.Moved || b.places[i].file != f
-			continue
+			// Who shares pages of what the store has forgotten since has them written anew.
+			if at := f.where(f.at(slot.Page)); x.s.files.has(at.file) {
+				b.places[i] = at
+				waits = waits || slot.Moved || at.file != f
+				continue
+			}
 		}
 		waits = true
 		if !slot.Kept {

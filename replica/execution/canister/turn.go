@@ -14,7 +14,8 @@ import (
 //
 //	Room ── Turn ──> fork: the canister's own version, its instance, an outbox
 //	                   │  Core.Run, on any goroutine
-//	Room <── Finish ── in a fixed order: Put, then what the outbox holds
+//	Room <── Finish ── in a fixed order: Put
+//	     <── Deliver ─ in the same order: what the outboxes hold
 //
 // A Turn reads nothing that another Turn of the same iteration can write, so that
 // the outcome does not depend on which runs when.
@@ -342,7 +343,8 @@ func (t *Turn) end() {
 	}
 }
 
-// Finish brings what a turn did into the round. It returns false for a turn that had no time.
+// Finish brings what a turn did to its own canister into the round. It returns false for a
+// turn that had no time.
 func (r *Room) Finish(t *Turn) bool {
 	if !t.Begun {
 		if t.resume != nil {
@@ -369,11 +371,17 @@ func (r *Room) Finish(t *Turn) bool {
 			r.Dequeue(t.message.Key)
 		}
 	}
+	return true
+}
+
+// Deliver brings what a turn did to others to where it belongs. All turns of the
+// iteration are finished: a version that a turn made of its own canister would take the
+// place of one that has a message of another.
+func (r *Room) Deliver(t *Turn) {
 	for i := range t.out {
 		r.apply(&t.out[i])
 	}
 	t.out = nil
-	return true
 }
 
 // count takes over the counters of what the turn has finished.
