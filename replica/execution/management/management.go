@@ -236,11 +236,22 @@ var nothing = candid.Marshal()
 // target finds a canister that the call is about.
 func (x *call) target(id ic.CanisterID) (*state.Canister, *ic.UserError) {
 	c := x.Canister(id)
-	if c == nil {
+	switch {
+	case c == nil && x.msg.Origin.Kind == state.Request && !x.Hosts(id):
+		return nil, ic.Errorf(ic.CanisterNotFound, "Unable to route management canister request %s: SubnetNotFound(CanisterId(%s), %s)", x.msg.Method, id, camel(x.msg.Method))
+	case c == nil:
 		return nil, ic.Errorf(ic.CanisterNotFound, "Canister %s not found.\nCheck the ICP dashboard to ensure the canister exists. See documentation: %scanister-not-found", id, ic.ErrorDocs)
 	}
 	copied := *c
 	return &copied, nil
+}
+
+// camel is a method's name as mainnet's texts have it.
+func camel(method string) (name string) {
+	for _, word := range strings.Split(method, "_") {
+		name += strings.ToUpper(word[:1]) + word[1:]
+	}
+	return name
 }
 
 // controlled is target for callers who control it.
