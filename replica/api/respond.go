@@ -62,8 +62,10 @@ func writeError(w http.ResponseWriter, err error) {
 	fmt.Fprint(w, known.text)
 }
 
-func writeCBOR(w http.ResponseWriter, v any) error {
-	body := cbor.Marshal(v)
+func writeCBOR(w http.ResponseWriter, v any) error { return writeBytes(w, cbor.Marshal(v)) }
+
+// writeBytes answers with CBOR.
+func writeBytes(w http.ResponseWriter, body []byte) error {
 	w.Header().Set("Content-Type", "application/cbor")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.Header().Set("Content-Length", strconv.Itoa(len(body)))

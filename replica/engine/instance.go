@@ -29,8 +29,9 @@ type Instance struct {
 	fresh                 bool                    // no run since start
 
 	// The last committed state.
-	heapBase pages.Map
-	globals  []machine.Global
+	heapBase    pages.Map
+	uncommitted bool // heapBase is that of the data segments
+	globals     []machine.Global
 
 	heap    *heap
 	stable  stable
@@ -204,7 +205,10 @@ func (in *Instance) StableWrite(offset uint64, src []byte) (fresh uint64, err er
 // Commit implements machine.Instance.
 func (in *Instance) Commit() machine.Delta {
 	d := machine.Delta{HeapBytes: in.HeapBytes(), StableBytes: in.stable.bytes}
-	if in.heap != nil {
+	switch {
+	case in.uncommitted:
+		d.Heap = in.installed()
+	case in.heap != nil:
 		d.Heap = in.heap.changes(in.heapBase)
 		in.heapBase = in.heapBase.With(d.HeapBytes, d.Heap)
 	}

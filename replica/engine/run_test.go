@@ -476,3 +476,48 @@ func TestBacktrace(t *testing.T) {
 		}
 	}
 }
+
+// Installations of one module share the pages that are equal after their first run, and
+// the first commit names all pages all the same.
+func TestDataIsShared(t *testing.T) {
+	m, err := testEngine(t, Config{}).Compile(text(t, `(module (memory 2)
+		(data (i32.const 0) "first") (data (i32.const 4096) "second") (data (i32.const 8192) "\00\00")
+		(func (export "canister_init") (i32.store8 (i32.const 4096) (i32.const 83)) (i32.store8 (i32.const 65536) (i32.const 1)))
+		(func (export "canister_update other") (i32.store8 (i32.const 65537) (i32.const 1)) (i32.store8 (i32.const 0) (i32.const 0))
+			(i32.store8 (i32.const 1) (i32.const 0)) (i32.store8 (i32.const 2) (i32.const 0)) (i32.store16 (i32.const 3) (i32.const 0))))`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var deltas []machine.Delta
+	for _, more := range []string{"", "canister_update other", ""} {
+		in, err := m.Instantiate(pages.Map{}, pages.Map{}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer in.Close()
+		run(t, in.(*Instance), "canister_init", nil)
+		if more != "" {
+			run(t, in.(*Instance), more, nil)
+		}
+		deltas = append(deltas, in.Commit())
+		if d := in.Commit(); len(d.Heap) != 0 {
+			t.Errorf("the second commit names %d pages", len(d.Heap))
+		}
+	}
+	a, b, c := deltas[0], deltas[1], deltas[2]
+	for i, d := range []machine.Delta{a, c} {
+		if len(d.Heap) != 3 || string(d.Heap[0].Page[:5]) != "first" || string(d.Heap[1].Page[:6]) != "Second" || d.Heap[2].Index != 16 || d.Heap[2].Page[1] != 0 {
+			t.Errorf("the first commit of instance %d names %d pages", 2*i, len(d.Heap))
+		}
+		x, _, _ := d.HeapMap.Sum()
+		if y, _, _ := (pages.Map{}).With(d.HeapBytes, d.Heap).Sum(); x != y {
+			t.Errorf("the heap of instance %d is not what the commit says", 2*i)
+		}
+	}
+	if len(b.Heap) != 2 || b.HeapMap.Get(0) != nil || b.HeapMap.Get(16)[1] != 1 {
+		t.Errorf("the one that clears a page names %d pages", len(b.Heap))
+	}
+	if a.HeapMap.Get(1) != b.HeapMap.Get(1) || a.HeapMap.Get(1) != c.HeapMap.Get(1) || a.HeapMap.Get(16) == b.HeapMap.Get(16) {
+		t.Error("pages are not shared where they are equal")
+	}
+}

@@ -61,6 +61,9 @@ func (t *Turn) keep(c *state.Canister, r ran) {
 		return
 	}
 	c.HeapBytes, c.StableBytes = h.inst.HeapBytes(), h.inst.StableBytes()
+	if b.runs == nil {
+		b.runs = make([]ran, 0, min(batchRuns, 1+c.Queue.Len()))
+	}
 	b.runs = append(b.runs, r)
 	b.used += r.used
 }

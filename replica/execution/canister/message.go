@@ -13,7 +13,8 @@ import (
 // Step takes the next message of a canister's queue and executes it. It tells
 // how many instructions that took.
 func (r *Room) Step(id ic.CanisterID) machine.Instructions {
-	c := *r.Canister(id)
+	c := &r.turn.scratch
+	*c = *r.Canister(id)
 	key, m, ok := c.Queue.First()
 	if !ok {
 		return 0
@@ -21,22 +22,22 @@ func (r *Room) Step(id ic.CanisterID) machine.Instructions {
 	c.Take(key)
 	switch m.Origin.Kind {
 	case state.Response:
-		return r.response(&c, m)
+		return r.response(c, m)
 	case state.Ingress:
 		if m.Expiry < r.Now {
-			r.Put(&c)
+			r.Put(c)
 			r.Answer(&m.Origin, failed(ic.Errorf(ic.IngressMessageTimeout, "Ingress message %s timed out waiting to start executing.", requestText(m.Origin.Request))), ic.Cycles{})
 			return 0
 		}
 	case state.Request:
 		if late := m.Origin.Deadline; late != 0 && late < r.Now {
 			// The caller has its answer already: only the cycles go back.
-			r.Put(&c)
+			r.Put(c)
 			r.Answer(&m.Origin, failed(errDeadline()), m.Cycles)
 			return 0
 		}
 	}
-	return r.request(&c, m)
+	return r.request(c, m)
 }
 
 func errDeadline() *ic.UserError {
@@ -104,27 +105,27 @@ func (r *Room) method(c *state.Canister, name string) (sysapi.Context, machine.E
 // begin opens a call context and runs its first entry point.
 func (r *Room) begin(c *state.Canister, m *state.Message, ctx sysapi.Context, entry machine.Entry, limit machine.Instructions, paid ic.Cycles) machine.Instructions {
 	call := &state.CallContext{Origin: m.Origin, Available: m.Cycles, Started: r.Now}
-	env := r.env(c, ctx)
+	next := r.turn.copy(c)
+	env := r.env(next, ctx)
 	env.Caller, env.Info, env.Arg = m.Origin.Caller, m.Origin.Info, m.Arg
 	if ctx == sysapi.Update { // queries are told of no deadline
 		env.Deadline = m.Origin.Deadline
 	}
 	env.Available, env.Answers = m.Cycles, m.Origin.Kind != state.Task
-	next := *c
-	used, err := r.run(&next, entry, env, limit, ctx != sysapi.ReplicatedQuery)
+	used, err := r.run(next, entry, env, limit, ctx != sysapi.ReplicatedQuery)
 	r.Head.Updates++
 	if err != nil {
-		c.TakeLog(&next)
+		c.TakeLog(next)
 		r.settle(c, paid, used)
 		r.Put(c)
 		r.Answer(&m.Origin, failedRun(&m.Origin, err), m.Cycles)
 		return used
 	}
-	r.applied(&next, env, paid, used)
+	r.applied(next, env, paid, used)
 	id := next.NextContext
 	next.NextContext++
 	call.Instructions = uint64(used)
-	r.conclude(&next, id, call, env, nil)
+	r.conclude(next, id, call, env, nil)
 	return used
 }
 

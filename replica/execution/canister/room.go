@@ -52,6 +52,15 @@ type Room struct {
 	turn *Turn // of a fork: whose it is
 }
 
+// Put makes c the present version of its canister.
+func (r *Room) Put(c *state.Canister) {
+	if r.turn != nil && c == &r.turn.scratch {
+		kept := *c
+		c = &kept
+	}
+	r.Draft.Put(c)
+}
+
 // module is compiled code that is installed already, so compiling cannot fail.
 func (r *Room) module(hash [32]byte) machine.Module {
 	m, err := r.Tip.engine.Load(hash, func() []byte {
