@@ -65,3 +65,66 @@ func (f far[V]) Near() *hashtree.Tree {
 	}
 	return hashtree.NewFarFork(f.n.known.digest, far[V]{f.n.kids[0], f.entry}, far[V]{f.n.kids[1], f.entry})
 }
+
+// Find implements hashtree.Far.
+func (f far[V]) Find(label []byte) (found bool, before, after hashtree.Neighbour) {
+	key := string(label)
+	some := f.n.toward(key)
+	if some.key == key {
+		return true, before, after
+	}
+	at := critical(some.key, key)
+	n := f.n
+	for !n.leaf() && n.bit < at { // what leaves the way on either side is smaller or larger
+		side := bitAt(key, n.bit)
+		if side == 0 {
+			after = n.kids[1].end(0)
+		} else {
+			before = n.kids[0].end(1)
+		}
+		n = n.kids[side]
+	}
+	if bitAt(key, at) == 0 {
+		after = n.end(0)
+	} else {
+		before = n.end(1)
+	}
+	return false, before, after
+}
+
+// At implements hashtree.Far.
+func (f far[V]) At(label []byte) *hashtree.Tree {
+	return far[V]{f.n.toward(string(label)), f.entry}.Near()
+}
+
+// end is the smallest or the largest key below n.
+func (n *node[V]) end(side int) hashtree.Neighbour {
+	for !n.leaf() {
+		n = n.kids[side]
+	}
+	return hashtree.Neighbour{Label: []byte(n.key), There: true}
+}
+
+// Keep implements hashtree.Far.
+func (f far[V]) Keep(labels [][]byte, below func(i int, sub *hashtree.Tree) *hashtree.Tree) *hashtree.Tree {
+	keys := make([]string, len(labels))
+	for i := range labels {
+		keys[i] = string(labels[i])
+	}
+	return f.keep(f.n, keys, 0, below)
+}
+
+func (f far[V]) keep(n *node[V], keys []string, from int, below func(i int, sub *hashtree.Tree) *hashtree.Tree) *hashtree.Tree {
+	switch {
+	case len(keys) == 0:
+		return hashtree.NewPruned(n.known.digest)
+	case n.leaf():
+		return hashtree.NewLabeled([]byte(n.key), below(from, f.entry(n.key, n.value)))
+	}
+	split := 0
+	for split < len(keys) && bitAt(keys[split], n.bit) == 0 {
+		split++
+	}
+	left := f.keep(n.kids[0], keys[:split], from, below)
+	return hashtree.NewForkOf(n.known.digest, left, f.keep(n.kids[1], keys[split:], from+split, below))
+}

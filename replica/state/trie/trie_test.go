@@ -168,3 +168,33 @@ func TestTreeOfOwner(t *testing.T) {
 		check(t, a, shown)
 	}
 }
+
+// A witness is that of the same tree with all its nodes made, whatever is asked for.
+func TestWitnessOfFarTree(t *testing.T) {
+	r := rand.New(rand.NewSource(3))
+	for range 300 {
+		var m Map[int]
+		for range r.Intn(30) {
+			m = m.With(keyOf(r)+fmt.Sprint(r.Intn(20)), r.Intn(9))
+		}
+		root := sealed(m)
+		tree := m.Tree(entry)
+		made, err := hashtree.Decode(tree.Append(nil))
+		if err != nil || m.Len() > 0 && made.Digest() != root {
+			t.Fatalf("the tree of %d entries: %v", m.Len(), err)
+		}
+		var paths []hashtree.Path
+		for range r.Intn(4) {
+			paths = append(paths, hashtree.P(keyOf(r)+fmt.Sprint(r.Intn(20))))
+		}
+		if a, b := tree.Witness(paths), made.Witness(paths); string(a.Append(nil)) != string(b.Append(nil)) || a.Digest() != b.Digest() {
+			t.Fatalf("of %q the witness is\n%x, want\n%x", paths, a.Append(nil), b.Append(nil))
+		}
+		for _, p := range paths {
+			v, s := tree.Lookup(p)
+			if w, want := made.Lookup(p); s != want || string(v) != string(w) {
+				t.Fatalf("%q is %v %q, want %v %q", p, s, v, want, w)
+			}
+		}
+	}
+}

@@ -45,6 +45,19 @@ type Far interface {
 	First() []byte
 	// Near makes the node on top, labeled or by NewFarFork.
 	Near() *Tree
+	// Find tells whether a label is there, and where it is not, the labels beside.
+	Find(label []byte) (found bool, before, after Neighbour)
+	// At makes the labeled node of a label that is there.
+	At(label []byte) *Tree
+	// Keep makes what is left where labels, which are there and in order, stay, each
+	// over what below makes of its subtree, and the rest is pruned.
+	Keep(labels [][]byte, below func(i int, sub *Tree) *Tree) *Tree
+}
+
+// Neighbour is a label that may be there.
+type Neighbour struct {
+	Label []byte
+	There bool
 }
 
 // NewFar is a tree that is not made yet. To walk it makes it each time.
@@ -57,6 +70,11 @@ func NewFarFork(digest [32]byte, left, right Far) *Tree {
 	made.right = Tree{kind: far, digest: right.Digest(), from: right}
 	made.fork = Tree{kind: Fork, digest: digest, left: &made.left, right: &made.right}
 	return &made.fork
+}
+
+// NewForkOf is NewFork with a digest that is known.
+func NewForkOf(digest [32]byte, left, right *Tree) *Tree {
+	return &Tree{kind: Fork, left: left, right: right, digest: digest}
 }
 
 // seen is the node, made if it is far.

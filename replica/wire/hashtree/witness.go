@@ -41,8 +41,7 @@ func (w *wish) add(p Path) {
 }
 
 func (t *Tree) witness(w *wish) *Tree {
-	t = t.seen()
-	if w.whole || t.Kind() == Empty || t.Kind() == Leaf {
+	if w.whole || t == nil || t.kind == Empty || t.kind == Leaf {
 		return t
 	}
 	return t.keep(t.labels(w))
@@ -55,18 +54,26 @@ type kept struct {
 	below *wish
 }
 
+// of is what stays of the subtree of the label.
+func (k *kept) of(sub *Tree) *Tree {
+	if k.below == nil {
+		return NewPruned(sub.Digest())
+	}
+	return sub.witness(k.below)
+}
+
 // labels are the ones in t that a wish needs, in order.
 func (t *Tree) labels(w *wish) []kept {
 	found := map[string]*wish{}
 	for l, below := range w.below {
-		n := t.near([]byte(l))
-		if n.exact != nil {
+		here, before, after := t.find([]byte(l))
+		if here {
 			found[l] = below
 			continue
 		}
-		for _, x := range []neighbour{n.before, n.after} {
-			if x.there && found[string(x.label)] == nil {
-				found[string(x.label)] = nil
+		for _, x := range []Neighbour{before, after} {
+			if x.There && found[string(x.Label)] == nil {
+				found[string(x.Label)] = nil
 			}
 		}
 	}
@@ -78,20 +85,32 @@ func (t *Tree) labels(w *wish) []kept {
 	return out
 }
 
+// find tells whether a label is there, and where it is not, the labels beside.
+func (t *Tree) find(label []byte) (found bool, before, after Neighbour) {
+	if t.kind == far {
+		return t.from.Find(label)
+	}
+	n := t.near(label)
+	return n.exact != nil, n.before, n.after
+}
+
 func (t *Tree) keep(ks []kept) *Tree {
 	if len(ks) == 0 {
 		return NewPruned(t.Digest())
 	}
-	switch t = t.seen(); t.Kind() {
-	case Labeled:
-		if ks[0].below == nil {
-			return NewLabeled(t.data, NewPruned(t.left.Digest()))
+	switch t.kind {
+	case far:
+		labels := make([][]byte, len(ks))
+		for i := range ks {
+			labels[i] = ks[i].label
 		}
-		return NewLabeled(t.data, t.left.witness(ks[0].below))
+		return t.from.Keep(labels, func(i int, sub *Tree) *Tree { return ks[i].of(sub) })
+	case Labeled:
+		return NewLabeled(t.data, ks[0].of(t.left))
 	case Fork:
 		split := len(ks)
-		if first := t.right.first(); first.there {
-			split = sort.Search(len(ks), func(i int) bool { return bytes.Compare(ks[i].label, first.label) >= 0 })
+		if first := t.right.first(); first.There {
+			split = sort.Search(len(ks), func(i int) bool { return bytes.Compare(ks[i].label, first.Label) >= 0 })
 		}
 		return NewFork(t.left.keep(ks[:split]), t.right.keep(ks[split:]))
 	}
