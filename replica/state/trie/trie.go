@@ -246,6 +246,8 @@ func diff[V any](a, b *node[V], yield func(Change[V]) bool) bool {
 		return each(b, func(k string, v V) bool { return yield(Change[V]{Key: k, New: v, HasNew: true}) })
 	case b == nil:
 		return each(a, func(k string, v V) bool { return yield(Change[V]{Key: k, Old: v, HadOld: true}) })
+	case !a.leaf() && a.bit == b.bit && (a.kids[0] == b.kids[0] || a.kids[1] == b.kids[1]):
+		return diff(a.kids[0], b.kids[0], yield) && diff(a.kids[1], b.kids[1], yield)
 	case a.leaf() && b.leaf() && a.key == b.key:
 		return yield(Change[V]{Key: a.key, Old: a.value, New: b.value, HadOld: true, HasNew: true})
 	}
