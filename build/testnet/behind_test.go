@@ -11,12 +11,11 @@ import (
 // seconds, whether it executes them itself or peers have forgotten them and it begins
 // with a catch-up package.
 func TestBehind(t *testing.T) {
+	t.Parallel()
 	for name, interval := range map[string]uint64{"by blocks": 499, "by a package": 40} {
 		t.Run(name, func(t *testing.T) {
 			const away = 120
-			n := start(t, open(t, 4, interval))
-			a := n.agent(t, 1)
-			id := counter(t, a)
+			n := startCounting(t, interval)
 			late := n.Nodes[3]
 			began, err := late.Metric(t.Context(), "certified_height")
 			if err == nil {
@@ -25,7 +24,7 @@ func TestBehind(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			counted := callTo(t, n, a, id, began+away)
+			n.callTo(began + away)
 			if err := late.thaw(); err != nil {
 				t.Fatal(err)
 			}
@@ -48,7 +47,7 @@ func TestBehind(t *testing.T) {
 			if took > 15*time.Second {
 				t.Errorf("it took %v", took)
 			}
-			agreed(t, n, 4, id, counted)
+			n.agree(4)
 		})
 	}
 }

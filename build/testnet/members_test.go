@@ -81,19 +81,8 @@ func files(t *testing.T, dir string) (all []byte) {
 // A member that is removed serves until its last interval ends, ends then and says why,
 // and comes back when it is made a member again. One that was away meanwhile finds out.
 func TestRemoveAndAdd(t *testing.T) {
-	t.Parallel()
 	const interval = 20
-	n := start(t, open(t, 4, interval))
-	a := n.agent(t, 1)
-	id := counter(t, a)
-	onwards := func(intervals uint64) {
-		t.Helper()
-		h, err := n.Nodes[0].Metric(t.Context(), "certified_height")
-		if err != nil {
-			t.Fatal(err)
-		}
-		callTo(t, n, a, id, h+intervals*interval)
-	}
+	n := startCounting(t, interval)
 	first := shares(t, n.Nodes[0])
 	var said strings.Builder
 	say := func(words ...string) {
@@ -110,7 +99,7 @@ func TestRemoveAndAdd(t *testing.T) {
 		t.Errorf("removed twice: %v", err)
 	}
 	goOn(t, n.Nodes...) // it is in office still
-	onwards(3)
+	n.onwards(3 * interval)
 	awaitState(t, n.Nodes[1], "left")
 	if words := n.Nodes[1].lastWords(); !strings.Contains(words, "no member") || !strings.Contains(words, "can be erased") {
 		t.Errorf("its last words: %s", words)
@@ -131,14 +120,14 @@ func TestRemoveAndAdd(t *testing.T) {
 	awaitState(t, n.Nodes[1], "left")
 
 	say("add", "2")
-	onwards(4)
+	n.onwards(4 * interval)
 	if err := n.Nodes[2].Kill(); err != nil { // so that it is needed
 		t.Fatal(err)
 	}
 	goOn(t, n.Nodes[0], n.Nodes[1], n.Nodes[3])
 
 	say("remove", "3")
-	onwards(4)
+	n.onwards(4 * interval)
 	say("start", "3") // its peers have forgotten it
 	awaitState(t, n.Nodes[2], "left")
 	if words := n.Nodes[2].lastWords(); !strings.Contains(words, "no member") {
@@ -150,11 +139,8 @@ func TestRemoveAndAdd(t *testing.T) {
 // Keys for dealings are replaced while the subnet goes on; one node is away, and has its
 // turn later. The old keys are erased once no key in use was dealt to them, and not before.
 func TestRotateKeys(t *testing.T) {
-	t.Parallel()
 	const interval = 20
-	n := start(t, open(t, 4, interval))
-	a := n.agent(t, 1)
-	id := counter(t, a)
+	n := startCounting(t, interval)
 	generations := func(d *Node) (oldest, newest uint64) {
 		t.Helper()
 		for { // the node may be saving: a copy, and another one
@@ -173,11 +159,7 @@ func TestRotateKeys(t *testing.T) {
 	}
 	onwards := func(intervals uint64) {
 		t.Helper()
-		h, err := n.Nodes[0].Metric(t.Context(), "certified_height")
-		if err != nil {
-			t.Fatal(err)
-		}
-		callTo(t, n, a, id, h+intervals*interval)
+		n.onwards(intervals * interval)
 		time.Sleep(2 * time.Second) // old keys are looked after every second
 	}
 	rotate := func(want int) {
@@ -197,7 +179,11 @@ func TestRotateKeys(t *testing.T) {
 	if oldest, newest := generations(n.Nodes[0]); oldest != 1 || newest != 2 {
 		t.Errorf("node 1 has generations %d to %d", oldest, newest)
 	}
-	onwards(12) // heights stay known a while for peers that lag, and with them their keys
+	onwards(1) // without it keys are dealt to what the registry says of it
+	if err := errorsOf(n.Nodes[3].Start(), n.Nodes[3].Await(t.Context())); err != nil {
+		t.Fatal(err)
+	}
+	onwards(11) // heights stay known a while for peers that lag, and with them their keys
 	for i, d := range n.Nodes {
 		want := uint64(2)
 		if i == 3 {
@@ -206,9 +192,6 @@ func TestRotateKeys(t *testing.T) {
 		if oldest, newest := generations(d); oldest != want || newest != want {
 			t.Errorf("node %d has generations %d to %d", d.Number, oldest, newest)
 		}
-	}
-	if err := errorsOf(n.Nodes[3].Start(), n.Nodes[3].Await(t.Context())); err != nil {
-		t.Fatal(err)
 	}
 	goOn(t, n.Nodes...)
 	rotate(4)

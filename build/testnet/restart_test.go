@@ -6,41 +6,14 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"ashlar/replica/agent"
-	"ashlar/replica/ic"
 )
-
-// call until a height is certified at node 1; counted tells how often it was called.
-func callTo(t *testing.T, n *Net, a *agent.Agent, id ic.CanisterID, height uint64) (counted uint32) {
-	t.Helper()
-	for {
-		h, err := n.Nodes[0].Metric(t.Context(), "certified_height")
-		if err != nil {
-			t.Fatal(err)
-		}
-		if h >= height {
-			return counted
-		}
-		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-		_, err = a.Call(ctx, id, "inc", nil)
-		cancel()
-		if err != nil {
-			t.Fatal(err)
-		}
-		counted++
-	}
-}
 
 // The power fails at all nodes, and one comes back with an empty disk: the others have
 // the state of the last catch-up package still, and it joins long before the next one.
 func TestWipedAfterAllRestarted(t *testing.T) {
-	t.Parallel()
 	const interval = 60 // half a minute when nobody calls
-	n := start(t, open(t, 4, interval))
-	a := n.agent(t, 1)
-	id := counter(t, a)
-	counted := callTo(t, n, a, id, interval+5)
+	n := startCounting(t, interval)
+	n.callTo(interval + 5)
 	for _, d := range n.Nodes {
 		if err := d.Kill(); err != nil {
 			t.Fatal(err)
@@ -73,7 +46,7 @@ func TestWipedAfterAllRestarted(t *testing.T) {
 	if last := slices.Max(others); last >= 2*interval {
 		t.Errorf("it joined when the others were at height %d: the next catch-up package was there", last)
 	}
-	agreed(t, n, 4, id, counted)
+	n.agree(4)
 	t.Logf("joined in %v; the others are at height %v, the next package is at %d", took, others, 2*interval)
 }
 
@@ -81,12 +54,9 @@ func TestWipedAfterAllRestarted(t *testing.T) {
 // goes on from the newest state of the other two with all that users were told. Before
 // and after, a subnet that moves is not recovered.
 func TestRecover(t *testing.T) {
-	t.Parallel()
 	const interval = 60
-	n := start(t, open(t, 4, interval))
-	a := n.agent(t, 1)
-	id := counter(t, a)
-	counted := callTo(t, n, a, id, interval+5)
+	n := startCounting(t, interval)
+	n.callTo(interval + 5)
 	moves := func() {
 		t.Helper()
 		if _, err := n.Recover(); err == nil || !strings.Contains(err.Error(), "goes on by itself") {
@@ -94,10 +64,7 @@ func TestRecover(t *testing.T) {
 		}
 	}
 	moves()
-	if _, err := a.Call(t.Context(), id, "inc", nil); err != nil {
-		t.Fatal(err)
-	}
-	counted++
+	n.call()
 	for _, d := range n.Nodes {
 		if err := d.Kill(); err != nil {
 			t.Fatal(err)
@@ -144,13 +111,11 @@ func TestRecover(t *testing.T) {
 		}
 	}
 	t.Logf("signed after %v, healthy %v later", signed.Sub(began), time.Since(signed))
-	for i := range n.Nodes {
-		agreed(t, n, i+1, id, counted)
-	}
-	counted += callTo(t, n, a, id, 3*interval) // keys are dealt in the new era
+	n.agree(1, 2, 3, 4)
+	n.callTo(3 * interval) // keys are dealt in the new era
 	if err := errorsOf(n.Nodes[1].Kill(), n.Nodes[1].Wipe(), n.Nodes[1].Start(), n.Nodes[1].Await(ctx)); err != nil {
 		t.Fatal(err)
 	}
-	agreed(t, n, 2, id, counted)
+	n.agree(2)
 	moves()
 }

@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 	"encoding/hex"
+	"flag"
 	"fmt"
 	mathrand "math/rand/v2"
 	"net/http"
@@ -38,7 +39,14 @@ var programs = sync.OnceValues(func() (string, error) {
 	return dir, nil
 })
 
+// inParallel: as many networks as there are tests that wait most of their time.
+const inParallel = "8"
+
 func TestMain(m *testing.M) {
+	flag.Parse()
+	if err := flag.Set("test.parallel", inParallel); err != nil {
+		panic(err)
+	}
 	code := m.Run()
 	if dir, _ := programs(); dir != "" {
 		os.RemoveAll(dir)
@@ -120,23 +128,6 @@ func (n *Net) agent(t *testing.T, number int) *agent.Agent {
 		t.Fatal(err)
 	}
 	return a
-}
-
-func counter(t *testing.T, a *agent.Agent) ic.CanisterID {
-	t.Helper()
-	wasm, err := os.ReadFile("../../replica/cmd/replica/testdata/counter.wasm")
-	if err != nil {
-		t.Fatal(err)
-	}
-	m := agent.Manage(a)
-	id, err := m.Create(t.Context(), ic.CanisterIDFromUint64(0), ic.NewCycles(100e12), nil)
-	if err == nil {
-		err = m.InstallCode(t.Context(), id, agent.Install(), wasm, nil)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	return id
 }
 
 // user sends calls, and each again and again, to one node after the other, until
@@ -285,6 +276,7 @@ func agreed(t *testing.T, n *Net, number int, id ic.CanisterID, want uint32) {
 
 // Commands do what they say, and a network goes on where it was.
 func TestCommands(t *testing.T) {
+	t.Parallel()
 	n := running(t, 4)
 	l, err := n.Listen()
 	if err != nil {
@@ -408,6 +400,7 @@ func TestOpenRefuses(t *testing.T) {
 
 // Where this process may make network namespaces, nodes talk through them.
 func TestNamespaces(t *testing.T) {
+	t.Parallel()
 	bin, err := programs()
 	if err != nil {
 		t.Fatal(err)

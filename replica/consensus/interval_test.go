@@ -186,6 +186,33 @@ func TestUpgrade(t *testing.T) {
 	l.until("the new version goes on", 400_000, l.certified(at+MinInterval+2))
 }
 
+// Who stops tells at once what it joined and others may lack: nobody tells it later.
+func TestWhoStopsTells(t *testing.T) {
+	l := newLabOf(t, 4, 4, 4, MinInterval)
+	l.until("height 3", 100_000, l.certified(3))
+	l.change(func(r *Record) { r.Version = "2" })
+	n := l.nodes[0]
+	l.until("its last package waits for its state to be saved", 400_000, func() bool {
+		return n.cup.next != nil && !n.goesOn(n.Core.at(n.cup.next.Height+1))
+	})
+	h := n.cup.next.Height
+	n.untold = []*whole{{Artifact: n.rounds[h].certification, members: 4, at: l.now + 1e9}}
+	n.saved = h
+	told := false
+	for _, e := range n.Step(l.now, Tick{}) {
+		switch e := e.(type) {
+		case Send:
+			told = told || e.Artifact == n.rounds[h].certification
+		case Stop:
+			if !told {
+				t.Error("it stops, and the certificate is not told")
+			}
+			return
+		}
+	}
+	t.Error("it does not stop")
+}
+
 func TestHalt(t *testing.T) {
 	l := newLabOf(t, 1, 1, 5, MinInterval)
 	l.saves = true

@@ -68,6 +68,7 @@ func (in *Instance) Run(e machine.Entry, env any, lim machine.Limits) machine.Ou
 	out := machine.Outcome{Used: in.Used()}
 	if err != nil {
 		out.Trap = in.trap(err)
+		callbackTrap(out.Trap, &e)
 	}
 	if out.Trap != nil && out.Trap.Kind == machine.TrapInstructionLimit || out.Used > lim.Instructions {
 		out.Used = lim.Instructions
@@ -89,7 +90,7 @@ func (in *Instance) entry(e machine.Entry) (api.Function, []uint64, *machine.Tra
 		return fn, nil, nil
 	}
 	if !in.module.prep.HasTable || e.Func >= 1<<32 {
-		return nil, nil, &machine.Trap{Kind: machine.TrapTableBounds}
+		return nil, nil, &machine.Trap{Kind: machine.TrapNoFunction, Func: min(e.Func, 1<<32-1)}
 	}
 	in.stack = [2]uint64{e.Func, e.Arg}
 	return in.function(wasm.ExportCallback), in.stack[:], nil

@@ -299,22 +299,24 @@ func (m *Machine) Inspect(s *state.State, msg *ic.Ingress, now ic.Time) *ic.User
 	r := m.reader(s, now)
 	if msg.Canister.Principal == ic.Management {
 		cfg := m.management(s.Subnet())
-		if err := cfg.Admit(s, msg); err != nil {
-			return err
-		}
+		// What it costs is seen first.
 		if id, pays, err := management.Payer(msg.Method, msg.Arg); err == nil && pays && !management.Thaws(msg.Method, msg.Arg) {
-			return r.CanPay(s.Canister(id), msg)
+			if c := s.Canister(id); c != nil {
+				if err := r.CanPay(c, msg); err != nil {
+					return err
+				}
+			}
 		}
-		return nil
+		return cfg.Admit(s, msg)
 	}
 	c := s.Canister(msg.Canister)
 	if c == nil {
 		return canister.NotFound(msg.Canister)
 	}
-	if err := canister.NotRunning(c); err != nil {
+	if err := r.CanPay(c, msg); err != nil {
 		return err
 	}
-	if err := r.CanPay(c, msg); err != nil {
+	if err := canister.NotRunning(c); err != nil {
 		return err
 	}
 	return r.Inspect(c, msg)

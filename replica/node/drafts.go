@@ -157,7 +157,7 @@ func (n *Node) askCalls(d *draft, now ic.Time) {
 	d.next = now + draftAgain + draftByte*ic.Time(d.Bytes)
 	peer := d.from
 	if d.asks > 0 {
-		others := n.pull.ahead(0)
+		others := inOrder(n.pull.ahead(0))
 		peer = others[d.asks%len(others)]
 	}
 	d.asks++

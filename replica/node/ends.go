@@ -26,7 +26,7 @@ func (h *Halt) Error() string {
 	return fmt.Sprintf("the registry halts the subnet at height %d\n  start again when it says otherwise, or names a catch-up package to go on from", h.Height)
 }
 
-// Left ends a node that is no member of its subnet any more.
+// Left ends a node that is no member of its subnet any more, once nobody needs it.
 type Left struct {
 	Height ic.Height
 	Subnet ic.SubnetID
@@ -53,7 +53,7 @@ func (n *Node) stop(e consensus.Stop) error {
 	case e.Halt:
 		return &Halt{e.CUP.Height}
 	}
-	return &Left{Height: e.CUP.Height, Subnet: n.SubnetID()}
+	return n.leave(e.CUP)
 }
 
 // beginning is the newest of the packages that the store and the registry have; fresh

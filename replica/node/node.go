@@ -137,7 +137,9 @@ type Node struct {
 	high  consensus.Key   // the subnet's
 	wake  ic.Time         // when Step wants a Tick; 0: not by itself
 	pull  pull            // used by Step alone
-	read  *reader
+
+	leaving *leaving // written by Step alone, with mu held; nil: it does not
+	read    *reader
 
 	drafts drafts // used by Step alone
 
@@ -185,11 +187,12 @@ type Node struct {
 	source   *join.Source  // of states for peers
 	fetch    *join.Fetch   // of their states; nil: none
 	metrics  counters
+	timeline *timeline
 }
 
 // New opens a node on what its store has: a saved state and the blocks above it.
 func New(cfg Config) (*Node, error) {
-	n := &Node{Config: cfg, pool: ingress.New(cfg.Limits), blocks: map[block.Hash]*block.Block{}, watchers: newWatchers(), ready: make(chan struct{}),
+	n := &Node{Config: cfg, pool: ingress.New(cfg.Limits), blocks: map[block.Hash]*block.Block{}, watchers: newWatchers(), timeline: newTimeline(), ready: make(chan struct{}),
 		wanted: map[ic.Height]*block.Artifact{}, packed: map[ic.Height]*state.State{},
 		inspects: make(chan struct{}, maxInspects*runtime.GOMAXPROCS(0)), queries: newTurns(maxQueries*runtime.GOMAXPROCS(0), maxQueries*runtime.GOMAXPROCS(0)/2, maxWaiting, maxWaiting/2),
 		inbox: make(chan parcel, inboxBacklog), kick: make(chan struct{}, 1), work: make(chan struct{}, 1), dirty: make(chan struct{}, 1), toil: make(chan struct{}, 1)}
@@ -235,16 +238,16 @@ func New(cfg Config) (*Node, error) {
 		}
 		return n, nil
 	}
+	if err := n.start(cup, s); err != nil {
+		return nil, err
+	}
+	if (fresh || len(cup.Signature) == 0) && !n.core.Belongs(summary) { // it never was a member, or nobody needs it any more
+		return nil, &Left{Height: cup.Height, Subnet: cfg.Subnet.ID, Node: n.NodeID(), Version: n.Registry.Latest()}
+	}
 	if fresh {
 		if err := n.Store.Persist([]*block.Artifact{cup}, true); err != nil {
 			return nil, err
 		}
-	}
-	if err := n.start(cup, s); err != nil {
-		return nil, err
-	}
-	if !n.core.Belongs(summary) {
-		return nil, &Left{Height: cup.Height, Subnet: cfg.Subnet.ID, Node: n.NodeID(), Version: n.Registry.Latest()}
 	}
 	return n, nil
 }

@@ -22,6 +22,7 @@ import (
 // whose answer did not help is asked last, and after a pause.
 type pull struct {
 	seen  map[ic.NodeID]ic.Height // the newest artifact of each peer
+	found []ic.NodeID             // see ahead
 	known []ic.NodeID             // members, to be asked where there is no state to begin with
 	vain  map[ic.NodeID]uint64    // questions to a peer that did not help
 
@@ -175,15 +176,21 @@ func (n *Node) round() ic.Height {
 	return n.core.Round()
 }
 
-// ahead are the peers that are at a height, or above, in order of their names.
-func (p *pull) ahead(of ic.Height) (out []ic.NodeID) {
+// ahead are the peers that are at a height, or above, in no order, until it is called again.
+func (p *pull) ahead(of ic.Height) []ic.NodeID {
+	p.found = p.found[:0]
 	for id, at := range p.seen {
 		if at >= of {
-			out = append(out, id)
+			p.found = append(p.found, id)
 		}
 	}
-	slices.SortFunc(out, func(a, b ic.NodeID) int { return cmp.Compare(a.Principal, b.Principal) })
-	return out
+	return p.found
+}
+
+// inOrder of their names.
+func inOrder(list []ic.NodeID) []ic.NodeID {
+	slices.SortFunc(list, func(a, b ic.NodeID) int { return cmp.Compare(a.Principal, b.Principal) })
+	return list
 }
 
 // backlog is how many batches wait for execution.

@@ -23,6 +23,9 @@ func (n *Node) Step() error {
 }
 
 func (n *Node) step() error {
+	if n.leaving != nil {
+		return n.linger()
+	}
 	if err := n.jump(); err != nil {
 		return err
 	}
@@ -34,6 +37,9 @@ func (n *Node) step() error {
 	}
 	if err := n.tell(events...); err != nil {
 		return err
+	}
+	if n.leaving != nil {
+		return n.linger()
 	}
 	if !n.lost() {
 		n.since.Store(n.core.Since())
@@ -135,6 +141,7 @@ func (n *Node) do(effects []consensus.Effect) error {
 			keep = append(keep, e.Artifact)
 			switch e.Artifact.Kind {
 			case block.Proposal:
+				n.timeline.begin(e.Artifact.Height, n.Clock.Now())
 				if n.Net != nil {
 					n.keepBlock(e.Artifact)
 				}
@@ -162,6 +169,7 @@ func (n *Node) do(effects []consensus.Effect) error {
 			}
 		case consensus.Deliver:
 			n.metrics.rounds.Add(1)
+			n.timeline.end(e.Block.Height, Agreed, n.Clock.Now())
 			n.mu.Lock()
 			n.batches = append(n.batches, e)
 			n.mu.Unlock()
@@ -240,6 +248,7 @@ func (n *Node) Execute() bool {
 	n.results = append(n.results, done)
 	n.mu.Unlock()
 	n.metrics.messages.Add(uint64(len(ids)))
+	n.timeline.end(b.Height, Executed, n.Clock.Now())
 	poke(n.kick)
 	return true
 }

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"slices"
+	"strconv"
 
 	"ashlar/replica/consensus"
 )
@@ -93,13 +94,36 @@ func (w *world) others(than []int) (out []int) {
 	return out
 }
 
-// reached lets happen what waits for a height.
-func (w *world) reached() {
-	for i := 0; i < len(w.waiting); i++ {
-		if a := w.waiting[i]; a.Height <= w.truth.best {
-			w.waiting = slices.Delete(w.waiting, i, i+1)
-			i--
-			w.after(0, func() { w.act(a) })
+// due lets happen what waited for a height, or for nodes.
+func (w *world) due() {
+	w.waiting = slices.DeleteFunc(w.waiting, func(a Act) bool {
+		if a.When == nil && a.Height > w.truth.best || a.When != nil && !w.holds(a.When) {
+			return false
+		}
+		w.after(0, func() { w.act(a) })
+		return true
+	})
+}
+
+func (w *world) holds(c *When) bool {
+	for _, i := range c.Nodes {
+		if !w.peers[i].has(c) {
+			return false
 		}
 	}
+	return true
+}
+
+// has come to what an act waits for.
+func (p *peer) has(c *When) bool {
+	switch c.What {
+	case HaveLeft:
+		return p.left
+	case HaveVersion:
+		return p.version == c.Than
+	case HavePackage:
+		h, err := strconv.ParseUint(c.Than, 10, 64)
+		return err == nil && p.cup != nil && uint64(p.cup.Height) >= h
+	}
+	return p.stateBytes > 0
 }

@@ -9,35 +9,39 @@ import (
 	"syscall"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"ashlar/replica/sim/ram"
 )
 
 // disk of one node. It forgets in a power cut what was not synced.
 type disk struct {
 	w       *world
 	rest    func() // waits until nobody writes who is not seen: nil where nobody can
-	mem     *vfs.MemFS
+	mem     *ram.FS
 	full    *atomic.Bool
 	refused *atomic.Bool // a write, since the node started
 	damaged bool         // since it was new
 	cutIn   int          // the power is cut at that many writes from now; 0: not
 	cutSave int          // the same, writes of page files
-	cut     *vfs.MemFS   // what the disk had then
+	cut     *ram.FS      // what the disk had then
+	lost    *atomic.Bool // nobody reads any more what is written through the latest fs
 }
 
 func newDisk(w *world) *disk {
-	return &disk{w: w, mem: vfs.NewCrashableMem(), full: &atomic.Bool{}, refused: &atomic.Bool{}}
+	return &disk{w: w, mem: ram.New(), full: &atomic.Bool{}, refused: &atomic.Bool{}, lost: &atomic.Bool{}}
 }
 
 // fs is what a store opens.
 func (d *disk) fs() vfs.FS {
+	d.lost = &atomic.Bool{}
 	if d.w.Bug == SkippedSync {
-		return fullDisk{lyingDisk{d.mem}, d}
+		return fullDisk{lyingDisk{d.mem}, d, d.lost}
 	}
-	return fullDisk{d.mem, d}
+	return fullDisk{d.mem, d, d.lost}
 }
 
 // clone is the disk after a power cut.
-func (d *disk) clone() *vfs.MemFS {
+func (d *disk) clone() *ram.FS {
 	if after := d.cut; after != nil {
 		d.cut = nil
 		return after
@@ -45,12 +49,12 @@ func (d *disk) clone() *vfs.MemFS {
 	if d.rest != nil {
 		d.rest()
 	}
-	return d.mem.CrashClone(vfs.CrashCloneCfg{})
+	return d.mem.AfterPowerCut()
 }
 
 // noSpace tells whether a write is refused.
-func (d *disk) noSpace() bool {
-	if d.full.Load() {
+func (d fullDisk) noSpace() bool {
+	if d.full.Load() && !d.lost.Load() {
 		d.refused.Store(true)
 		return true
 	}
@@ -59,8 +63,8 @@ func (d *disk) noSpace() bool {
 
 // writes tells the disk of a write to a file. Only page files are counted: the
 // database writes on goroutines of its own.
-func (d *disk) writes(name string) {
-	if !strings.Contains(name, "/pages") || d.cutSave == 0 {
+func (d fullDisk) writes(name string) {
+	if !strings.Contains(name, "/pages") || d.cutSave == 0 || d.lost.Load() {
 		return
 	}
 	if d.cutSave--; d.cutSave == 0 {
@@ -69,7 +73,7 @@ func (d *disk) writes(name string) {
 }
 
 // wipe replaces the disk.
-func (d *disk) wipe() { d.mem, d.damaged = vfs.NewCrashableMem(), false }
+func (d *disk) wipe() { d.mem, d.damaged = ram.New(), false }
 
 // damage flips a byte in each file of the database that holds data.
 func (d *disk) damage(r *rand.Rand) error {
@@ -118,13 +122,14 @@ func flip(fs vfs.FS, name string, r *rand.Rand) error {
 type fullDisk struct {
 	vfs.FS
 	*disk
+	lost *atomic.Bool
 }
 
 func (d fullDisk) file(name string, f vfs.File, err error) (vfs.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	return fullFile{f, d.disk, name}, nil
+	return fullFile{f, d, name}, nil
 }
 
 // Create fails on a full disk.
@@ -171,7 +176,7 @@ func (d fullDisk) GetDiskUsage(string) (vfs.DiskUsage, error) {
 
 type fullFile struct {
 	vfs.File
-	disk *disk
+	disk fullDisk
 	name string
 }
 

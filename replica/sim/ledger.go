@@ -31,15 +31,20 @@ func account(n byte) ic.CanisterID { return ic.CanisterIDFromUint64(uint64(n % a
 type ledger struct {
 	node.Machine
 	pages int // of the first account's memory; each batch changes one
+	drawn map[scribbled]pages.Page
 }
+
+// scribbled is what a page of the first account's memory is made from. All nodes have the
+// same ones, drawn once.
+type scribbled struct{ height, index uint64 }
 
 // Apply is deterministic.
 func (l ledger) Apply(s *state.State, b *messaging.Batch) *state.State {
 	d := s.Draft()
 	d.Head.Height, d.Head.Time, d.Head.Registry = b.Height, max(b.Time, s.Time()), b.RegistryVersion
-	if now := d.Subnet(); !slices.EqualFunc(now.Nodes, b.Members, func(x, y state.Node) bool { return x.ID == y.ID }) {
+	if now := d.Subnet(); !slices.EqualFunc(now.Nodes, b.Members, func(x, y state.Node) bool { return x.ID == y.ID }) || !slices.Equal(now.Admins, b.Admins) {
 		next := *now
-		next.Nodes = b.Members
+		next.Nodes, next.Admins = b.Members, b.Admins
 		d.SetSubnet(&next)
 	}
 	d.Forget(d.Head.Time)
@@ -65,17 +70,25 @@ func (l ledger) scribble(d *state.Draft, height uint64) {
 		if c.HeapBytes > 0 && i != height%uint64(l.pages) {
 			continue
 		}
-		p := new([pages.Size]byte)
-		for at := 0; at < len(p); at += sha256.Size {
-			h := sha256.Sum256(binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(nil, height), i<<16|uint64(at)))
-			copy(p[at:], h[:])
-		}
-		changes = append(changes, pages.Change{Index: i, Page: p})
+		changes = append(changes, pages.Change{Index: i, Page: l.draw(scribbled{height, i})})
 	}
 	m := *c.Memory
 	m.Heap = m.Heap.With(uint64(l.pages)*pages.Size, changes)
 	c.Memory, c.HeapBytes = &m, uint64(l.pages)*pages.Size
 	d.Put(&c)
+}
+
+func (l ledger) draw(of scribbled) pages.Page {
+	if p := l.drawn[of]; p != nil {
+		return p
+	}
+	p := new([pages.Size]byte)
+	for at := 0; at < len(p); at += sha256.Size {
+		h := sha256.Sum256(binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(nil, of.height), of.index<<16|uint64(at)))
+		copy(p[at:], h[:])
+	}
+	l.drawn[of] = p
+	return p
 }
 
 func transfer(d *state.Draft, msg *ic.Ingress) {
@@ -108,12 +121,13 @@ func remember(d *state.Draft, msg *ic.Ingress) {
 	case n < 16:
 		m = *d.Canister(account(msg.ID[3])).Memory
 	default:
+		page := pages.Page(bytes.Repeat(msg.ID[:], pages.Size/len(msg.ID)))
 		var changes []pages.Change
 		for i := range uint64(n % 16) {
-			changes = append(changes, pages.Change{Index: at%512 + i, Page: pages.Page(bytes.Repeat(msg.ID[:], pages.Size/len(msg.ID)))})
+			changes = append(changes, pages.Change{Index: at%512 + i, Page: page})
 		}
 		m.Heap = m.Heap.With(memoryBytes, changes)
-		m.Stable = m.Stable.With(memoryBytes, []pages.Change{{Index: at << 10, Page: pages.Page(bytes.Repeat(msg.ID[:], pages.Size/len(msg.ID)))}})
+		m.Stable = m.Stable.With(memoryBytes, []pages.Change{{Index: at << 10, Page: page}})
 	}
 	c.Memory, c.HeapBytes, c.StableBytes = &m, m.Heap.Bytes(), m.Stable.Bytes()
 	d.Put(&c)

@@ -5,12 +5,11 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/cockroachdb/pebble/v2/vfs"
-
 	"ashlar/replica/consensus"
 	"ashlar/replica/ic"
 	"ashlar/replica/ingress"
 	"ashlar/replica/node"
+	"ashlar/replica/sim/ram"
 	"ashlar/replica/state"
 	"ashlar/replica/store"
 	"ashlar/replica/wire/block"
@@ -446,7 +445,7 @@ func (p *peer) crash(power bool) {
 }
 
 // lost power: this is what the disk has.
-func (p *peer) lost(after *vfs.MemFS) {
+func (p *peer) lost(after *ram.FS) {
 	p.w.crashes++
 	p.w.log("power cut at node %d", p.index)
 	p.down()
@@ -464,8 +463,10 @@ func (p *peer) down() {
 func (p *peer) shut() {
 	p.disk.rest = nil
 	if p.store != nil {
-		if p.store.Close() != nil { // the database is stuck and holds its lock, as long as the process lives
+		if p.store.Close() != nil { // the database is stuck and holds its lock: the next one gets another disk
 			p.disk.mem = p.disk.clone()
+			p.disk.lost.Store(true)
+			p.store.Abandon()
 		}
 		p.store = nil
 	}

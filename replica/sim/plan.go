@@ -44,6 +44,7 @@ type Plan struct {
 type Act struct {
 	At     time.Duration
 	Height ic.Height // if not 0: when this is certified somewhere, instead of At
+	When   *When     // if not nil: once this is so, instead of At
 	Do     Verb
 	Nodes  []int
 	To     []int         // of a cut between two groups; empty: all others
@@ -51,6 +52,21 @@ type Act struct {
 	N      int           // percent, or how many times slower
 	Text   string        // a version
 }
+
+// When is what an Act waits for: all of some nodes have come to something.
+type When struct {
+	Nodes []int
+	What  string // one of the below
+	Than  string // a version; a height
+}
+
+// What nodes come to, as stories write it.
+const (
+	HaveLeft    = "have left"
+	HaveVersion = "have version"
+	HavePackage = "have package" // of a height, or a later one
+	Fetch       = "fetch"        // a state: the first part of it has come
+)
 
 // Verb of an Act.
 type Verb string

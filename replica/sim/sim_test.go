@@ -73,7 +73,11 @@ func TestStoriesAreRead(t *testing.T) {
 			t.Fatalf("read as\n%s\nwritten as\n%s", again, text)
 		}
 	}
-	for _, bad := range []string{"", "no nodes", "4 nodes\nat 1s: sing", "4 nodes\nat 1s: kill 4", "4 nodes\nnode 1 is Byzantine: is nice", "4 nodes\nbug: none", "99 nodes", "4 nodes\nat 1s: kill"} {
+	conditions := "# t\n4 nodes, seed 1\nmessages take 1ms to 2ms\n1 calls a second\nwhen 1 2 have version 2: power cut at 1\nwhen 3 have left: start 1\nwhen 1 have package 24: kill 1\nwhen 0 fetch: lose 5 %\nrun 1s, recover within 1s"
+	if p, err := ParseStory(conditions); err != nil || p.Story() != conditions {
+		t.Errorf("%v\n%s\nbecame\n%s", err, conditions, p.Story())
+	}
+	for _, bad := range []string{"", "4 nodes\nwhen 1 sing: kill 1", "4 nodes\nwhen 4 have left: kill 1", "4 nodes\nwhen 1 have left", "no nodes", "4 nodes\nat 1s: sing", "4 nodes\nat 1s: kill 4", "4 nodes\nnode 1 is Byzantine: is nice", "4 nodes\nbug: none", "99 nodes", "4 nodes\nat 1s: kill"} {
 		if _, err := ParseStory(bad); err == nil {
 			t.Errorf("%q is a story", bad)
 		}

@@ -29,6 +29,7 @@ import (
 //	bug: votes are forgotten in a crash
 //	at 2s: cut 3
 //	at height 20: power cut at 1 2
+//	when 1 2 have version 2: power cut at 1 2
 //	at 4s: heal
 //	at 5s: add 3
 //	at 5s: upgrade to 2
@@ -94,9 +95,12 @@ func (p *Plan) Story() string {
 		line("bug: %s", p.Bug)
 	}
 	for _, a := range p.Acts {
-		if a.Height != 0 {
+		switch {
+		case a.When != nil:
+			line("when %s: %s", strings.TrimSpace(numbers(a.When.Nodes)+" "+a.When.What+" "+a.When.Than), a.text())
+		case a.Height != 0:
 			line("at height %d: %s", a.Height, a.text())
-		} else {
+		default:
 			line("at %v: %s", a.At, a.text())
 		}
 	}
@@ -197,6 +201,9 @@ func (p *Plan) check() error {
 	var named []int
 	for _, a := range p.Acts {
 		named = append(append(named, a.Nodes...), a.To...)
+		if a.When != nil {
+			named = append(named, a.When.Nodes...)
+		}
 	}
 	named = append(named, p.Members...)
 	named = slices.AppendSeq(named, maps.Keys(p.Skew))
@@ -295,6 +302,14 @@ func init() {
 				return err
 			}
 			return p.does(a, g[1])
+		}},
+		{"when *", func(p *Plan, g []string) error {
+			var a Act
+			when, what, _ := strings.Cut(g[0], ": ")
+			if err := a.waits(when); err != nil {
+				return err
+			}
+			return p.does(a, what)
 		}},
 		{"run _ recover within _", func(p *Plan, g []string) error { return read(g, &p.Run, &p.Within) }},
 		{"expect height _", func(p *Plan, g []string) error {
@@ -420,6 +435,19 @@ func (a *Act) read(what string) error {
 		}
 	}
 	return fmt.Errorf("%q is nothing that can happen", what)
+}
+
+// waits for nodes to come to something.
+func (a *Act) waits(text string) error {
+	for _, what := range []string{HaveLeft, HaveVersion, HavePackage, Fetch} {
+		if nodes, than, ok := strings.Cut(text, " "+what); ok {
+			var of Act
+			err := of.nodes(nodes)
+			a.When = &When{of.Nodes, what, strings.TrimSpace(than)}
+			return err
+		}
+	}
+	return fmt.Errorf("%q is nothing that nodes come to", text)
 }
 
 func (a *Act) groups(text, between string) error {

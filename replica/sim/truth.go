@@ -214,7 +214,7 @@ func (t *truth) see(p *peer, v *node.View) error {
 	if v.Height > t.best {
 		t.best, t.nodes = v.Height, v.State.Subnet().Nodes
 		t.w.log("height %d is certified", v.Height)
-		t.w.reached()
+		t.w.due()
 	}
 	return t.answered(p, v)
 }

@@ -7,6 +7,7 @@ import (
 	"ashlar/replica/ic"
 	"ashlar/replica/node"
 	"ashlar/replica/state"
+	"ashlar/replica/state/pages"
 	"ashlar/replica/wire/envelope"
 )
 
@@ -19,6 +20,7 @@ type users struct {
 	old   []*request // the last ones, to be sent again
 	ended bool
 	took  []time.Duration // from a call until some node shows its certified answer
+	drawn map[scribbled]pages.Page
 }
 
 // request is a call as its user knows it.
@@ -31,7 +33,9 @@ type request struct {
 	life int
 }
 
-func newUsers(w *world) *users { return &users{w: w, sent: map[ic.RequestID]bool{}} }
+func newUsers(w *world) *users {
+	return &users{w: w, sent: map[ic.RequestID]bool{}, drawn: map[scribbled]pages.Page{}}
+}
 
 func (u *users) begin() {
 	if u.w.Calls > 0 {
@@ -126,7 +130,7 @@ func (u *users) served() bool {
 	return true
 }
 
-func (u *users) machine(*peer) node.Machine { return ledger{pages: u.w.Pages} }
+func (u *users) machine(*peer) node.Machine { return ledger{pages: u.w.Pages, drawn: u.drawn} }
 
 func (u *users) parse(raw []byte) (*ic.Ingress, *envelope.Envelope, error) {
 	msg, err := parseTransfer(raw)

@@ -42,7 +42,7 @@ type world struct {
 	truth *truth
 	users *users
 
-	waiting     []Act                      // for a height
+	waiting     []Act                      // for a height, or for nodes
 	wrongShares map[block.Hash][]bls.Share // of states that nobody computed
 	lost        int                        // percent, at present
 	crashes     int
@@ -131,7 +131,7 @@ func (w *world) play() {
 		}
 	}
 	for _, a := range w.Acts {
-		if a.Height != 0 {
+		if a.Height != 0 || a.When != nil {
 			w.waiting = append(w.waiting, a)
 		} else {
 			w.at(a.At, func() { w.act(a) })
@@ -167,6 +167,7 @@ func (w *world) until(t time.Duration, done func() bool) bool {
 		e := heap.Pop(&w.queue).(event)
 		w.now = e.at
 		e.do()
+		w.due()
 		if w.turns++; w.turns > maxTurns {
 			w.fail(violated("%d turns and no end", w.turns))
 		}

@@ -57,6 +57,10 @@ func (s *State) Status(id ic.RequestID) *Call {
 // NumCalls whose status is kept.
 func (s *State) NumCalls() int { return s.calls.Len() }
 
+// Ended are the calls that ended in the round that made this state; of a state that was
+// loaded they are not known.
+func (s *State) Ended() []ic.RequestID { return s.ended }
+
 // Call finds the status of a user's call, nil where it is unknown.
 func (d *Draft) Call(id ic.RequestID) *Call { return d.s.Status(id) }
 
@@ -73,6 +77,7 @@ func (d *Draft) SetCall(id ic.RequestID, c *Call) {
 func (d *Draft) ending(id ic.RequestID, c *Call) {
 	if at := c.forgotten(); at != 0 {
 		d.ended[at] = append(d.ended[at], id)
+		d.s.ended = append(d.s.ended, id)
 	}
 }
 

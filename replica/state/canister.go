@@ -283,6 +283,8 @@ type Message struct {
 	Arrived ic.Height     `cbor:"8,keyasint,omitempty"`
 	// Target is the canister that handles an ingress call to the management canister.
 	Target ic.CanisterID `cbor:"9,keyasint"`
+	// Version of the canister that calls the management canister, as it was when it did.
+	Version uint64 `cbor:"10,keyasint,omitempty"`
 }
 
 // CallContext is a call that a canister works on.

@@ -98,6 +98,7 @@ type State struct {
 	queue     trie.Map[*Message] // for the management canister
 	line      line               // who sent what is in it
 	tree      *hashtree.Tree
+	ended     []ic.RequestID // see Ended
 
 	// owner of the nodes that the draft of this version made in the maps; it grows from
 	// version to version, so no node of a version is its draft's.
@@ -180,7 +181,7 @@ func (s *State) Busy() bool { return s.ready.Len() > 0 || s.queue.Len() > 0 }
 // Draft begins the next version.
 func (s *State) Draft() *Draft {
 	next := *s
-	next.tree, next.owner = nil, s.owner+1
+	next.tree, next.ended, next.owner = nil, nil, s.owner+1
 	return &Draft{Head: s.head, s: &next, edited: map[string]*Canister{}, ended: map[ic.Time][]ic.RequestID{}}
 }
 

@@ -17,35 +17,41 @@ type logFS struct {
 	open *atomic.Bool // before that, errors are Open's
 }
 
-func (l logFS) log(name string, f vfs.File, err error) (vfs.File, error) {
-	if filepath.Ext(name) != ".log" {
-		return f, err
+// try does what needs the disk. Where it fails the goroutine is held, and tries again if
+// the store is abandoned.
+func (l logFS) try(do func() error) error {
+	err := do()
+	if err != nil && l.open.Load() {
+		logger{l.s}.stop(err.Error())
+		<-l.s.abandoned
+		err = do()
 	}
-	l.check(err)
+	return err
+}
+
+// begin a file; logs are held to what logFS says.
+func (l logFS) begin(name string, begin func() (vfs.File, error)) (f vfs.File, err error) {
+	if filepath.Ext(name) != ".log" {
+		return begin()
+	}
+	err = l.try(func() (err error) {
+		f, err = begin()
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}
 	return logFile{f, l}, nil
 }
 
-// check holds the goroutine if there is an error.
-func (l logFS) check(err error) {
-	if err != nil && l.open.Load() {
-		logger{l.s}.stop(err.Error())
-		select {}
-	}
-}
-
 // Create a file.
 func (l logFS) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) {
-	f, err := l.FS.Create(name, c)
-	return l.log(name, f, err)
+	return l.begin(name, func() (vfs.File, error) { return l.FS.Create(name, c) })
 }
 
 // ReuseForWrite gives a file that was used before another name.
 func (l logFS) ReuseForWrite(oldname, newname string, c vfs.DiskWriteCategory) (vfs.File, error) {
-	f, err := l.FS.ReuseForWrite(oldname, newname, c)
-	return l.log(newname, f, err)
+	return l.begin(newname, func() (vfs.File, error) { return l.FS.ReuseForWrite(oldname, newname, c) })
 }
 
 type logFile struct {
@@ -53,29 +59,25 @@ type logFile struct {
 	fs logFS
 }
 
-func (f logFile) Write(p []byte) (int, error) {
-	n, err := f.File.Write(p)
-	f.fs.check(err)
+func (f logFile) Write(p []byte) (n int, err error) {
+	err = f.fs.try(func() (err error) {
+		n, err = f.File.Write(p)
+		return err
+	})
 	return n, err
 }
 
 // Sync makes durable what was written.
-func (f logFile) Sync() error {
-	err := f.File.Sync()
-	f.fs.check(err)
-	return err
-}
+func (f logFile) Sync() error { return f.fs.try(f.File.Sync) }
 
 // SyncData is Sync without what is not needed to read the file.
-func (f logFile) SyncData() error {
-	err := f.File.SyncData()
-	f.fs.check(err)
-	return err
-}
+func (f logFile) SyncData() error { return f.fs.try(f.File.SyncData) }
 
 // SyncTo is Sync of the beginning.
-func (f logFile) SyncTo(length int64) (bool, error) {
-	full, err := f.File.SyncTo(length)
-	f.fs.check(err)
+func (f logFile) SyncTo(length int64) (full bool, err error) {
+	err = f.fs.try(func() (err error) {
+		full, err = f.File.SyncTo(length)
+		return err
+	})
 	return full, err
 }

@@ -8,6 +8,7 @@ import (
 	"io"
 	"runtime"
 	"runtime/debug"
+	"sync"
 	"time"
 	"unsafe"
 
@@ -196,8 +197,14 @@ func (s *Store) stream(w vfs.File) io.Writer {
 	return vfs.NewSyncingFile(w, vfs.SyncingFileOptions{BytesPerSync: streamBytes})
 }
 
+// writeBuffers are what fillFile gathers pages in.
+var writeBuffers = sync.Pool{New: func() any { return &bytes.Buffer{} }}
+
 func fillFile(w io.Writer, number uint64, list []fresh) error {
-	buf := bytes.NewBuffer(make([]byte, 0, min(writeBytes, int(fileBytes(len(list))))+pages.Size))
+	buf := writeBuffers.Get().(*bytes.Buffer)
+	defer writeBuffers.Put(buf)
+	buf.Reset()
+	buf.Grow(min(writeBytes, int(fileBytes(len(list)))) + pages.Size)
 	header := fileHeader(number, len(list))
 	hash := sha256.New()
 	hash.Write(header)
@@ -226,7 +233,7 @@ func fillFile(w io.Writer, number uint64, list []fresh) error {
 	return err
 }
 
-// openFile maps a file of n pages. On a disk in memory it reads it.
+// openFile maps a file of n pages, or reads it where that cannot be done.
 func (s *Store) openFile(number uint64, n int) (*file, error) {
 	name := s.pageFile(number)
 	r, err := s.fs.Open(name)
@@ -245,8 +252,11 @@ func (s *Store) openFile(number uint64, n int) (*file, error) {
 	if f.data, err = mapFile(r.Fd(), int(info.Size())); err != nil {
 		return nil, fmt.Errorf("map %s: %w", name, err)
 	}
+	m, inMemory := r.(interface{ Mapped() []byte })
 	if f.mapped = f.data != nil; f.mapped {
 		runtime.AddCleanup(f, func(data []byte) { time.AfterFunc(unmapAfter, func() { unmapFile(data) }) }, f.data)
+	} else if inMemory {
+		f.data = m.Mapped()
 	} else {
 		f.data = make([]byte, info.Size())
 		if _, err := r.ReadAt(f.data, 0); err != nil && err != io.EOF {

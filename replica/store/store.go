@@ -104,6 +104,8 @@ type Store struct {
 	files      catalog
 	young      map[string]struct{} // keys of young pages
 
+	abandoned chan struct{}
+
 	mu      sync.Mutex
 	err     error // the first failure; nothing is written after it
 	failed  chan struct{}
@@ -119,7 +121,7 @@ func Open(dir string, o Options) (*Store, error) {
 	if o.Log == nil {
 		o.Log = func(string) {}
 	}
-	s := &Store{dir: filepath.Join(dir, "db"), pagesDir: filepath.Join(dir, "pages"), moduleDir: filepath.Join(dir, "modules"), fs: o.FS, log: o.Log, sizes: fullSizes, stageBytes: cmp.Or(o.StageBytes, stageBytes), alone: o.Alone, failed: make(chan struct{}), checked: diskCheckEvery}
+	s := &Store{dir: filepath.Join(dir, "db"), pagesDir: filepath.Join(dir, "pages"), moduleDir: filepath.Join(dir, "modules"), fs: o.FS, log: o.Log, sizes: fullSizes, stageBytes: cmp.Or(o.StageBytes, stageBytes), alone: o.Alone, failed: make(chan struct{}), abandoned: make(chan struct{}), checked: diskCheckEvery}
 	if o.SmallFiles {
 		s.sizes = smallSizes
 	}
@@ -447,6 +449,17 @@ func (s *Store) Close() error {
 		return fmt.Errorf("close the database in %s: %w", s.dir, err)
 	}
 	return nil
+}
+
+// Abandon a store that has failed and was closed, for simulations, whose process goes on:
+// what the database's goroutines wanted of the disk they try again, and end. The disk
+// must be one that nobody reads any more, and take all.
+func (s *Store) Abandon() {
+	close(s.abandoned)
+	go func() {
+		defer s.stopped()
+		_ = s.db.Close()
+	}()
 }
 
 // logger passes on what the database says when it matters.

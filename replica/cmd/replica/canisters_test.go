@@ -194,7 +194,7 @@ func benchCanisters(b *testing.B, n int) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	debug.SetGCPercent(gcPercent)
+	go collect(b.Context())
 	for b.Loop() {
 		s := newBare(b, b.TempDir())
 		var all, allCPU time.Duration

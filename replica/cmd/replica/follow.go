@@ -46,6 +46,10 @@ const watchEvery = time.Second
 // long, has missed the end of its last interval.
 const goneAfter = 30 * time.Second
 
+// lastCall: for so long after its last interval a node that leaves waits for members to
+// come back that may have lost what it has.
+const lastCall = time.Hour
+
 // watch for what ends this life of the node: a recovery in the registry, or its members
 // going on without it while it was away.
 func (r *replica) watch(ctx context.Context, log func(string, ...any)) error {
@@ -61,7 +65,7 @@ func (r *replica) watch(ctx context.Context, log func(string, ...any)) error {
 		now := r.registry.Latest()
 		if r.peers == nil || r.connected() || r.named(now) {
 			alone = time.Now()
-		} else if time.Since(alone) > goneAfter {
+		} else if time.Since(alone) > goneAfter && time.Since(time.Unix(0, int64(r.node.Leaving()))) > lastCall {
 			return &node.Left{Height: r.node.Metrics().Saved, Subnet: r.node.SubnetID()}
 		}
 		if at := r.node.Since(); at != since {

@@ -51,7 +51,6 @@ func (r *Room) starve(c *state.Canister) {
 	r.Head.Burned = r.Head.Burned.Add(c.Cycles)
 	c.Cycles, c.Reserved = ic.Cycles{}, ic.Cycles{}
 	c.Settings.ComputeAllocation, c.Settings.MemoryAllocation, c.Settings.LogLimit = 0, 0, state.DefaultLogLimit
-	c.ClearChunks()
 	c.Snapshots = trie.Map[*state.Snapshot]{}
 	r.Empty(c, "Canister has been uninstalled.")
 	c.History = nil // of all that happened only the number is left

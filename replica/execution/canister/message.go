@@ -48,19 +48,38 @@ func requestText(id ic.RequestID) string { return fmt.Sprintf("0x%x", id[:]) }
 
 func failed(err *ic.UserError) ic.Reply { return ic.Reply{Reject: err.Reject()} }
 
+// failedRun is the error of a canister that a message was given to: another canister
+// reads its code in the text, as it reads the reject code alone beside it.
+func failedRun(from *state.Origin, err *ic.UserError) ic.Reply {
+	if from.Kind != state.Request {
+		return failed(err)
+	}
+	return failedCall(err)
+}
+
+func failedCall(err *ic.UserError) ic.Reply {
+	return ic.Reply{Reject: &ic.Reject{Class: err.Code.RejectCode(), Code: err.Code, Message: err.Error()}}
+}
+
 // request starts a call: a user's or another canister's.
 func (r *Room) request(c *state.Canister, m *state.Message) machine.Instructions {
-	ctx, entry, limit, err := r.method(c, m.Method)
-	if err == nil {
-		err = NotRunning(c)
-	}
+	var ctx sysapi.Context
+	var entry machine.Entry
+	var limit machine.Instructions
 	var paid ic.Cycles
+	err := notRunningAnyMore(c)
+	if err == nil {
+		ctx, entry, limit, err = r.method(c, m.Method)
+	}
+	if err == nil && ctx == sysapi.Update {
+		err = withinLimit(c, c.HeapBytes)
+	}
 	if err == nil {
 		paid, err = r.prepay(c, limit, m.Origin.Caller)
 	}
 	if err != nil {
 		r.Put(c)
-		r.Answer(&m.Origin, failed(err), m.Cycles)
+		r.Answer(&m.Origin, failedRun(&m.Origin, err), m.Cycles)
 		return 0
 	}
 	return r.begin(c, m, ctx, entry, limit, paid)
@@ -78,7 +97,7 @@ func (r *Room) method(c *state.Canister, name string) (sysapi.Context, machine.E
 	case info.Queries[name]:
 		return sysapi.ReplicatedQuery, machine.Entry{Export: "canister_query " + name}, cycles.QueryInstructions, nil
 	case info.CompositeQueries[name]:
-		return 0, machine.Entry{}, 0, ic.Errorf(ic.CompositeQueryInReplicatedMode, "Composite query cannot be called in replicated mode")
+		return 0, machine.Entry{}, 0, compositeInCall()
 	}
 	return 0, machine.Entry{}, 0, noMethod(c.ID, "update", name)
 }
@@ -99,7 +118,7 @@ func (r *Room) begin(c *state.Canister, m *state.Message, ctx sysapi.Context, en
 		c.TakeLog(next)
 		r.settle(c, paid, used)
 		r.Put(c)
-		r.Answer(&m.Origin, failed(err), m.Cycles)
+		r.Answer(&m.Origin, failedRun(&m.Origin, err), m.Cycles)
 		return used
 	}
 	r.applied(next, env, paid, used)
@@ -131,7 +150,11 @@ func (r *Room) conclude(c *state.Canister, id uint64, call *state.CallContext, e
 	if env != nil {
 		call.Available, _ = call.Available.Sub(env.Accepted)
 		for i := range env.Calls {
-			sent = append(sent, r.call(c, id, &env.Calls[i]))
+			m := r.call(c, id, &env.Calls[i])
+			if m.Callee.Principal == ic.Management {
+				m.Version = env.Version
+			}
+			sent = append(sent, m)
 			call.Open++
 		}
 	}
@@ -141,10 +164,10 @@ func (r *Room) conclude(c *state.Canister, id uint64, call *state.CallContext, e
 	case env != nil && env.Answer != nil:
 		answer = env.Answer
 	case call.Open == 0 && call.Origin.Kind != state.Task:
-		if failure == nil {
-			failure = didNotReply(c.ID)
+		reply := noReply(c.ID, &call.Origin)
+		if failure != nil {
+			reply = failedRun(&call.Origin, failure)
 		}
-		reply := failed(failure)
 		answer = &reply
 	}
 	refund := call.Available
@@ -215,6 +238,9 @@ func (r *Room) Route(m *state.Message) {
 func (r *Room) deliver(m *state.Message) *ic.UserError {
 	c := r.Canister(m.Callee)
 	if c == nil {
+		if !r.Hosts(m.Callee) {
+			return ic.Errorf(ic.CanisterNotFound, "No route to canister %s", m.Callee)
+		}
 		return NotFound(m.Callee)
 	}
 	if err := NotRunning(c); err != nil {
@@ -229,6 +255,16 @@ func (r *Room) deliver(m *state.Message) *ic.UserError {
 	return nil
 }
 
+// Hosts tells whether ids such as this one belong to the subnet.
+func (r *Room) Hosts(id ic.CanisterID) bool {
+	for _, s := range r.Draft.Subnet().Ranges {
+		if s.Contains(id) {
+			return true
+		}
+	}
+	return false
+}
+
 // Answer brings the end of a call to its origin, with the cycles that come back.
 func (r *Room) Answer(o *state.Origin, reply ic.Reply, refund ic.Cycles) {
 	if r.turn != nil {
@@ -239,7 +275,7 @@ func (r *Room) Answer(o *state.Origin, reply ic.Reply, refund ic.Cycles) {
 	case state.Ingress:
 		call := state.Call{State: state.Replied, Reply: reply.Data, Updated: r.Now}
 		if reply.Reject != nil {
-			call.State, call.Reject, call.Reply = state.Rejected, cut(reply.Reject), nil
+			call.State, call.Reject, call.Reply = state.Rejected, reply.Reject, nil
 		}
 		if old := r.Call(o.Request); old != nil {
 			call.Sender, call.Callee, call.Effective, call.Expiry = old.Sender, old.Callee, old.Effective, old.Expiry
@@ -268,23 +304,8 @@ func (r *Room) answerCanister(o *state.Origin, reply ic.Reply, refund ic.Cycles)
 	c.Callbacks = c.Callbacks.With(state.ID(o.Callback), &answered)
 	m := &state.Message{Origin: state.Origin{Kind: state.Response, Callback: o.Callback, Deadline: cb.Deadline}, Callee: ic.CanisterID{Principal: cb.Callee}, Arg: reply.Data, Cycles: refund}
 	if reply.Reject != nil {
-		m.Reject, m.Arg = cut(reply.Reject), nil
+		m.Reject, m.Arg = reply.Reject.ToCanister(), nil
 	}
 	c.Push(m)
 	r.Put(&c)
-}
-
-const maxRejectText = 8 << 10 // bytes of a reject message, as dfinity cuts them
-
-func cut(j *ic.Reject) *ic.Reject {
-	if len(j.Message) <= maxRejectText {
-		return j
-	}
-	short := *j
-	end := maxRejectText - 3
-	for end > 0 && short.Message[end]&0xc0 == 0x80 {
-		end--
-	}
-	short.Message = short.Message[:end] + "..."
-	return &short
 }

@@ -107,24 +107,20 @@ func (n *node[V]) end(side int) hashtree.Neighbour {
 
 // Keep implements hashtree.Far.
 func (f far[V]) Keep(labels [][]byte, below func(i int, sub *hashtree.Tree) *hashtree.Tree) *hashtree.Tree {
-	keys := make([]string, len(labels))
-	for i := range labels {
-		keys[i] = string(labels[i])
-	}
-	return f.keep(f.n, keys, 0, below)
+	return f.keep(f.n, labels, 0, below)
 }
 
-func (f far[V]) keep(n *node[V], keys []string, from int, below func(i int, sub *hashtree.Tree) *hashtree.Tree) *hashtree.Tree {
+func (f far[V]) keep(n *node[V], labels [][]byte, from int, below func(i int, sub *hashtree.Tree) *hashtree.Tree) *hashtree.Tree {
 	switch {
-	case len(keys) == 0:
+	case len(labels) == 0:
 		return hashtree.NewPruned(n.known.digest)
 	case n.leaf():
-		return hashtree.NewLabeled([]byte(n.key), below(from, f.entry(n.key, n.value)))
+		return hashtree.NewLabeledOf(n.known.digest, []byte(n.key), below(from, f.entry(n.key, n.value)))
 	}
 	split := 0
-	for split < len(keys) && bitAt(keys[split], n.bit) == 0 {
+	for split < len(labels) && bitAt(labels[split], n.bit) == 0 {
 		split++
 	}
-	left := f.keep(n.kids[0], keys[:split], from, below)
-	return hashtree.NewForkOf(n.known.digest, left, f.keep(n.kids[1], keys[split:], from+split, below))
+	left := f.keep(n.kids[0], labels[:split], from, below)
+	return hashtree.NewForkOf(n.known.digest, left, f.keep(n.kids[1], labels[split:], from+split, below))
 }

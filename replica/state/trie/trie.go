@@ -81,7 +81,7 @@ func (n *node[V]) toward(key string) *node[V] {
 
 // bitAt reads a key as nine bits per byte: a one before each byte and a zero at
 // the end. So no key is a prefix of another and the order is that of bytes.
-func bitAt(key string, bit int32) int {
+func bitAt[K string | []byte](key K, bit int32) int {
 	i := int(bit)
 	at := i / 9
 	if at >= len(key) {

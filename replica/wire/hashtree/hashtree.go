@@ -74,7 +74,12 @@ func NewFarFork(digest [32]byte, left, right Far) *Tree {
 
 // NewForkOf is NewFork with a digest that is known.
 func NewForkOf(digest [32]byte, left, right *Tree) *Tree {
-	return &Tree{kind: Fork, left: left, right: right, digest: digest}
+	return &Tree{kind: Fork, digest: digest, left: left, right: right}
+}
+
+// NewLabeledOf is NewLabeled with a digest that is known.
+func NewLabeledOf(digest [32]byte, label []byte, sub *Tree) *Tree {
+	return &Tree{kind: Labeled, digest: digest, data: label, left: sub}
 }
 
 // seen is the node, made if it is far.

@@ -2,7 +2,7 @@ package hashtree
 
 import (
 	"bytes"
-	"sort"
+	"slices"
 )
 
 // Witness keeps what lies at the paths, whole subtrees included, and prunes the
@@ -19,23 +19,28 @@ func (t *Tree) Witness(paths []Path) *Tree {
 // wish is a set of paths as a trie.
 type wish struct {
 	whole bool
-	below map[string]*wish
+	below []kept // in order
 }
+
+// kept is a label that stays, with the wish for what is below it; nil keeps
+// the label alone.
+type kept struct {
+	label []byte
+	below *wish
+}
+
+func (k kept) compare(label []byte) int { return bytes.Compare(k.label, label) }
 
 func (w *wish) add(p Path) {
 	for _, l := range p {
 		if w.whole {
 			return
 		}
-		if w.below == nil {
-			w.below = map[string]*wish{}
+		at, found := slices.BinarySearchFunc(w.below, l, kept.compare)
+		if !found {
+			w.below = slices.Insert(w.below, at, kept{l, &wish{}})
 		}
-		next := w.below[string(l)]
-		if next == nil {
-			next = &wish{}
-			w.below[string(l)] = next
-		}
-		w = next
+		w = w.below[at].below
 	}
 	w.whole, w.below = true, nil
 }
@@ -45,13 +50,6 @@ func (t *Tree) witness(w *wish) *Tree {
 		return t
 	}
 	return t.keep(t.labels(w))
-}
-
-// kept is a label that stays, with the wish for what is below it; nil keeps
-// the label alone.
-type kept struct {
-	label []byte
-	below *wish
 }
 
 // of is what stays of the subtree of the label.
@@ -64,24 +62,23 @@ func (k *kept) of(sub *Tree) *Tree {
 
 // labels are the ones in t that a wish needs, in order.
 func (t *Tree) labels(w *wish) []kept {
-	found := map[string]*wish{}
-	for l, below := range w.below {
-		here, before, after := t.find([]byte(l))
-		if here {
-			found[l] = below
+	out := make([]kept, 0, 2*len(w.below))
+	var beside []Neighbour
+	for _, k := range w.below {
+		if here, before, after := t.find(k.label); here {
+			out = append(out, k)
+		} else {
+			beside = append(beside, before, after)
+		}
+	}
+	for _, x := range beside {
+		if !x.There {
 			continue
 		}
-		for _, x := range []Neighbour{before, after} {
-			if x.There && found[string(x.Label)] == nil {
-				found[string(x.Label)] = nil
-			}
+		if at, found := slices.BinarySearchFunc(out, x.Label, kept.compare); !found {
+			out = slices.Insert(out, at, kept{label: x.Label})
 		}
 	}
-	out := make([]kept, 0, len(found))
-	for l, below := range found {
-		out = append(out, kept{[]byte(l), below})
-	}
-	sort.Slice(out, func(i, j int) bool { return bytes.Compare(out[i].label, out[j].label) < 0 })
 	return out
 }
 
@@ -94,8 +91,9 @@ func (t *Tree) find(label []byte) (found bool, before, after Neighbour) {
 	return n.exact != nil, n.before, n.after
 }
 
+// keep what lies at labels that are in t. The digests stay, and are not made again.
 func (t *Tree) keep(ks []kept) *Tree {
-	if len(ks) == 0 {
+	if len(ks) == 0 || t == nil {
 		return NewPruned(t.Digest())
 	}
 	switch t.kind {
@@ -106,13 +104,13 @@ func (t *Tree) keep(ks []kept) *Tree {
 		}
 		return t.from.Keep(labels, func(i int, sub *Tree) *Tree { return ks[i].of(sub) })
 	case Labeled:
-		return NewLabeled(t.data, ks[0].of(t.left))
+		return NewLabeledOf(t.digest, t.data, ks[0].of(t.left))
 	case Fork:
 		split := len(ks)
 		if first := t.right.first(); first.There {
-			split = sort.Search(len(ks), func(i int) bool { return bytes.Compare(ks[i].label, first.Label) >= 0 })
+			split, _ = slices.BinarySearchFunc(ks, first.Label, kept.compare)
 		}
-		return NewFork(t.left.keep(ks[:split]), t.right.keep(ks[split:]))
+		return NewForkOf(t.digest, t.left.keep(ks[:split]), t.right.keep(ks[split:]))
 	}
 	return t
 }
