@@ -231,7 +231,7 @@ func (in *Instance) Rollback() {
 // Rebase implements machine.Instance.
 func (in *Instance) Rebase(heap, stableMap pages.Map, globals []machine.Global) {
 	in.stable = stable{base: stableMap, bytes: stableMap.Bytes()}
-	in.globals = append(in.globals[:0:0], globals...)
+	in.globals, in.uncommitted = append(in.globals[:0:0], globals...), false
 	if in.heap != nil {
 		in.heap.load(heap, in.heapBase)
 		in.heapBase = heap

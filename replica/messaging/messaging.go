@@ -156,10 +156,11 @@ func (m *Machine) induct(r *canister.Room, msg *ic.Ingress) {
 		return
 	}
 	full := r.NumCalls() >= m.cfg.Statuses && m.subnet.Type != "system"
-	r.SetCall(msg.ID, &state.Call{State: state.Received, Sender: msg.Sender, Callee: msg.Canister, Effective: msg.Effective, Expiry: msg.Expiry, Updated: r.Now})
+	callee, effective := known(r, msg.Canister), known(r, msg.Effective)
+	r.SetCall(msg.ID, &state.Call{State: state.Received, Sender: msg.Sender, Callee: callee, Effective: effective, Expiry: msg.Expiry, Updated: r.Now})
 	next := &state.Message{
 		Origin: state.Origin{Kind: state.Ingress, Caller: msg.Sender, Request: msg.ID, Info: msg.Info},
-		Callee: msg.Canister, Method: msg.Method, Arg: msg.Arg, Expiry: msg.Expiry, Arrived: r.Head.Height, Target: msg.Effective,
+		Callee: callee, Method: msg.Method, Arg: msg.Arg, Expiry: msg.Expiry, Arrived: r.Head.Height, Target: effective,
 	}
 	err := ic.Errorf(ic.IngressHistoryFull, "Maximum ingress history capacity %d reached", m.cfg.Statuses)
 	if !full {
@@ -168,6 +169,14 @@ func (m *Machine) induct(r *canister.Room, msg *ic.Ingress) {
 	if err != nil {
 		r.Answer(&next.Origin, ic.Reply{Reject: err.Reject()}, ic.Cycles{})
 	}
+}
+
+// known is the same id as the state has it: the statuses of many calls share it.
+func known(r *canister.Room, id ic.CanisterID) ic.CanisterID {
+	if c := r.Canister(id); c != nil {
+		return c.ID
+	}
+	return id
 }
 
 func accept(r *canister.Room, msg *ic.Ingress, m *state.Message) *ic.UserError {

@@ -40,10 +40,6 @@ const (
 	cborTrue = 0xf5
 )
 
-func cborString[S ~string | ~[]byte](b []byte, major byte, s S) []byte {
-	return append(cbor.AppendHead(b, major, uint64(len(s))), s...)
-}
-
 func cborCycles(b []byte, c ic.Cycles) []byte {
 	var raw [16]byte
 	binary.BigEndian.PutUint64(raw[:], c.Hi)
@@ -52,7 +48,7 @@ func cborCycles(b []byte, c ic.Cycles) []byte {
 	for at < len(raw) && raw[at] == 0 {
 		at++
 	}
-	return cborString(b, cbor.Bytes, raw[at:])
+	return cbor.AppendBytes(b, raw[at:])
 }
 
 // fields is a map by small numbers, which come in order.
@@ -94,9 +90,9 @@ func (f *fields) cycles(k byte, c ic.Cycles) {
 	f.b = cborCycles(f.b, c)
 }
 
-func (f *fields) bytes(k byte, s string) {
+func (f *fields) principal(k byte, p ic.Principal) {
 	f.key(k)
-	f.b = cborString(f.b, cbor.Bytes, s)
+	f.b = appendPrincipal(f.b, p)
 }
 
 // other is any value, by storage.
@@ -129,7 +125,8 @@ func (r *Record) encode(b []byte) []byte {
 	f.cycles(5, r.Reserved)
 	f.number(6, r.Version)
 	if len(r.Certified) > 0 {
-		f.bytes(7, string(r.Certified))
+		f.key(7)
+		f.b = cbor.AppendBytes(f.b, r.Certified)
 	}
 	f.some(8, uint64(r.Timer))
 	f.some(9, r.NextContext)
@@ -181,13 +178,17 @@ func (s *Settings) encode(b []byte) []byte {
 	return f.end()
 }
 
+func appendPrincipal(b []byte, p ic.Principal) []byte {
+	return append(cbor.AppendHead(b, cbor.Bytes, uint64(len(p))), p...)
+}
+
 func encodePrincipals(b []byte, list []ic.Principal) []byte {
 	if list == nil {
 		return append(b, cborNil)
 	}
 	b = cbor.AppendHead(b, cbor.Array, uint64(len(list)))
 	for _, p := range list {
-		b = cborString(b, cbor.Bytes, p)
+		b = appendPrincipal(b, p)
 	}
 	return b
 }
@@ -224,14 +225,14 @@ func (c *Call) encode(b []byte) []byte {
 	f.number(1, uint64(c.State))
 	if len(c.Reply) > 0 {
 		f.key(2)
-		f.b = cborString(f.b, cbor.Bytes, c.Reply)
+		f.b = cbor.AppendBytes(f.b, c.Reply)
 	}
 	f.other(3, c.Reject != nil, c.Reject)
-	f.bytes(4, string(c.Sender))
-	f.bytes(5, string(c.Effective.Principal))
+	f.principal(4, c.Sender)
+	f.principal(5, c.Effective.Principal)
 	f.number(6, uint64(c.Expiry))
 	f.number(7, uint64(c.Updated))
-	f.bytes(8, string(c.Callee.Principal))
+	f.principal(8, c.Callee.Principal)
 	return f.end()
 }
 

@@ -136,12 +136,25 @@ func (r *Round) iterate(first bool) (moved bool) {
 		at := open[i%len(open)]
 		turns[at] = append(turns[at], r.Room.Resume(c, r.install))
 	}
+	begin := r.canBegin()
 	for i, c := range order {
 		// From the other end: a long execution fills its core.
 		at := open[len(open)-1-i%len(open)]
-		turns[at] = append(turns[at], r.turn(c, first))
+		if begin[at]--; begin[at] >= 0 {
+			turns[at] = append(turns[at], r.turn(c, first))
+		}
 	}
 	return r.execute(turns)
+}
+
+// canBegin is how many turns each core can begin at most in what it has left of the round:
+// of ten thousand canisters that wait, the others need not be looked at.
+func (r *Round) canBegin() (n [cores]int) {
+	for i := range r.cores {
+		left := r.cores[i].Limit - min(r.cores[i].Used, r.cores[i].Limit)
+		n[i] = int((left + perCanister - 1) / perCanister)
+	}
+	return n
 }
 
 // execute runs the turns of one iteration, and brings what they did into the round.

@@ -67,16 +67,60 @@ func (f far[V]) Near() *hashtree.Tree {
 }
 
 // Find implements hashtree.Far.
-func (f far[V]) Find(label []byte) *hashtree.Tree {
+func (f far[V]) Find(label []byte) (found bool, before, after hashtree.Neighbour) {
+	key := string(label)
+	some := f.n.toward(key)
+	if some.key == key {
+		return true, before, after
+	}
+	at := critical(some.key, key)
 	n := f.n
-	for !n.leaf() {
-		n = n.kids[bitAt(label, n.bit)]
+	for !n.leaf() && n.bit < at { // what leaves the way on either side is smaller or larger
+		side := bitAt(key, n.bit)
+		if side == 0 {
+			after = n.kids[1].end(0)
+		} else {
+			before = n.kids[0].end(1)
+		}
+		n = n.kids[side]
 	}
-	if n.key != string(label) {
-		return nil
+	if bitAt(key, at) == 0 {
+		after = n.end(0)
+	} else {
+		before = n.end(1)
 	}
-	return far[V]{n, f.entry}.Near()
+	return false, before, after
 }
 
-// Right implements hashtree.Far.
-func (f far[V]) Right(label []byte) bool { return bitAt(label, f.n.bit) == 1 }
+// At implements hashtree.Far.
+func (f far[V]) At(label []byte) *hashtree.Tree {
+	return far[V]{f.n.toward(string(label)), f.entry}.Near()
+}
+
+// end is the smallest or the largest key below n.
+func (n *node[V]) end(side int) hashtree.Neighbour {
+	for !n.leaf() {
+		n = n.kids[side]
+	}
+	return hashtree.Neighbour{Label: []byte(n.key), There: true}
+}
+
+// Keep implements hashtree.Far.
+func (f far[V]) Keep(labels [][]byte, below func(i int, sub *hashtree.Tree) *hashtree.Tree) *hashtree.Tree {
+	return f.keep(f.n, labels, 0, below)
+}
+
+func (f far[V]) keep(n *node[V], labels [][]byte, from int, below func(i int, sub *hashtree.Tree) *hashtree.Tree) *hashtree.Tree {
+	switch {
+	case len(labels) == 0:
+		return hashtree.NewPruned(n.known.digest)
+	case n.leaf():
+		return hashtree.NewLabeledOf(n.known.digest, []byte(n.key), below(from, f.entry(n.key, n.value)))
+	}
+	split := 0
+	for split < len(labels) && bitAt(labels[split], n.bit) == 0 {
+		split++
+	}
+	left := f.keep(n.kids[0], labels[:split], from, below)
+	return hashtree.NewForkOf(n.known.digest, left, f.keep(n.kids[1], labels[split:], from+split, below))
+}

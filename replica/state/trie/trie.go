@@ -71,6 +71,14 @@ func (n *node[V]) ours(own Owner) bool {
 
 func (n *node[V]) leaf() bool { return n.kids[0] == nil }
 
+// toward is the leaf to which a key leads.
+func (n *node[V]) toward(key string) *node[V] {
+	for !n.leaf() {
+		n = n.kids[bitAt(key, n.bit)]
+	}
+	return n
+}
+
 // bitAt reads a key as nine bits per byte: a one before each byte and a zero at
 // the end. So no key is a prefix of another and the order is that of bytes.
 func bitAt[K string | []byte](key K, bit int32) int {
@@ -103,17 +111,13 @@ func (m Map[V]) Len() int { return m.size }
 
 // Get finds the value of key.
 func (m Map[V]) Get(key string) (v V, ok bool) {
-	n := m.root
-	if n == nil {
+	if m.root == nil {
 		return v, false
 	}
-	for !n.leaf() {
-		n = n.kids[bitAt(key, n.bit)]
+	if n := m.root.toward(key); n.key == key {
+		return n.value, true
 	}
-	if n.key != key {
-		return v, false
-	}
-	return n.value, true
+	return v, false
 }
 
 // With is the version that has value at key.
@@ -124,14 +128,11 @@ func (m Map[V]) With(key string, value V) Map[V] {
 
 // Set makes m the version that has value at key.
 func (m *Map[V]) Set(own Owner, key string, value V) {
-	n := m.root
-	if n == nil {
+	if m.root == nil {
 		*m = Map[V]{&node[V]{key: key, value: value, owner: own}, 1}
 		return
 	}
-	for !n.leaf() {
-		n = n.kids[bitAt(key, n.bit)]
-	}
+	n := m.root.toward(key)
 	if n.key == key {
 		m.root = replace(own, m.root, n.key, value)
 		return
@@ -245,6 +246,8 @@ func diff[V any](a, b *node[V], yield func(Change[V]) bool) bool {
 		return each(b, func(k string, v V) bool { return yield(Change[V]{Key: k, New: v, HasNew: true}) })
 	case b == nil:
 		return each(a, func(k string, v V) bool { return yield(Change[V]{Key: k, Old: v, HadOld: true}) })
+	case !a.leaf() && a.bit == b.bit && (a.kids[0] == b.kids[0] || a.kids[1] == b.kids[1]):
+		return diff(a.kids[0], b.kids[0], yield) && diff(a.kids[1], b.kids[1], yield)
 	case a.leaf() && b.leaf() && a.key == b.key:
 		return yield(Change[V]{Key: a.key, Old: a.value, New: b.value, HadOld: true, HasNew: true})
 	}

@@ -45,10 +45,19 @@ type Far interface {
 	First() []byte
 	// Near makes the node on top, labeled or by NewFarFork.
 	Near() *Tree
-	// Find makes the labeled node of a label, nil if it has none.
-	Find(label []byte) *Tree
-	// Right tells on which side of the fork that Near makes a label lies, if it is there.
-	Right(label []byte) bool
+	// Find tells whether a label is there, and where it is not, the labels beside.
+	Find(label []byte) (found bool, before, after Neighbour)
+	// At makes the labeled node of a label that is there.
+	At(label []byte) *Tree
+	// Keep makes what is left where labels, which are there and in order, stay, each
+	// over what below makes of its subtree, and the rest is pruned.
+	Keep(labels [][]byte, below func(i int, sub *Tree) *Tree) *Tree
+}
+
+// Neighbour is a label that may be there.
+type Neighbour struct {
+	Label []byte
+	There bool
 }
 
 // NewFar is a tree that is not made yet. To walk it makes it each time.
@@ -61,6 +70,16 @@ func NewFarFork(digest [32]byte, left, right Far) *Tree {
 	made.right = Tree{kind: far, digest: right.Digest(), from: right}
 	made.fork = Tree{kind: Fork, digest: digest, left: &made.left, right: &made.right}
 	return &made.fork
+}
+
+// NewForkOf is NewFork with a digest that is known.
+func NewForkOf(digest [32]byte, left, right *Tree) *Tree {
+	return &Tree{kind: Fork, digest: digest, left: left, right: right}
+}
+
+// NewLabeledOf is NewLabeled with a digest that is known.
+func NewLabeledOf(digest [32]byte, label []byte, sub *Tree) *Tree {
+	return &Tree{kind: Labeled, digest: digest, data: label, left: sub}
 }
 
 // seen is the node, made if it is far.

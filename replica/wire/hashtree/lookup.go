@@ -77,25 +77,21 @@ func (t *Tree) Each(f func(label []byte, sub *Tree)) {
 // or the labels beside it, and whether something pruned lies between them.
 type nearness struct {
 	exact         *Tree // Labeled
-	before, after neighbour
+	before, after Neighbour
 	gap           bool
 }
 
-// neighbour is a label that may be there.
-type neighbour struct {
-	label []byte
-	there bool
-}
-
-// near looks for a label among the forks of t, in time of the square of the depth where
-// it is not there. In a well-formed tree only what lies between the neighbours matters.
+// near looks for a label among the forks of t, in time of the square of the
+// depth. In a well-formed tree only what lies between the neighbours matters.
 func (t *Tree) near(label []byte) nearness {
 	if t != nil && t.kind == far {
-		if exact := t.from.Find(label); exact != nil {
-			return nearness{exact: exact}
+		found, before, after := t.from.Find(label)
+		if found {
+			return nearness{exact: t.from.At(label)}
 		}
+		return nearness{before: before, after: after}
 	}
-	switch t = t.seen(); t.Kind() {
+	switch t.Kind() {
 	case Empty:
 		return nearness{}
 	case Labeled:
@@ -103,16 +99,16 @@ func (t *Tree) near(label []byte) nearness {
 		case c == 0:
 			return nearness{exact: t}
 		case c < 0:
-			return nearness{after: neighbour{t.data, true}}
+			return nearness{after: Neighbour{t.data, true}}
 		}
-		return nearness{before: neighbour{t.data, true}}
+		return nearness{before: Neighbour{t.data, true}}
 	case Fork:
 		first := t.right.first()
-		if first.there && bytes.Compare(label, first.label) >= 0 {
+		if first.There && bytes.Compare(label, first.Label) >= 0 {
 			return t.right.near(label)
 		}
 		n := t.left.near(label)
-		if n.exact == nil && !n.after.there {
+		if n.exact == nil && !n.after.There {
 			n.after, n.gap = first, n.gap || t.right.startsPruned()
 		}
 		return n
@@ -129,27 +125,27 @@ func (t *Tree) startsPruned() bool {
 	case Empty, Labeled:
 		return false
 	case Fork:
-		return t.left.startsPruned() || !t.left.first().there && t.right.startsPruned()
+		return t.left.startsPruned() || !t.left.first().There && t.right.startsPruned()
 	}
 	return true
 }
 
 // first is the smallest label of a directory that can be seen.
-func (t *Tree) first() neighbour {
+func (t *Tree) first() Neighbour {
 	for {
 		if t != nil && t.kind == far {
-			return neighbour{t.from.First(), true}
+			return Neighbour{t.from.First(), true}
 		}
 		switch t.Kind() {
 		case Labeled:
-			return neighbour{t.data, true}
+			return Neighbour{t.data, true}
 		case Fork:
-			if f := t.left.first(); f.there {
+			if f := t.left.first(); f.There {
 				return f
 			}
 			t = t.right
 		default:
-			return neighbour{}
+			return Neighbour{}
 		}
 	}
 }

@@ -3,7 +3,6 @@ package hashtree
 import (
 	"bytes"
 	"slices"
-	"sort"
 )
 
 // Witness keeps what lies at the paths, whole subtrees included, and prunes the
@@ -47,61 +46,71 @@ func (w *wish) add(p Path) {
 }
 
 func (t *Tree) witness(w *wish) *Tree {
-	t = t.seen()
-	if w.whole || t.Kind() == Empty || t.Kind() == Leaf {
+	if w.whole || t == nil || t.kind == Empty || t.kind == Leaf {
 		return t
 	}
 	return t.keep(t.labels(w))
 }
 
+// of is what stays of the subtree of the label.
+func (k *kept) of(sub *Tree) *Tree {
+	if k.below == nil {
+		return NewPruned(sub.Digest())
+	}
+	return sub.witness(k.below)
+}
+
 // labels are the ones in t that a wish needs, in order.
 func (t *Tree) labels(w *wish) []kept {
 	out := make([]kept, 0, 2*len(w.below))
-	var missing []nearness
+	var beside []Neighbour
 	for _, k := range w.below {
-		if n := t.near(k.label); n.exact != nil {
+		if here, before, after := t.find(k.label); here {
 			out = append(out, k)
 		} else {
-			missing = append(missing, n)
+			beside = append(beside, before, after)
 		}
 	}
-	for _, n := range missing {
-		for _, x := range []neighbour{n.before, n.after} {
-			if !x.there {
-				continue
-			}
-			if at, found := slices.BinarySearchFunc(out, x.label, kept.compare); !found {
-				out = slices.Insert(out, at, kept{label: x.label})
-			}
+	for _, x := range beside {
+		if !x.There {
+			continue
+		}
+		if at, found := slices.BinarySearchFunc(out, x.Label, kept.compare); !found {
+			out = slices.Insert(out, at, kept{label: x.Label})
 		}
 	}
 	return out
 }
 
+// find tells whether a label is there, and where it is not, the labels beside.
+func (t *Tree) find(label []byte) (found bool, before, after Neighbour) {
+	if t.kind == far {
+		return t.from.Find(label)
+	}
+	n := t.near(label)
+	return n.exact != nil, n.before, n.after
+}
+
 // keep what lies at labels that are in t. The digests stay, and are not made again.
 func (t *Tree) keep(ks []kept) *Tree {
-	if len(ks) == 0 {
+	if len(ks) == 0 || t == nil {
 		return NewPruned(t.Digest())
 	}
-	var from Far
-	if t.kind == far {
-		from, t = t.from, t.seen()
-	}
-	switch t.Kind() {
-	case Labeled:
-		below := NewPruned(t.left.Digest())
-		if ks[0].below != nil {
-			below = t.left.witness(ks[0].below)
+	switch t.kind {
+	case far:
+		labels := make([][]byte, len(ks))
+		for i := range ks {
+			labels[i] = ks[i].label
 		}
-		return &Tree{kind: Labeled, digest: t.digest, data: t.data, left: below}
+		return t.from.Keep(labels, func(i int, sub *Tree) *Tree { return ks[i].of(sub) })
+	case Labeled:
+		return NewLabeledOf(t.digest, t.data, ks[0].of(t.left))
 	case Fork:
 		split := len(ks)
-		if from != nil {
-			split = sort.Search(len(ks), func(i int) bool { return from.Right(ks[i].label) })
-		} else if first := t.right.first(); first.there {
-			split, _ = slices.BinarySearchFunc(ks, first.label, kept.compare)
+		if first := t.right.first(); first.There {
+			split, _ = slices.BinarySearchFunc(ks, first.Label, kept.compare)
 		}
-		return &Tree{kind: Fork, digest: t.digest, left: t.left.keep(ks[:split]), right: t.right.keep(ks[split:])}
+		return NewForkOf(t.digest, t.left.keep(ks[:split]), t.right.keep(ks[split:]))
 	}
 	return t
 }
