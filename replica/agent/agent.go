@@ -156,7 +156,7 @@ func (r *Rejected) Error() string {
 }
 
 // seal signs a request that expires soon.
-func (a *Agent) seal(c envelope.Content) ([]byte, ic.RequestID, error) {
+func (a *Agent) seal(c *envelope.Content) ([]byte, ic.RequestID, error) {
 	c.Expiry = uint64(a.now().Add(requestTTL).UnixNano())
 	if c.Type == envelope.Call {
 		c.Nonce = make([]byte, nonceBytes)
@@ -165,7 +165,7 @@ func (a *Agent) seal(c envelope.Content) ([]byte, ic.RequestID, error) {
 	if c.Type != envelope.ReadState {
 		c.SenderInfo = a.info
 	}
-	return envelope.Seal(c, a.by)
+	return envelope.Seal(*c, a.by)
 }
 
 // ReadState returns a verified certificate about paths, through the canister's endpoint.
@@ -198,7 +198,7 @@ func (a *Agent) readState(ctx context.Context, path string, paths []hashtree.Pat
 	for _, p := range paths {
 		content.Paths = append(content.Paths, p)
 	}
-	raw, _, err := a.seal(content)
+	raw, _, err := a.seal(&content)
 	if err != nil {
 		return nil, err
 	}

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"net/http"
 	"net/http/httptest"
@@ -94,6 +95,27 @@ func TestPoll(t *testing.T) {
 	n.Release()
 	if reply, err := sent.Wait(t.Context()); err != nil || string(reply) != "hello" {
 		t.Errorf("%q, %v", reply, err)
+	}
+}
+
+// A call that no block took is told to have expired, as soon as that is certain.
+func TestExpired(t *testing.T) {
+	n := apitest.New(false)
+	n.Hold = true
+	a := serve(t, n, nil)
+	sent, err := a.Submit(t.Context(), apitest.Canister, apitest.Canister, "echo", []byte("hello"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	n.Lose(ic.Time(requestTTL) - 1) // it may still be executed
+	ctx, cancel := context.WithTimeout(t.Context(), 4*pollFirst)
+	defer cancel()
+	if _, err := sent.Wait(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("before its expiry: %v", err)
+	}
+	n.Lose(2)
+	if _, err := sent.Wait(t.Context()); !errors.Is(err, ErrExpired) {
+		t.Errorf("after its expiry: %v", err)
 	}
 }
 

@@ -32,16 +32,18 @@ type Sent struct {
 	ID        ic.RequestID
 	agent     *Agent
 	effective ic.CanisterID
+	expiry    ic.Time
 	cert      *cert.Certificate // if the call has ended already
 }
 
 // Submit sends a call and returns once the node has accepted or answered it.
 func (a *Agent) Submit(ctx context.Context, effective, canister ic.CanisterID, method string, arg []byte) (*Sent, error) {
-	raw, id, err := a.seal(envelope.Content{Type: envelope.Call, Canister: canister.Bytes(), Method: method, Arg: arg})
+	c := &envelope.Content{Type: envelope.Call, Canister: canister.Bytes(), Method: method, Arg: arg}
+	raw, id, err := a.seal(c)
 	if err != nil {
 		return nil, err
 	}
-	sent := &Sent{ID: id, agent: a, effective: effective}
+	sent := &Sent{ID: id, agent: a, effective: effective, expiry: ic.Time(c.Expiry)}
 	var out struct {
 		Status      string `cbor:"status"`
 		Certificate []byte `cbor:"certificate"`
@@ -60,22 +62,27 @@ func (a *Agent) Submit(ctx context.Context, effective, canister ic.CanisterID, m
 	case status == http.StatusAccepted:
 		return sent, nil
 	case out.Status == "replied":
-		c, err := cert.Decode(out.Certificate)
-		if err != nil {
+		if sent.cert, err = cert.Decode(out.Certificate); err != nil {
 			return nil, err
 		}
-		if err := a.verify(c, effective); err != nil {
+		if err := a.verify(sent.cert, effective); err != nil {
 			return nil, err
 		}
-		sent.cert = c
 		return sent, nil
 	}
 	return nil, &Rejected{Class: ic.RejectCode(out.Code), Message: out.Message, ErrorCode: out.ErrorCode}
 }
 
-var errPending = errors.New("the call has not ended")
+var (
+	errPending = errors.New("the call has not ended")
+	errAbsent  = fmt.Errorf("%w: the subnet does not know it", errPending)
+	// ErrExpired says of a call that it was not executed, and never will be. It is
+	// certified.
+	ErrExpired = errors.New("the call has expired before it was executed")
+)
 
-// Wait returns the certified reply; it polls until ctx ends.
+// Wait returns the certified reply. It polls until ctx ends, or the subnet says at a time
+// after the call's expiry that it knows nothing of it.
 func (s *Sent) Wait(ctx context.Context) ([]byte, error) {
 	c := s.cert
 	for pause := pollFirst; ; pause = min(pause*2, pollMost) {
@@ -83,6 +90,9 @@ func (s *Sent) Wait(ctx context.Context) ([]byte, error) {
 			reply, err := outcome(c, s.ID)
 			if !errors.Is(err, errPending) {
 				return reply, err
+			}
+			if at, e := c.Time(); e == nil && at > s.expiry && errors.Is(err, errAbsent) {
+				return nil, fmt.Errorf("call %x: %w", s.ID, ErrExpired)
 			}
 		}
 		if err := sleep(ctx, pause); err != nil {
@@ -134,5 +144,8 @@ func outcome(c *cert.Certificate, id ic.RequestID) ([]byte, error) {
 	case "done":
 		return nil, fmt.Errorf("call %x ended, but its reply is no longer kept", id)
 	}
-	return nil, errPending // absent, received, processing
+	if found == hashtree.Absent {
+		return nil, errAbsent
+	}
+	return nil, errPending // received, processing
 }

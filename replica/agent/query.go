@@ -39,7 +39,7 @@ func (a *Agent) Query(ctx context.Context, canister ic.CanisterID, method string
 
 // QueryAt is Query with an effective canister id.
 func (a *Agent) QueryAt(ctx context.Context, effective, canister ic.CanisterID, method string, arg []byte) ([]byte, error) {
-	raw, id, err := a.seal(envelope.Content{Type: envelope.Query, Canister: canister.Bytes(), Method: method, Arg: arg})
+	raw, id, err := a.seal(&envelope.Content{Type: envelope.Query, Canister: canister.Bytes(), Method: method, Arg: arg})
 	if err != nil {
 		return nil, err
 	}

@@ -246,11 +246,13 @@ func TestEffectiveCanister(t *testing.T) {
 		{"/canister/" + ic.CanisterIDFromUint64(0x100000).String(), ic.Management, "provisional_create_canister_with_cycles", nil, false},
 		{canisterPath, ic.Management, "start_canister", candid.Marshal(target{me}), true},
 		{canisterPath, ic.Management, "start_canister", candid.Marshal(target{other}), false},
-		{canisterPath, ic.Management, "start_canister", candid.Marshal(chunked{me, nil}), false},
-		{canisterPath, ic.Management, "start_canister", []byte("DIDL"), false},
-		{canisterPath, ic.Management, "raw_rand", candid.Marshal(), false},
+		// About no canister: the machine has an error for them that clients understand.
+		{canisterPath, ic.Management, "start_canister", candid.Marshal(chunked{me, nil}), true},
+		{canisterPath, ic.Management, "start_canister", []byte("DIDL"), true},
+		{canisterPath, ic.Management, "raw_rand", candid.Marshal(), true},
+		{canisterPath, ic.Management, "install_chunked_code", candid.Marshal(target{me}), true},
 		{canisterPath, ic.Management, "install_chunked_code", candid.Marshal(chunked{me, make([]byte, 2<<20)}), true},
-		{canisterPath, ic.Management, "install_chunked_code", candid.Marshal(target{me}), false},
+		{canisterPath, ic.Management, "install_chunked_code", candid.Marshal(chunked{other, nil}), false},
 		{"/canister/aaaaa-aa", ic.Management, "start_canister", candid.Marshal(target{me}), false},
 		{"/canister/" + ic.CanisterIDFromUint64(0x100000).String(), ic.CanisterIDFromUint64(0x100000).Principal, "echo", nil, false},
 		{"/canister/x", me, "echo", nil, false},
@@ -419,12 +421,12 @@ func TestRefusals(t *testing.T) {
 		status             int
 		text               string
 	}{
-		{"a call above the limit", "POST", "/api/v2" + canisterPath + "/call", call(2 << 10), 413, "1024"},
-		{"a body above the limit", "POST", "/api/v2" + canisterPath + "/query", call(9 << 10), 413, "8192"},
-		{"garbage", "POST", "/api/v2" + canisterPath + "/call", []byte("garbage"), 400, "parse"},
+		{"a call above the limit", "POST", "/api/v2" + canisterPath + "/call", call(2 << 10), 413, "is larger than the max allowed 1024."},
+		{"a body above the limit", "POST", "/api/v2" + canisterPath + "/query", call(9 << 10), 413, "error: payload_too_large\ndetails: Payload is too large: maximum body size is 8192 bytes."},
+		{"garbage", "POST", "/api/v2" + canisterPath + "/call", []byte("garbage"), 400, "error: unable_to_parse_cbor\ndetails: "},
 		{"nothing", "POST", "/api/v2" + canisterPath + "/call", nil, 400, "parse"},
-		{"a query as call", "POST", "/api/v2" + canisterPath + "/call", query, 400, "request_type"},
-		{"a call as query", "POST", "/api/v2" + canisterPath + "/query", call(0), 400, "request_type"},
+		{"a query as call", "POST", "/api/v2" + canisterPath + "/call", query, 400, "Could not parse body as call message: "},
+		{"a call as query", "POST", "/api/v2" + canisterPath + "/query", call(0), 400, "Malformed request: "},
 		{"an expired call", "POST", "/api/v2" + canisterPath + "/call", expired, 400, "Invalid request expiry: "},
 		{"GET of a call", "GET", "/api/v2" + canisterPath + "/call", nil, 405, ""},
 		{"POST of the status", "POST", "/api/v2/status", nil, 405, ""},
@@ -433,8 +435,9 @@ func TestRefusals(t *testing.T) {
 		{"the subnet form of a v3 call", "POST", "/api/v3/subnet/" + n.SubnetID().String() + "/call", call(0), 404, ""},
 		{"the subnet form of a v2 query", "POST", "/api/v2/subnet/" + n.SubnetID().String() + "/query", query, 404, ""},
 		{"v4 query", "POST", "/api/v4" + canisterPath + "/query", query, 404, ""},
-		{"another subnet", "POST", "/api/v3/subnet/" + apitest.Other.String() + "/read_state", nil, 400, "Subnet"},
-		{"an upper-case id", "POST", "/api/v2/canister/" + strings.ToUpper(apitest.Canister.String()) + "/call", call(0), 400, "Malformed"},
+		{"another subnet", "POST", "/api/v3/subnet/" + apitest.Other.String() + "/read_state", nil, 400, "error: subnet_not_found\ndetails: The specified subnet cannot be found."},
+		{"another subnet's canister", "POST", "/api/v2/canister/" + apitest.Other.String() + "/query", query, 400, "error: canister_not_found\ndetails: The specified canister does not exist."},
+		{"an upper-case id", "POST", "/api/v2/canister/" + strings.ToUpper(apitest.Canister.String()) + "/call", call(0), 400, "error: malformed_request\ndetails: "},
 	} {
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, httptest.NewRequest(c.method, c.path, bytes.NewReader(c.body)))

@@ -6,15 +6,18 @@ import (
 	"time"
 
 	"ashlar/replica/ic"
+	"ashlar/replica/wire/cbor"
 	"ashlar/replica/wire/cert"
 	"ashlar/replica/wire/envelope"
 	"ashlar/replica/wire/hashtree"
 )
 
-// syncReply is the body of a v3 or v4 call that ended.
-type syncReply struct {
-	Status      string `cbor:"status"`
-	Certificate []byte `cbor:"certificate"`
+// writeReply is the answer to a v3 or v4 call that ended.
+func writeReply(w http.ResponseWriter, c *cert.Certificate) error {
+	raw := c.Encode()
+	out := cbor.AppendHead(cbor.AppendTag(make([]byte, 0, len(raw)+64)), cbor.Map, 2)
+	out = cbor.AppendText(cbor.AppendText(out, "status"), "replied")
+	return writeBytes(w, cbor.AppendBytes(cbor.AppendText(out, "certificate"), raw))
 }
 
 // call answers POST .../call: 202 for accepted, 200 with a certificate (v3, v4),
@@ -66,7 +69,7 @@ func (s *Server) submit(w http.ResponseWriter, r *http.Request, sc scope, raw []
 	if sc.wait && s.await(r, done) {
 		state := s.node.Certified()
 		if c := s.certifyRequest(state, msg.ID, sc.shards); c != nil {
-			return writeCBOR(w, syncReply{"replied", c.Encode()})
+			return writeReply(w, c)
 		}
 	}
 	w.WriteHeader(http.StatusAccepted)

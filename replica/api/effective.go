@@ -12,16 +12,16 @@ func (s *Server) target(r *http.Request, sc scope) (ic.Principal, error) {
 	text := r.PathValue("id")
 	p, err := ic.ParsePrincipal(text)
 	if err != nil {
-		return "", badRequest("Malformed principal in the URL: %v", err)
+		return "", edge(http.StatusBadRequest, "malformed_request", "Unable to decode the principal in the URL: %v", err)
 	}
 	if sc.subnet {
 		if p != s.node.SubnetID().Principal {
-			return "", badRequest("Subnet %s is not the subnet of this node, which is %s", p, s.node.SubnetID())
+			return "", edge(http.StatusBadRequest, "subnet_not_found", "The specified subnet cannot be found.")
 		}
 		return p, nil
 	}
 	if p != ic.Management && !s.hosts(p) {
-		return "", badRequest("Canister %s does not belong to the subnet of this node, %s", p, s.node.SubnetID())
+		return "", edge(http.StatusBadRequest, "canister_not_found", "The specified canister does not exist.")
 	}
 	return p, nil
 }
@@ -49,9 +49,9 @@ func checkCallTarget(sc scope, url, canister ic.Principal, method string, arg []
 	case create:
 		return nil // any id of the subnet
 	case method == "install_chunked_code":
-		return argTarget(url, method, arg, "target_canister")
+		return argTarget(url, arg, "target_canister")
 	}
-	return argTarget(url, method, arg, "canister_id")
+	return argTarget(url, arg, "canister_id")
 }
 
 // checkQueryTarget is checkCallTarget for queries.
@@ -67,7 +67,7 @@ func checkQueryTarget(sc scope, url, canister ic.Principal, method string, arg [
 	case method == "list_canisters":
 		return nil
 	}
-	return argTarget(url, method, arg, "canister_id")
+	return argTarget(url, arg, "canister_id")
 }
 
 func sameTarget(url, want ic.Principal) error {
@@ -77,12 +77,12 @@ func sameTarget(url, want ic.Principal) error {
 	return nil
 }
 
-// argTarget finds the canister that a call to the management canister is about.
-func argTarget(url ic.Principal, method string, arg []byte, field string) error {
+// argTarget compares with the canister that a call to the management canister is about.
+func argTarget(url ic.Principal, arg []byte, field string) error {
 	want := candid.RecordOf(candid.F(field, candid.Prim(candid.Principal)))
 	values, err := candid.Decode(arg, []*candid.Type{want}, candid.DefaultLimits(len(arg)))
 	if err != nil {
-		return badRequest("Call to %s of the management canister: the argument has no principal %s: %v", method, field, err)
+		return nil // such a call is about no canister: it is refused with an error of its own
 	}
 	v, _ := values[0].(candid.Fields).Get(field)
 	return sameTarget(url, v.(ic.Principal))

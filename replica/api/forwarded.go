@@ -6,11 +6,15 @@ import (
 	"ashlar/replica/wire/envelope"
 )
 
+// NewKeys checks users' signatures. What calls of users and of peers share costs less.
+func NewKeys(rootKey []byte) *usersig.Crowd {
+	return &usersig.Crowd{Verifier: &usersig.Verifier{RootKey: rootKey, BLS: verifyBLS}}
+}
+
 // Forwarded checks calls that another node of the subnet accepted, or that a
 // block holds, by the rules of this API: a node that lies could send anything.
 // There is one result for each. It may be used by many goroutines.
-func Forwarded(rootKey []byte) func(claims []envelope.Claim, now ic.Time) []error {
-	keys := &usersig.Verifier{RootKey: rootKey, BLS: verifyBLS}
+func Forwarded(keys *usersig.Crowd) func(claims []envelope.Claim, now ic.Time) []error {
 	return func(claims []envelope.Claim, now ic.Time) []error {
 		errs, together := make([]error, len(claims)), keys.NewBatch()
 		for i, c := range claims {

@@ -13,7 +13,7 @@ import (
 // Each call of many has its own verdict, whether what it says was read before or not.
 func TestForwarded(t *testing.T) {
 	n := apitest.New(true)
-	check := api.Forwarded(n.RootKey())
+	check := api.Forwarded(api.NewKeys(n.RootKey()))
 	claim := func(i byte, effective ic.CanisterID, spoil func(raw []byte)) envelope.Claim {
 		c := message(n, envelope.Call, "echo", apitest.Canister.Principal, []byte{i})
 		raw, _ := seal(t, c, newUser(i%3))

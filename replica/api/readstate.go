@@ -114,10 +114,10 @@ func (p *reading) checkStatus(rest hashtree.Path) error {
 		return errPath
 	}
 	if len(rest[0]) != len(ic.RequestID{}) {
-		return badRequest("Invalid request id: it has %d bytes, not 32", len(rest[0]))
+		return badRequest("Invalid request id in paths. Maybe the request ID is not of %d bytes in length?!", len(ic.RequestID{}))
 	}
 	if p.status != nil && string(p.status) != string(rest[0]) {
-		return badRequest("More than one non-unique request ID exists in request_status paths")
+		return badRequest("More than one non-unique request ID exists in request_status paths: 0x%x and 0x%x.", p.status, rest[0])
 	}
 	if p.status != nil {
 		return nil
@@ -153,7 +153,7 @@ func (p *reading) checkCanister(rest hashtree.Path) error {
 		return errPath
 	}
 	if string(rest[0]) != string(p.url) {
-		return badRequest("Effective principal id in URL %s does not match requested principal id: %s", p.url, readable(rest[0]))
+		return badRequest("Effective principal id in URL %s does not match requested principal id: %s.", p.url, readable(rest[0]))
 	}
 	if metadata {
 		return p.mayReadMetadata(rest[0], rest[2])
@@ -171,7 +171,7 @@ func readable(label []byte) string {
 // mayReadMetadata: private sections are the controllers'.
 func (p *reading) mayReadMetadata(canister, name []byte) error {
 	if !utf8.Valid(name) {
-		return badRequest("The name of a custom section must be UTF-8")
+		return badRequest("Could not parse the custom section name: it is not UTF-8.")
 	}
 	id := ic.CanisterID{Principal: ic.Principal(canister)}
 	public, found := true, false
@@ -195,5 +195,5 @@ func (p *reading) mayReadMetadata(canister, name []byte) error {
 			}
 		}
 	}
-	return forbidden("Custom section %.100q can only be requested by the controllers of the canister.", name)
+	return forbidden("Custom section %.100s can only be requested by the controllers of the canister.", name)
 }

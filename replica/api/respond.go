@@ -33,8 +33,14 @@ func forbidden(format string, args ...any) error {
 	return &httpError{http.StatusForbidden, fmt.Sprintf(format, args...)}
 }
 
+// edge is an error of what mainnet has in front of its subnets, by which clients tell
+// one from another.
+func edge(status int, name, format string, args ...any) error {
+	return &httpError{status, "error: " + name + "\ndetails: " + fmt.Sprintf(format, args...)}
+}
+
 func tooLarge(limit int64) error {
-	return &httpError{http.StatusRequestEntityTooLarge, fmt.Sprintf("Request is too large: the limit is %d bytes", limit)}
+	return edge(http.StatusRequestEntityTooLarge, "payload_too_large", "Payload is too large: maximum body size is %d bytes.", limit)
 }
 
 // retryAfter is in seconds; a round takes less.
@@ -56,8 +62,10 @@ func writeError(w http.ResponseWriter, err error) {
 	fmt.Fprint(w, known.text)
 }
 
-func writeCBOR(w http.ResponseWriter, v any) error {
-	body := cbor.Marshal(v)
+func writeCBOR(w http.ResponseWriter, v any) error { return writeBytes(w, cbor.Marshal(v)) }
+
+// writeBytes answers with CBOR.
+func writeBytes(w http.ResponseWriter, body []byte) error {
 	w.Header().Set("Content-Type", "application/cbor")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.Header().Set("Content-Length", strconv.Itoa(len(body)))

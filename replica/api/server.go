@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"sync"
@@ -21,8 +20,9 @@ import (
 // Config of a server. All of it is optional.
 type Config struct {
 	Limits  Limits
-	Version string       // shown by the status endpoint as impl_version
-	Metrics http.Handler // served at /metrics
+	Keys    *usersig.Crowd // NewKeys; nil: its own
+	Version string         // shown by the status endpoint as impl_version
+	Metrics http.Handler   // served at /metrics
 	// HideRootKey leaves the root key out of the status: clients of a
 	// network that lasts must know it from elsewhere.
 	HideRootKey bool
@@ -47,8 +47,10 @@ type Server struct {
 
 // New makes the handler.
 func New(node Backend, cfg Config) *Server {
-	s := &Server{node: node, cfg: cfg, limits: cfg.Limits.withDefaults(), stop: make(chan struct{}),
-		keys: &usersig.Crowd{Verifier: &usersig.Verifier{RootKey: node.RootKey(), BLS: verifyBLS}}}
+	s := &Server{node: node, cfg: cfg, limits: cfg.Limits.withDefaults(), stop: make(chan struct{}), keys: cfg.Keys}
+	if cfg.Keys == nil {
+		s.keys = NewKeys(node.RootKey())
+	}
 	s.bodies = body.New()
 	s.senders = &senders{count: map[ic.Principal]int{}, limit: s.limits.PerSender}
 	s.handler = cors(s.routes())
@@ -135,10 +137,18 @@ func (s *Server) buffered(next handler) handler {
 			return badRequest("Could not read the body: %v", err)
 		}
 		defer done()
-		r.Body = io.NopCloser(bytes.NewReader(data))
+		r.Body = held{bytes.NewReader(data), data}
 		return next(w, r)
 	}
 }
+
+// held is a body that was read.
+type held struct {
+	*bytes.Reader
+	all []byte
+}
+
+func (held) Close() error { return nil }
 
 type statusWriter struct {
 	http.ResponseWriter
@@ -165,16 +175,17 @@ func (s *Server) ready() (*Certified, error) {
 
 // request authenticates the body of a POST.
 func (s *Server) request(r *http.Request, kind string, limit int) (*envelope.Envelope, envelope.Targets, error) {
-	raw, err := io.ReadAll(r.Body)
-	if err != nil {
-		return nil, nil, badRequest("Could not read the body: %v", err)
-	}
-	if len(raw) > limit {
-		return nil, nil, tooLarge(int64(limit))
-	}
+	raw := r.Body.(held).all // as buffered leaves it
 	e, err := envelope.Parse(raw, kind)
-	if err != nil {
-		return nil, nil, badRequest("Could not parse body as %s message: %v", kind, err)
+	switch {
+	case errors.Is(err, envelope.ErrSyntax):
+		return nil, nil, edge(http.StatusBadRequest, "unable_to_parse_cbor", "Failed to parse the CBOR request body: %v", err)
+	case err != nil && kind == envelope.Call:
+		return nil, nil, badRequest("Could not parse body as call message: %v", err)
+	case err != nil:
+		return nil, nil, badRequest("Malformed request: %v", err)
+	case len(raw) > limit:
+		return nil, nil, &httpError{http.StatusRequestEntityTooLarge, fmt.Sprintf("Request 0x%x is too large. Message byte size %d is larger than the max allowed %d.", e.ID, len(raw), limit)}
 	}
 	targets, err := e.Authenticate(s.node.Now(), s.keys)
 	if err != nil {

@@ -351,7 +351,7 @@ func (c *Core) deliver() bool {
 	if err != nil {
 		panic(fmt.Sprintf("consensus: registry version %d of final block %d: %v", p.Block.Registry, h, err))
 	}
-	c.delivered = h
+	c.delivered, c.calls = h, len(p.Block.Ingress)
 	c.emit(Deliver{Block: p.Block, Hash: p.Hash, Randomness: hashOf(c.rounds[h].tape), Members: iv.members, Record: rec})
 	c.passed(p.Block)
 	return true

@@ -237,6 +237,7 @@ type Core struct {
 	height    ic.Height // the round in progress
 	finalized ic.Height
 	delivered ic.Height
+	calls     int // in its block
 	executed  ic.Height
 	certified ic.Height // and executed here, with the same root
 	whole     ic.Height // up to here nothing is left to be certified

@@ -17,8 +17,11 @@ import (
 
 const (
 	// patience with shares that are on their way: a check by pairing takes a
-	// millisecond of all nodes.
-	patience = 10 * millisecond
+	// millisecond of all nodes. Under load members are less in step, users wait for
+	// each other more than for this, and there is more to do in that millisecond.
+	patience     = 10 * millisecond
+	patienceCall = millisecond / 2 // more for each call of the last block that was delivered
+	patienceMost = 60 * millisecond
 	// Where peers are far, patience is in vain: after so many times it is tried now and
 	// then only.
 	vainTimes  = 3
@@ -101,7 +104,7 @@ func (c *Core) awaits(iv *interval, a *block.Artifact, s shares, more int) bool 
 	if r.ripe[a.Kind] == 0 {
 		r.ripe[a.Kind] = max(c.now, 1)
 	}
-	until := r.ripe[a.Kind] + patience
+	until := r.ripe[a.Kind] + min(patience+ic.Time(c.calls)*patienceCall, patienceMost)
 	if c.now >= until {
 		iv.vain[a.Kind]++
 		return false

@@ -32,6 +32,7 @@ import (
 
 	"ashlar/replica/execution/machine"
 	"ashlar/replica/execution/wasm"
+	"ashlar/replica/state/pages"
 )
 
 const (
@@ -77,6 +78,7 @@ type Engine struct {
 	imports []wasm.Import
 	tracker trackerMaker
 	slots   chan struct{} // one token per running compilation
+	last    installations
 
 	mu      sync.Mutex
 	modules map[[32]byte]*entry
@@ -285,7 +287,9 @@ func (e *Engine) compile(prep *wasm.Prepared) (*Module, error) {
 
 // watched lets the compiled code go when nobody has the module any more.
 func (m *Module) watched() *Module {
-	m.prep.Code = nil // compiled: no longer needed
+	prep := m.prep
+	prep.Code = nil // compiled: no longer needed
+	m.initial = sync.OnceValue(func() pages.Map { return initialHeap(prep) })
 	runtime.AddCleanup(m, func(c wazero.CompiledModule) { c.Close(context.Background()) }, m.compiled)
 	return m
 }

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/tetratelabs/wazero/experimental"
 
@@ -66,24 +67,57 @@ func (h *heap) page(i uint64) pages.Page { return pages.Page(h.space[i*pages.Siz
 // clean makes the present content the one that later changes are found against.
 func (h *heap) clean() { h.tracker.clean(h.space[:len(h.buf)]) }
 
-// changes returns copies of the pages that differ from base, and cleans.
+// changes returns copies of the pages that differ from base, the present content but for
+// what was written since, and cleans.
 func (h *heap) changes(base pages.Map) []pages.Change {
 	var out []pages.Change
 	h.tracker.written(h.buf, func(i uint64) {
-		c, changed := change(i, h.page(i), base)
-		if !changed {
-			return
+		if c, changed := change(i, h.page(i), base); changed {
+			if base.Get(i) == nil {
+				h.held++
+			}
+			out = append(out, copied(c))
 		}
-		if base.Get(i) == nil {
-			h.held++
-		}
-		if c.Page != nil {
-			p := *c.Page
-			c.Page = &p
-		}
-		out = append(out, c)
 	})
 	return out
+}
+
+// changesTo is changes from other, of the same length, which need not have been here.
+func (h *heap) changesTo(base, other pages.Map) []pages.Change {
+	var at []uint64
+	h.tracker.written(h.buf, func(i uint64) {
+		if at = append(at, i); base.Get(i) == nil {
+			h.held++
+		}
+	})
+	for _, m := range []pages.Map{base, other} {
+		m.Each(func(i uint64, _ pages.Page) bool {
+			at = append(at, i)
+			return true
+		})
+	}
+	slices.Sort(at)
+	var out []pages.Change
+	for _, i := range slices.Compact(at) {
+		if c, changed := change(i, h.page(i), other); changed {
+			if p := base.Get(i); p != nil && c.Page != nil && *p == *c.Page {
+				c.Page = p
+			} else {
+				c = copied(c)
+			}
+			out = append(out, c)
+		}
+	}
+	return out
+}
+
+// copied is a change whose page is its own.
+func copied(c pages.Change) pages.Change {
+	if c.Page != nil {
+		p := *c.Page
+		c.Page = &p
+	}
+	return c
 }
 
 // restore brings back base, zeroes what lies beyond its length, and cleans.

@@ -29,8 +29,9 @@ type Instance struct {
 	fresh                 bool                    // no run since start
 
 	// The last committed state.
-	heapBase pages.Map
-	globals  []machine.Global
+	heapBase    pages.Map
+	uncommitted bool // heapBase is that of the data segments
+	globals     []machine.Global
 
 	heap    *heap
 	stable  stable
@@ -67,6 +68,7 @@ func (in *Instance) Run(e machine.Entry, env any, lim machine.Limits) machine.Ou
 	out := machine.Outcome{Used: in.Used()}
 	if err != nil {
 		out.Trap = in.trap(err)
+		callbackTrap(out.Trap, &e)
 	}
 	if out.Trap != nil && out.Trap.Kind == machine.TrapInstructionLimit || out.Used > lim.Instructions {
 		out.Used = lim.Instructions
@@ -88,7 +90,7 @@ func (in *Instance) entry(e machine.Entry) (api.Function, []uint64, *machine.Tra
 		return fn, nil, nil
 	}
 	if !in.module.prep.HasTable || e.Func >= 1<<32 {
-		return nil, nil, &machine.Trap{Kind: machine.TrapTableBounds}
+		return nil, nil, &machine.Trap{Kind: machine.TrapNoFunction, Func: min(e.Func, 1<<32-1)}
 	}
 	in.stack = [2]uint64{e.Func, e.Arg}
 	return in.function(wasm.ExportCallback), in.stack[:], nil
@@ -203,7 +205,10 @@ func (in *Instance) StableWrite(offset uint64, src []byte) (fresh uint64, err er
 // Commit implements machine.Instance.
 func (in *Instance) Commit() machine.Delta {
 	d := machine.Delta{HeapBytes: in.HeapBytes(), StableBytes: in.stable.bytes}
-	if in.heap != nil {
+	switch {
+	case in.uncommitted:
+		d.Heap = in.installed()
+	case in.heap != nil:
 		d.Heap = in.heap.changes(in.heapBase)
 		in.heapBase = in.heapBase.With(d.HeapBytes, d.Heap)
 	}

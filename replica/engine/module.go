@@ -28,15 +28,15 @@ type Module struct {
 	prep     *wasm.Prepared
 	compiled wazero.CompiledModule
 	bytes    uint64 // of compiled code
+	initial  func() pages.Map
 }
 
 // proves tells whether the code is that of the module with this proof.
 func (m *Module) proves(proof uint64) bool {
-	inst, err := m.Instantiate(pages.Map{}, pages.Map{}, nil)
+	in, err := m.instance(pages.Map{}, pages.Map{})
 	if err != nil {
 		return false
 	}
-	in := inst.(*Instance)
 	defer in.Close()
 	fn := in.mod.ExportedFunction(proofName)
 	if fn == nil {
@@ -52,6 +52,35 @@ func (m *Module) Info() *wasm.Info { return &m.prep.Info }
 
 // Instantiate implements machine.Module.
 func (m *Module) Instantiate(heapMap, stableMap pages.Map, globals []machine.Global) (machine.Instance, error) {
+	if globals != nil {
+		if err := m.checkGlobals(globals); err != nil {
+			return nil, err
+		}
+	}
+	fresh := globals == nil && m.prep.Info.HasHeap && heapMap.Bytes() == 0
+	if fresh {
+		heapMap = m.initial()
+	}
+	in, err := m.instance(heapMap, stableMap)
+	if err != nil {
+		return nil, err
+	}
+	switch in.uncommitted = fresh; {
+	case globals != nil:
+		in.globals = append([]machine.Global(nil), globals...)
+		in.writeGlobals(in.globals)
+		return in, nil
+	case !fresh:
+		for _, d := range m.prep.Data {
+			copy(in.heap.buf[d.Offset:], d.Bytes) // fits: Prepare checked it
+		}
+	}
+	in.globals = in.readGlobals()
+	return in, nil
+}
+
+// instance starts with memories, and with the globals that the code begins with.
+func (m *Module) instance(heapMap, stableMap pages.Map) (*Instance, error) {
 	in := &Instance{module: m, stable: stable{base: stableMap, bytes: stableMap.Bytes()}, heapBase: heapMap}
 	in.ctx = &callContext{context.Background(), in}
 	if m.prep.Info.HasHeap {
@@ -65,22 +94,8 @@ func (m *Module) Instantiate(heapMap, stableMap pages.Map, globals []machine.Glo
 		in.Close()
 		return nil, err
 	}
-	if err := in.fillHeap(); err != nil {
-		in.Close()
-		return nil, err
-	}
-	if globals == nil {
-		for _, d := range m.prep.Data {
-			copy(in.heap.buf[d.Offset:], d.Bytes) // fits: Prepare checked it
-		}
-		in.globals = in.readGlobals()
-	} else {
-		if err := in.checkGlobals(globals); err != nil {
-			in.Close()
-			return nil, err
-		}
-		in.globals = append([]machine.Global(nil), globals...)
-		in.writeGlobals(in.globals)
+	if in.heap != nil {
+		in.heap.fill(in.heapBase)
 	}
 	return in, nil
 }
@@ -132,17 +147,8 @@ func mutable(mod api.Module, name string) api.MutableGlobal {
 	return mod.ExportedGlobal(name).(api.MutableGlobal)
 }
 
-// fillHeap loads the committed pages and starts to watch for changes.
-func (in *Instance) fillHeap() error {
-	if in.heap == nil {
-		return nil
-	}
-	in.heap.fill(in.heapBase)
-	return nil
-}
-
-func (in *Instance) checkGlobals(globals []machine.Global) error {
-	want := in.module.prep.Globals
+func (m *Module) checkGlobals(globals []machine.Global) error {
+	want := m.prep.Globals
 	if len(want) != len(globals) {
 		return fmt.Errorf("module has %d mutable globals, the state has %d", len(want), len(globals))
 	}

@@ -94,7 +94,7 @@ func TestTraps(t *testing.T) {
 				}
 				// The instance is usable after a rollback.
 				in.Rollback()
-				if out := in.Run(machine.Entry{Func: 0, Arg: 1}, &fakeEnv{}, lim); out.Trap == nil || out.Trap.Kind != machine.TrapIndirectCall {
+				if out := in.Run(machine.Entry{Func: 0, Arg: 1}, &fakeEnv{}, lim); out.Trap == nil || out.Trap.Kind != machine.TrapNoCallback {
 					t.Errorf("a callback of the wrong type gives %+v", out.Trap)
 				}
 			}
@@ -204,22 +204,22 @@ func TestCallbacks(t *testing.T) {
 			t.Errorf("%s: callback gives %+v %q", ptr, out.Trap, env.reply)
 		}
 		for _, f := range []uint64{0, 2, 1 << 32, 1<<32 + 1} {
-			if out := in.Run(machine.Entry{Func: f, Arg: 6}, env, wide); out.Trap == nil || out.Trap.Kind != machine.TrapTableBounds {
+			if out := in.Run(machine.Entry{Func: f, Arg: 6}, env, wide); out.Trap == nil || out.Trap.Kind != machine.TrapNoFunction || out.Trap.Func != min(f, 1<<32-1) {
 				t.Errorf("%s: callback %d gives %+v", ptr, f, out.Trap)
 			}
 		}
 	}
 }
 
-// Memory, globals and tables after a rollback are those of the last commit, and
+// Memory, globals and segments after a rollback are those of the last commit, and
 // an instance made from what was committed behaves as the one that made it.
 func TestCommitAndRollback(t *testing.T) {
 	code := text(t, `(module (import "ic0" "msg_reply_data_append" (func $reply (param i32 i32)))
 		(import "ic0" "stable64_grow" (func $sgrow (param i64) (result i64))) (import "ic0" "stable64_write" (func $swrite (param i64 i64 i64)))
 		(import "ic0" "stable64_read" (func $sread (param i64 i64 i64)))
-		(memory 1 8) (table 4 funcref) (elem (i32.const 0) $one $two)
+		(memory 1 8)
 		(global $n (mut i64) (i64.const 5)) (global $f (mut f32) (f32.const 1)) (global $v (mut v128) (v128.const i64x2 1 2)) (data (i32.const 100) "data")
-		(func $one (result i32) (i32.const 1)) (func $two (result i32) (i32.const 2))
+		(data $one "\01")
 		(func (export "canister_update step")
 			(global.set $n (i64.add (global.get $n) (i64.const 1)))
 			(global.set $f (f32.add (global.get $f) (f32.const 0.5)))
@@ -229,10 +229,10 @@ func TestCommitAndRollback(t *testing.T) {
 			(i64.store (i32.const 8) (global.get $n))
 			(drop (call $sgrow (i64.const 1)))
 			(call $swrite (i64.const 70) (i64.const 8) (i64.const 8))
-			(table.set 0 (i32.const 0) (ref.func $two)))
+			(data.drop $one))
 		(func (export "canister_query state")
 			(i64.store (i32.const 16) (global.get $n)) (f32.store (i32.const 24) (global.get $f)) (v128.store (i32.const 32) (global.get $v))
-			(i32.store (i32.const 48) (memory.size)) (i32.store (i32.const 52) (call_indirect (result i32) (i32.const 0)))
+			(i32.store (i32.const 48) (memory.size)) (memory.init $one (i32.const 52) (i32.const 0) (i32.const 1))
 			(call $sread (i64.const 56) (i64.const 70) (i64.const 8))
 			(call $reply (i32.const 0) (i32.const 104))))`)
 	for _, tracker := range []Tracker{TrackScan, TrackPagemap, TrackCompare} {
@@ -474,5 +474,50 @@ func TestBacktrace(t *testing.T) {
 				t.Errorf("interpreter %v, %+v: %s, want %s", interpreter, c.entry, got, c.want)
 			}
 		}
+	}
+}
+
+// Installations of one module share the pages that are equal after their first run, and
+// the first commit names all pages all the same.
+func TestDataIsShared(t *testing.T) {
+	m, err := testEngine(t, Config{}).Compile(text(t, `(module (memory 2)
+		(data (i32.const 0) "first") (data (i32.const 4096) "second") (data (i32.const 8192) "\00\00")
+		(func (export "canister_init") (i32.store8 (i32.const 4096) (i32.const 83)) (i32.store8 (i32.const 65536) (i32.const 1)))
+		(func (export "canister_update other") (i32.store8 (i32.const 65537) (i32.const 1)) (i32.store8 (i32.const 0) (i32.const 0))
+			(i32.store8 (i32.const 1) (i32.const 0)) (i32.store8 (i32.const 2) (i32.const 0)) (i32.store16 (i32.const 3) (i32.const 0))))`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var deltas []machine.Delta
+	for _, more := range []string{"", "canister_update other", ""} {
+		in, err := m.Instantiate(pages.Map{}, pages.Map{}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer in.Close()
+		run(t, in.(*Instance), "canister_init", nil)
+		if more != "" {
+			run(t, in.(*Instance), more, nil)
+		}
+		deltas = append(deltas, in.Commit())
+		if d := in.Commit(); len(d.Heap) != 0 {
+			t.Errorf("the second commit names %d pages", len(d.Heap))
+		}
+	}
+	a, b, c := deltas[0], deltas[1], deltas[2]
+	for i, d := range []machine.Delta{a, c} {
+		if len(d.Heap) != 3 || string(d.Heap[0].Page[:5]) != "first" || string(d.Heap[1].Page[:6]) != "Second" || d.Heap[2].Index != 16 || d.Heap[2].Page[1] != 0 {
+			t.Errorf("the first commit of instance %d names %d pages", 2*i, len(d.Heap))
+		}
+		x, _, _ := d.HeapMap.Sum()
+		if y, _, _ := (pages.Map{}).With(d.HeapBytes, d.Heap).Sum(); x != y {
+			t.Errorf("the heap of instance %d is not what the commit says", 2*i)
+		}
+	}
+	if len(b.Heap) != 2 || b.HeapMap.Get(0) != nil || b.HeapMap.Get(16)[1] != 1 {
+		t.Errorf("the one that clears a page names %d pages", len(b.Heap))
+	}
+	if a.HeapMap.Get(1) != b.HeapMap.Get(1) || a.HeapMap.Get(1) != c.HeapMap.Get(1) || a.HeapMap.Get(16) == b.HeapMap.Get(16) {
+		t.Error("pages are not shared where they are equal")
 	}
 }

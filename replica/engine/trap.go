@@ -71,6 +71,20 @@ func (in *Instance) trap(err error) *machine.Trap {
 	return t
 }
 
+// callbackTrap tells a callback that could not be called from one that trapped in the
+// same way: that one has a frame.
+func callbackTrap(t *machine.Trap, e *machine.Entry) {
+	if e.Export != "" || len(t.Frames) > 0 {
+		return
+	}
+	switch t.Kind {
+	case machine.TrapTableBounds:
+		t.Kind, t.Func = machine.TrapNoFunction, e.Func
+	case machine.TrapIndirectCall:
+		t.Kind = machine.TrapNoCallback
+	}
+}
+
 // frames reads the canister's functions from wazero's trace, where the pass named each
 // by its index in the original module; helpers have other names.
 func (in *Instance) frames(trace string) (out []machine.Frame) {

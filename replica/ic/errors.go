@@ -1,6 +1,9 @@
 package ic
 
-import "fmt"
+import (
+	"fmt"
+	"unicode/utf8"
+)
 
 // RejectCode is the specification's class of a rejection (section "Reject codes").
 type RejectCode uint8
@@ -115,6 +118,14 @@ type UserError struct {
 	Message string
 }
 
+// ErrorDocs is where mainnet explains its errors: the name of a section follows.
+const ErrorDocs = "https://docs.internetcomputer.org/references/execution-errors#"
+
+// ToolchainHelp is mainnet's advice on faults that no source program can ask for.
+const ToolchainHelp = "If you are running this canister in a test environment (e.g., dfx), make sure the test environment is up to date. " +
+	"Otherwise, this is likely an error with the compiler/CDK toolchain being used to build the canister. " +
+	"Please report the error to IC devs on the forum: https://forum.dfinity.org and include which language/CDK was used to create the canister."
+
 // Errorf makes a UserError.
 func Errorf(code ErrorCode, format string, args ...any) *UserError {
 	return &UserError{code, fmt.Sprintf(format, args...)}
@@ -136,7 +147,36 @@ type Reject struct {
 	Message string
 }
 
+// maxRejectText is the most bytes of a text that the network makes: it is part of the state.
+const maxRejectText = 8 << 10
+
 // Reject turns an error into the rejection a caller sees.
 func (e *UserError) Reject() *Reject {
-	return &Reject{Class: e.Code.RejectCode(), Code: e.Code, Message: e.Message}
+	return &Reject{Class: e.Code.RejectCode(), Code: e.Code, Message: shorten(e.Message, maxRejectText, 50)}
+}
+
+// ToCanister is the rejection as another canister gets it: it has no code beside the
+// text, and its text is short, whoever wrote it.
+func (j *Reject) ToCanister() *Reject {
+	short := *j
+	short.Message = shorten(j.Message, maxRejectText, 75)
+	return &short
+}
+
+// shorten leaves out the middle of what is longer than limit bytes; before it lies
+// share percent of the limit.
+func shorten(s string, limit, share int) string {
+	const gap = "..."
+	if len(s) <= limit {
+		return s
+	}
+	head := min(limit*share/100, limit-len(gap))
+	tail := len(s) - (limit - len(gap) - head)
+	for head > 0 && !utf8.RuneStart(s[head]) {
+		head--
+	}
+	for tail < len(s) && !utf8.RuneStart(s[tail]) {
+		tail++
+	}
+	return s[:head] + gap + s[tail:]
 }

@@ -1,6 +1,10 @@
 package ic
 
-import "testing"
+import (
+	"strings"
+	"testing"
+	"unicode/utf8"
+)
 
 func TestPrincipalText(t *testing.T) {
 	for _, c := range []struct{ raw, text string }{
@@ -43,5 +47,29 @@ func TestCanisterID(t *testing.T) {
 	id := CanisterIDFromUint64(7)
 	if n, ok := id.Uint64(); !ok || n != 7 {
 		t.Errorf("got %d, %v", n, ok)
+	}
+}
+
+// A long text loses its middle, and no character loses a byte.
+func TestShorten(t *testing.T) {
+	const limit = 8 << 10
+	long := strings.Repeat("a", limit) + strings.Repeat("z", limit)
+	for _, c := range []struct {
+		what, got  string
+		head, tail string
+		size       int
+	}{
+		{"a text that fits", (&UserError{Message: long[:limit]}).Reject().Message, long[:limit], "", limit},
+		{"a text of the network", (&UserError{Message: long}).Reject().Message, long[:limit/2] + "...z", "z", limit},
+		{"a canister's text, to a canister", (&Reject{Message: long}).ToCanister().Message, long[:limit*3/4] + "...z", "z", limit},
+		{"characters of two bytes", (&UserError{Message: strings.Repeat("é", limit)}).Reject().Message, strings.Repeat("é", limit/4) + "...é", "é", limit - 1},
+		{"and off by one", (&UserError{Message: "a" + strings.Repeat("é", limit)}).Reject().Message, "a" + strings.Repeat("é", limit/4-1) + "...é", "é", limit - 2},
+	} {
+		if len(c.got) != c.size || !strings.HasPrefix(c.got, c.head) || !strings.HasSuffix(c.got, c.tail) || !utf8.ValidString(c.got) {
+			t.Errorf("%s: %d bytes, want %d", c.what, len(c.got), c.size)
+		}
+	}
+	if r := (&Reject{Message: long}); r.ToCanister() == r || len(r.Message) != 2*limit {
+		t.Error("what a user sees of a canister's text is short too")
 	}
 }

@@ -36,7 +36,7 @@ func TestCalls(t *testing.T) {
 	}{
 		{"rejected", outgoing{to: b, method: "update", arg: prog{}.b("no").op('X'), onReject: replyReject}, "no"},
 		{"trapped", outgoing{to: b, method: "update", arg: prog{}.b("ouch").op('T'), onReject: replyReject}, "Canister called `ic0.trap` with message: 'ouch'"},
-		{"silent", outgoing{to: b, method: "update", onReject: replyReject}, "did not reply to the call"},
+		{"silent", outgoing{to: b, method: "update", onReject: replyReject}, "No response"},
 		{"no method", outgoing{to: b, method: "none", onReject: replyReject}, "Canister has no update method 'none'"},
 		{"no canister", outgoing{to: ic.CanisterIDFromUint64(999), method: "x", onReject: replyReject}, "not found"},
 		{"reject code of a reject", outgoing{to: b, method: "update", arg: prog{}.b("no").op('X'), onReject: prog{}.op('M').reply()}, "\x04"},
@@ -185,7 +185,7 @@ func TestRawRand(t *testing.T) {
 	if candid.Unmarshal(one, &a1) != nil || candid.Unmarshal(two, &a2) != nil || len(a1) != 32 || string(a1) == string(a2) {
 		t.Errorf("raw_rand gives %x and %x", one, two)
 	}
-	w.rejected(w.call(bob, aaaaa, "raw_rand", []byte("DIDL\x00\x00")), ic.CanisterRejectedMessage, "Only canisters can call ic00 method raw_rand")
+	w.rejected(w.call(bob, aaaaa, "raw_rand", []byte("DIDL\x00\x00")), ic.CanisterRejectedMessage, "ic00 method raw_rand can not be called via ingress messages")
 }
 
 func TestTimersAndHeartbeats(t *testing.T) {
@@ -277,6 +277,50 @@ func TestInspect(t *testing.T) {
 		err := inspect(c.from, c.to, c.method, c.arg)
 		if c.want == 0 && err != nil || c.want != 0 && (err == nil || err.Code != c.want) {
 			t.Errorf("%s to %s: %v, want %d", c.method, c.to, err, c.want)
+		}
+	}
+}
+
+// What is seen first of a user's call that has several faults, and what a call hears
+// whose canister stops between the block and the execution.
+func TestFaultsInOrder(t *testing.T) {
+	w := newWorld(t)
+	id := w.universal(alice)
+	inspect := func(to ic.CanisterID, method string, arg []byte) *ic.UserError {
+		return w.m.Inspect(w.s, &ic.Ingress{Sender: bob, Canister: to, Method: method, Arg: arg, Bytes: 100}, w.time)
+	}
+	for _, c := range []struct {
+		to     ic.CanisterID
+		method string
+		code   ic.ErrorCode
+		text   string
+	}{
+		{id, "update", 0, ""},
+		{id, "composite", ic.CompositeQueryInReplicatedMode, "Composite query cannot be called in replicated mode"},
+		{aaaaa, "stop_canister", ic.CanisterInvalidController, "Only controllers of canister " + id.String() + " can call ic00 method stop_canister"},
+		{aaaaa, "canister_info", ic.CanisterRejectedMessage, "Only canisters can call ic00 method canister_info"},
+		{aaaaa, "deposit_cycles", ic.CanisterRejectedMessage, "ic00 method deposit_cycles can not be called via ingress messages"},
+		{aaaaa, "none", ic.CanisterMethodNotFound, "ic00 interface does not expose method none"},
+	} {
+		if err := inspect(c.to, c.method, idArg(id)); c.code == 0 && err != nil || c.code != 0 && (err == nil || err.Code != c.code || err.Message != c.text) {
+			t.Errorf("%s: %v, want %s", c.method, err, c.text)
+		}
+	}
+	late := w.send(bob, id, "update", prog{}.reply())
+	w.send(alice, aaaaa, "stop_canister", idArg(id))
+	for range 3 {
+		w.round()
+	}
+	if r := w.s.Status(late).Reject; r == nil || r.Code != ic.CanisterStopping || r.Message != "Canister "+id.String()+" is not running" {
+		t.Errorf("a call whose canister stopped before it: %+v", r)
+	}
+	if err := inspect(id, "update", nil); err == nil || err.Message != "Canister "+id.String()+" is stopped" {
+		t.Errorf("a call to a stopped canister: %v", err)
+	}
+	w.settings(id, memorySettings{Freezing: nat64(1 << 50)})
+	for _, to := range []ic.CanisterID{id, aaaaa} { // it is stopped, and bob no controller
+		if err := inspect(to, "stop_canister", idArg(id)); err == nil || err.Code != ic.CanisterOutOfCycles {
+			t.Errorf("a call that nobody can pay for: %v", err)
 		}
 	}
 }

@@ -132,6 +132,17 @@ func TestStopWaits(t *testing.T) {
 	if got := w.s.Canister(a).Run; got != state.Stopped {
 		t.Errorf("it is %s", got)
 	}
+	// Each request counts as a change, the end of stopping too.
+	idle := w.create(alice)
+	before := w.s.Canister(idle).Version
+	w.send(alice, aaaaa, "stop_canister", idArg(idle))
+	w.send(alice, aaaaa, "stop_canister", idArg(idle))
+	for range 3 {
+		w.round()
+	}
+	if c := w.s.Canister(idle); c.Run != state.Stopped || c.Version != before+3 {
+		t.Errorf("after two requests to stop it is %s, %d versions later", c.Run, c.Version-before)
+	}
 }
 
 type chunk struct {
@@ -154,6 +165,11 @@ func TestChunks(t *testing.T) {
 			t.Fatal(err)
 		}
 		hashes = append(hashes, h)
+	}
+	before := w.s.Canister(id).Cycles
+	w.must(w.call(alice, aaaaa, "upload_chunk", candid.Marshal(chunk{id, universal[:half]})))
+	if paid, _ := before.Sub(w.s.Canister(id).Cycles); paid.Less(ic.NewCycles(200_000_000)) {
+		t.Errorf("a chunk that is there already costs %s cycles: it was hashed too", paid)
 	}
 	whole := sha256.Sum256(universal)
 	type args struct {
@@ -206,6 +222,11 @@ func TestSnapshots(t *testing.T) {
 	if got := w.must(w.query(bob, other, "query", prog{}.op('g').reply())); string(got) != "then" {
 		t.Errorf("on another canister: %q", got)
 	}
+	// Onto a canister that is smaller, on a subnet that is full.
+	tiny, capacity := w.create(alice), w.m.cfg.Capacity
+	w.m.cfg.Capacity = w.s.Head().MemoryBytes + wasmPage
+	w.rejected(w.call(alice, aaaaa, "load_canister_snapshot", candid.Marshal(snapshotRef{tiny, s.ID})), ic.SubnetOversubscribed, "of memory but only 64.00 KiB are available")
+	w.m.cfg.Capacity = capacity
 	w.rejected(w.call(bob, aaaaa, "list_canister_snapshots", idArg(id)), ic.CanisterInvalidController, "")
 	var list []snapshotInfo
 	if err := candid.Unmarshal(w.must(w.call(alice, aaaaa, "list_canister_snapshots", idArg(id))), &list); err != nil || len(list) != 1 || list[0].Size != s.Size {
@@ -239,7 +260,7 @@ func TestLogs(t *testing.T) {
 	for _, r := range out.Records {
 		lines = append(lines, string(r.Content))
 	}
-	if got := strings.Join(lines, "|"); got != "hello|before|[TRAP]: fell" {
+	if got := strings.Join(lines, "|"); got != "hello|before|[TRAP]: fell\nCanister Backtrace:\nrun\nrun_arg\nupdate\n" {
 		t.Errorf("log: %s", got)
 	}
 	w.rejected(w.query(bob, aaaaa, "fetch_canister_logs", idArg(id)), ic.CanisterRejectedMessage, "is not allowed to access canister logs")
@@ -347,7 +368,7 @@ func TestSnapshotTransfer(t *testing.T) {
 	if err := candid.Unmarshal(w.must(r), &made); err != nil {
 		t.Fatal(err)
 	}
-	w.rejected(w.call(alice, aaaaa, "load_canister_snapshot", candid.Marshal(snapshotRef{other, made.ID})), ic.InvalidManagementPayload, "complete and valid snapshot")
+	w.rejected(w.call(alice, aaaaa, "load_canister_snapshot", candid.Marshal(snapshotRef{other, made.ID})), ic.CanisterInvalidWasm, "unsupported canister module format")
 	type piece struct {
 		Offset uint64 `candid:"offset"`
 		Size   uint64 `candid:"size"`
@@ -421,7 +442,7 @@ func TestSubnetAdmins(t *testing.T) {
 	if err := inspect(alice); err == nil || err.Code != ic.CanisterRejectedMessage {
 		t.Errorf("somebody else: %v", err)
 	}
-	w.rejected(w.call(alice, aaaaa, "create_canister", candid.Marshal(none{})), ic.CanisterRejectedMessage, "Only canisters can call ic00 method create_canister")
+	w.rejected(w.call(alice, aaaaa, "create_canister", candid.Marshal(none{})), ic.CanisterRejectedMessage, "ic00 method create_canister can not be called via ingress messages")
 	var made struct {
 		ID ic.CanisterID `candid:"canister_id"`
 	}

@@ -174,7 +174,7 @@ func accept(r *canister.Room, msg *ic.Ingress, m *state.Message) *ic.UserError {
 	if msg.Canister.Principal == ic.Management {
 		payer, pays, err := management.Payer(msg.Method, msg.Arg)
 		if err == nil && pays {
-			err = r.PayIngress(payer, msg, management.Thaws(msg.Method, msg.Arg))
+			err = pay(r, payer, msg)
 		}
 		if err == nil {
 			r.Enqueue(m)
@@ -188,13 +188,21 @@ func accept(r *canister.Room, msg *ic.Ingress, m *state.Message) *ic.UserError {
 	if err := canister.NotRunning(c); err != nil {
 		return err
 	}
-	if err := r.PayIngress(c.ID, msg, false); err != nil {
-		return err
+	return r.Induct(c.ID, m, func(c *state.Canister) *ic.UserError { return r.PayIngress(c, msg, false) })
+}
+
+// pay lets a canister pay for a call about it to the management canister.
+func pay(r *canister.Room, payer ic.CanisterID, msg *ic.Ingress) *ic.UserError {
+	old := r.Canister(payer)
+	if old == nil {
+		return canister.NotFound(payer)
 	}
-	next := *r.Canister(c.ID)
-	next.Push(m)
-	r.Put(&next)
-	return nil
+	c := *old
+	err := r.PayIngress(&c, msg, management.Thaws(msg.Method, msg.Arg))
+	if err == nil {
+		r.Put(&c)
+	}
+	return err
 }
 
 // maxMetricDays of node metrics are kept (node_metrics_history: 60 samples).
@@ -282,22 +290,24 @@ func (m *Machine) Inspect(s *state.State, msg *ic.Ingress, now ic.Time) *ic.User
 	r := m.reader(s, now)
 	if msg.Canister.Principal == ic.Management {
 		cfg := m.management(s.Subnet())
-		if err := cfg.Admit(s, msg); err != nil {
-			return err
-		}
+		// What it costs is seen first.
 		if id, pays, err := management.Payer(msg.Method, msg.Arg); err == nil && pays && !management.Thaws(msg.Method, msg.Arg) {
-			return r.CanPay(s.Canister(id), msg)
+			if c := s.Canister(id); c != nil {
+				if err := r.CanPay(c, msg); err != nil {
+					return err
+				}
+			}
 		}
-		return nil
+		return cfg.Admit(s, msg)
 	}
 	c := s.Canister(msg.Canister)
 	if c == nil {
 		return canister.NotFound(msg.Canister)
 	}
-	if err := canister.NotRunning(c); err != nil {
+	if err := r.CanPay(c, msg); err != nil {
 		return err
 	}
-	if err := r.CanPay(c, msg); err != nil {
+	if err := canister.NotRunning(c); err != nil {
 		return err
 	}
 	return r.Inspect(c, msg)

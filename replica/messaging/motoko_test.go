@@ -1,10 +1,16 @@
 package messaging
 
 import (
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
 	"os"
+	"runtime/debug"
 	"testing"
+	"time"
 
 	"ashlar/replica/ic"
+	"ashlar/replica/state"
 	"ashlar/replica/wire/candid"
 )
 
@@ -80,25 +86,58 @@ func TestMotoko(t *testing.T) {
 	}
 }
 
-// BenchmarkUpdate is a hot counter's update through whole rounds of 100 messages.
+// BenchmarkUpdate is small updates in blocks of 500, each block a round from its
+// messages to the state's root and certified tree: what a saturated subnet's node does
+// beside consensus. It knows the statuses of the five minutes before: 500 a second, or
+// fifty.
 func BenchmarkUpdate(b *testing.B) {
-	code, err := os.ReadFile("../engine/testdata/motoko/counter.wasm")
+	debug.SetGCPercent(200) // as cmd/replica does
+	for _, c := range []struct{ canisters, statuses int }{{1, 15_000}, {1, 150_000}, {100, 150_000}} {
+		b.Run(fmt.Sprintf("canisters=%d/statuses=%d", c.canisters, c.statuses), func(b *testing.B) { benchmarkUpdate(b, c.canisters, c.statuses) })
+	}
+}
+
+func benchmarkUpdate(b *testing.B, canisters, statuses int) {
+	code, err := os.ReadFile("../cmd/replica/testdata/counter.wasm")
 	if err != nil {
 		b.Fatal(err)
 	}
-	t := &testing.T{}
-	w := newWorldOn(t, newEngine(b))
-	id := w.create(alice)
-	w.must(w.call(alice, aaaaa, "install_code", candid.Marshal(motokoInstall{motokoMode{Install: unit}, id, code, candid.Marshal()})))
+	w := newWorldOn(&testing.T{}, newEngine(b))
+	var ids []ic.CanisterID
+	for range canisters {
+		id := w.create(alice)
+		w.must(w.install(alice, id, mode{Install: unit}, code, nil))
+		ids = append(ids, id)
+	}
 	w.store = nil
-	b.ResetTimer()
-	for n := 0; n < b.N; n += 100 {
-		for range 100 {
-			w.send(bob, id, "inc", candid.Marshal())
+	const block = 500
+	apply := func() (took time.Duration) {
+		for i := range block {
+			w.send(bob, ids[i%canisters], "inc", make([]byte, 100))
 		}
-		w.time += second
-		w.s = w.m.Apply(w.s, &Batch{Height: w.s.Height() + 1, Time: w.time, Ingress: w.queued, Nodes: 13})
+		w.time += ic.Time(300 * second * block / statuses)
+		batch := &Batch{Height: w.s.Height() + 1, Time: w.time, Ingress: w.queued, Nodes: 13}
+		began := processor()
+		w.s = w.m.Apply(w.s, batch)
+		took = processor() - began
 		w.queued = nil
+		return took
+	}
+	for w.s.NumCalls() < statuses-block {
+		apply()
+	}
+	var took time.Duration
+	rounds := 0
+	for b.Loop() {
+		took += apply()
+		rounds++
+	}
+	b.ReportMetric(float64(took.Nanoseconds())/float64(rounds*block)/1e3, "cpu-us/message")
+	for i := range block {
+		last := ic.RequestID(sha256.Sum256(binary.BigEndian.AppendUint64(nil, w.next-uint64(i))))
+		if c := w.s.Status(last); c == nil || c.State != state.Replied {
+			b.Fatalf("message %d before the last: %+v", i, c)
+		}
 	}
 }
 

@@ -1,6 +1,8 @@
 package messaging
 
 import (
+	"encoding/binary"
+	"math"
 	"testing"
 
 	"ashlar/replica/ic"
@@ -12,6 +14,7 @@ type memorySettings struct {
 	Limit     *candid.Natural `candid:"wasm_memory_limit"`
 	Threshold *candid.Natural `candid:"wasm_memory_threshold"`
 	Freezing  *candid.Natural `candid:"freezing_threshold"`
+	Allocated *candid.Natural `candid:"memory_allocation"`
 }
 
 func (w *world) settings(id ic.CanisterID, s memorySettings) {
@@ -51,6 +54,24 @@ func TestMemoryLimit(t *testing.T) {
 	if c := w.s.Canister(id); c.LowMemory != state.HookExecuted {
 		t.Errorf("the hook's state is %d", c.LowMemory)
 	}
+	// An upgrade that ends as low does not run it again.
+	w.settings(id, memorySettings{Threshold: nat64(11 * wasmPage)})
+	version := w.s.Canister(id).Version
+	flags := (*struct {
+		Skip *bool `candid:"skip_pre_upgrade"`
+	})(nil)
+	w.must(w.install(alice, id, mode{Upgrade: &flags}, universal, nil))
+	for range 3 {
+		w.round()
+	}
+	if c := w.s.Canister(id); c.LowMemory != state.HookExecuted || c.Version != version+1 {
+		t.Errorf("after an upgrade the hook's state is %d, %d versions later", c.LowMemory, c.Version-version)
+	}
+	// A limit below what is there: updates are refused, queries are not.
+	w.settings(id, memorySettings{Limit: nat64(have - 1)})
+	w.rejected(w.call(bob, id, "update", prog{}.reply()), ic.CanisterWasmMemoryLimitExceeded, "exceeded its current Wasm memory limit of")
+	w.must(w.query(bob, id, "query", prog{}.reply()))
+	w.rejected(w.install(alice, id, mode{Reinstall: unit}, universal, nil), ic.CanisterWasmMemoryLimitExceeded, "exceeded its current Wasm memory limit of")
 	w.settings(id, memorySettings{Limit: nat64(0)})
 	if c := w.s.Canister(id); c.LowMemory != state.HookIdle {
 		t.Errorf("with room again the hook's state is %d", c.LowMemory)
@@ -108,7 +129,24 @@ func TestCapacity(t *testing.T) {
 	w.m.cfg.Capacity = w.s.Head().MemoryBytes + 20*wasmPage
 	w.must(w.call(bob, id, "update", prog{}.u32('q', 10).reply()))
 	w.rejected(w.call(bob, id, "update", prog{}.u32('q', 11).reply()), ic.CanisterOutOfMemory, "Canister cannot grow its memory usage.")
-	w.rejected(w.call(bob, id, "update", prog{}.u64('w', 11).reply()), ic.CanisterOutOfMemory, "")
+	grow := func(n uint64) uint64 {
+		return binary.LittleEndian.Uint64(w.must(w.call(bob, id, "update", prog{}.u64('w', n).reply())))
+	}
+	if got := grow(11); got != math.MaxUint64 {
+		t.Errorf("stable memory that finds no room grows from %d", got)
+	}
+	if got := grow(3); got != 0 {
+		t.Errorf("stable memory grows from %d, want 0", got)
+	}
+	// What is allocated already needs no room.
+	w.settings(id, memorySettings{Allocated: nat64(w.s.Canister(id).MemoryUsage() + 2*wasmPage)})
+	w.m.cfg.Capacity = w.s.Head().MemoryBytes
+	if got := grow(1); got != 3 {
+		t.Errorf("stable memory grows from %d within its allocation", got)
+	}
+	if got := grow(2); got != math.MaxUint64 {
+		t.Errorf("stable memory grows from %d beyond its allocation", got)
+	}
 }
 
 // The message that ends beyond its limit of instructions is undone.

@@ -79,7 +79,8 @@ func (n *Node) Hear(ctx context.Context, from ic.NodeID, artifact []byte) error 
 }
 
 // Offered takes users' calls that a peer accepted: as if they came here, except
-// that the canister was asked there. Errors are the peer's fault.
+// that the canister was asked there. Errors are the peer's fault. The calls stay the
+// node's.
 func (n *Node) Offered(calls [][]byte) (wrong []error) {
 	v := n.view.Load()
 	if v == nil {
@@ -87,7 +88,7 @@ func (n *Node) Offered(calls [][]byte) (wrong []error) {
 	}
 	claims, raw := make([]envelope.Claim, 0, len(calls)), make([][]byte, 0, len(calls))
 	for _, call := range calls {
-		c, err := n.claim(call)
+		c, err := n.claimed(call)
 		if err != nil {
 			wrong = append(wrong, err)
 		} else if v.State.Status(c.Msg.ID) == nil && !n.has(c.Msg.ID) {

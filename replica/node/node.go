@@ -187,11 +187,12 @@ type Node struct {
 	source   *join.Source  // of states for peers
 	fetch    *join.Fetch   // of their states; nil: none
 	metrics  counters
+	timeline *timeline
 }
 
 // New opens a node on what its store has: a saved state and the blocks above it.
 func New(cfg Config) (*Node, error) {
-	n := &Node{Config: cfg, pool: ingress.New(cfg.Limits), blocks: map[block.Hash]*block.Block{}, watchers: newWatchers(), ready: make(chan struct{}),
+	n := &Node{Config: cfg, pool: ingress.New(cfg.Limits), blocks: map[block.Hash]*block.Block{}, watchers: newWatchers(), timeline: newTimeline(), ready: make(chan struct{}),
 		wanted: map[ic.Height]*block.Artifact{}, packed: map[ic.Height]*state.State{},
 		inspects: make(chan struct{}, maxInspects*runtime.GOMAXPROCS(0)), queries: newTurns(maxQueries*runtime.GOMAXPROCS(0), maxQueries*runtime.GOMAXPROCS(0)/2, maxWaiting, maxWaiting/2),
 		inbox: make(chan parcel, inboxBacklog), kick: make(chan struct{}, 1), work: make(chan struct{}, 1), dirty: make(chan struct{}, 1), toil: make(chan struct{}, 1)}

@@ -28,21 +28,34 @@ func (n *Node) open(data []byte) (*ic.Ingress, error) {
 	return c.Msg, err
 }
 
-// claim is open, and what there is to be checked.
+// claim is open, and what there is to be checked. What is kept is a copy, as data may be
+// part of a whole block.
 func (n *Node) claim(data []byte) (c envelope.Claim, err error) {
+	if c, err = n.known(data); c.Msg != nil || err != nil {
+		return c, err
+	}
+	return n.claimed(bytes.Clone(data))
+}
+
+// claimed is claim of what stays the node's.
+func (n *Node) claimed(data []byte) (c envelope.Claim, err error) {
+	if c, err = n.known(data); c.Msg != nil || err != nil {
+		return c, err
+	}
+	if c.Msg, c.Read, err = n.Parse(c.Raw); err != nil {
+		return c, err
+	}
+	c.Msg.Effective = ic.CanisterID{Principal: ic.Principal(data[1 : 1+data[0]])}
+	n.read.remember(data, c.Msg)
+	return c, nil
+}
+
+// known is a claim that was read before; else its Msg is nil.
+func (n *Node) known(data []byte) (c envelope.Claim, err error) {
 	if len(data) == 0 || int(data[0]) > ic.MaxPrincipalBytes || len(data) < 1+int(data[0]) {
 		return c, errors.New("a call in a block ends inside its effective canister id")
 	}
-	effective, raw := data[1:1+data[0]], data[1+data[0]:]
-	c.Raw = raw
-	if c.Msg = n.read.find(data); c.Msg != nil {
-		return c, nil
-	}
-	if c.Msg, c.Read, err = n.Parse(raw); err != nil {
-		return c, err
-	}
-	c.Msg.Effective = ic.CanisterID{Principal: ic.Principal(effective)}
-	n.read.remember(bytes.Clone(data), c.Msg) // data may be part of a whole block
+	c.Raw, c.Msg = data[1+data[0]:], n.read.find(data)
 	return c, nil
 }
 

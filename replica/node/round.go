@@ -141,6 +141,7 @@ func (n *Node) do(effects []consensus.Effect) error {
 			keep = append(keep, e.Artifact)
 			switch e.Artifact.Kind {
 			case block.Proposal:
+				n.timeline.begin(e.Artifact.Height, n.Clock.Now())
 				if n.Net != nil {
 					n.keepBlock(e.Artifact)
 				}
@@ -168,6 +169,7 @@ func (n *Node) do(effects []consensus.Effect) error {
 			}
 		case consensus.Deliver:
 			n.metrics.rounds.Add(1)
+			n.timeline.end(e.Block.Height, Agreed, n.Clock.Now())
 			n.mu.Lock()
 			n.batches = append(n.batches, e)
 			n.mu.Unlock()
@@ -246,6 +248,7 @@ func (n *Node) Execute() bool {
 	n.results = append(n.results, done)
 	n.mu.Unlock()
 	n.metrics.messages.Add(uint64(len(ids)))
+	n.timeline.end(b.Height, Executed, n.Clock.Now())
 	poke(n.kick)
 	return true
 }

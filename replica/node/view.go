@@ -29,23 +29,34 @@ func (n *Node) View() *View { return n.view.Load() }
 
 // certified publishes a state and wakes who waits for what is in it.
 func (n *Node) certified(e consensus.Certified) {
+	v := n.view.Load()
+	var ended []ic.RequestID
+	known := ic.Height(0)
 	n.mu.Lock()
 	s := n.states[e.Height]
-	for h := range n.states {
-		if h <= e.Height {
-			delete(n.states, h)
+	for h, one := range n.states {
+		if h > e.Height {
+			continue
 		}
+		if v != nil && h > v.Height {
+			ended, known = append(ended, one.Ended()...), known+1
+		}
+		delete(n.states, h)
 	}
 	n.mu.Unlock()
-	v := n.view.Load()
 	if s == nil || e.Height < n.floor || v != nil && v.Height >= e.Height {
 		return
 	}
 	n.view.Store(&View{Height: e.Height, Time: s.Time(), State: s, Signature: e.Signature})
+	n.timeline.end(e.Height, Shown, n.Clock.Now())
 	if v == nil {
 		close(n.ready)
 	}
-	n.watchers.wake(s)
+	if v != nil && known == e.Height-v.Height {
+		n.watchers.tell(ended)
+	} else { // a state of peers, or of an earlier life
+		n.watchers.wake(s)
+	}
 	poke(n.dirty)
 }
 
@@ -94,7 +105,7 @@ const maxQueryTime = 10e9 // nanoseconds
 func (n *Node) Watch(id ic.RequestID) (done <-chan struct{}, cancel func()) {
 	w, cancel := n.watchers.add(id)
 	if v := n.view.Load(); v != nil && ended(v.State, id) { // after add: or an end in between is missed
-		n.watchers.wake(v.State)
+		n.watchers.tell([]ic.RequestID{id})
 	}
 	return w, cancel
 }
@@ -142,6 +153,18 @@ func (w *watchers) add(id ic.RequestID) (<-chan struct{}, func()) {
 			delete(w.wait, id)
 		}
 	})
+}
+
+// tell who waits for these calls that they have ended.
+func (w *watchers) tell(calls []ic.RequestID) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, id := range calls {
+		if one := w.wait[id]; one != nil {
+			close(one.done)
+			delete(w.wait, id)
+		}
+	}
 }
 
 // wake those whose calls have ended in s.

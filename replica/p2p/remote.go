@@ -233,6 +233,10 @@ func (r *remote) offer(call []byte) {
 	}
 }
 
+// callPause is the least time between two packets of calls: what comes in between goes
+// together, and is checked together. A call that comes alone goes at once.
+const callPause = 5 * time.Millisecond
+
 func (r *remote) sayCalls(ctx context.Context, out *frames) error {
 	for {
 		r.mu.Lock()
@@ -248,8 +252,14 @@ func (r *remote) sayCalls(ctx context.Context, out *frames) error {
 		if err := out.flush(); err != nil {
 			return err
 		}
+		pause := time.After(callPause)
 		select {
 		case <-r.filled:
+		case <-ctx.Done():
+			return errGone
+		}
+		select {
+		case <-pause:
 		case <-ctx.Done():
 			return errGone
 		}

@@ -42,9 +42,9 @@ type scribbled struct{ height, index uint64 }
 func (l ledger) Apply(s *state.State, b *messaging.Batch) *state.State {
 	d := s.Draft()
 	d.Head.Height, d.Head.Time, d.Head.Registry = b.Height, max(b.Time, s.Time()), b.RegistryVersion
-	if now := d.Subnet(); !slices.EqualFunc(now.Nodes, b.Members, func(x, y state.Node) bool { return x.ID == y.ID }) {
+	if now := d.Subnet(); !slices.EqualFunc(now.Nodes, b.Members, func(x, y state.Node) bool { return x.ID == y.ID }) || !slices.Equal(now.Admins, b.Admins) {
 		next := *now
-		next.Nodes = b.Members
+		next.Nodes, next.Admins = b.Members, b.Admins
 		d.SetSubnet(&next)
 	}
 	d.Forget(d.Head.Time)

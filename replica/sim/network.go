@@ -36,7 +36,8 @@ func (f follower) At(version uint64) (*consensus.Record, error) {
 	return f.p.w.net.records[version-1], nil
 }
 
-// change makes a version.
+// change makes a version. Each names another admin of the subnet, so that states tell
+// which versions they were made by.
 func (n *network) change(edit func(r *consensus.Record)) {
 	next := *n.records[len(n.records)-1]
 	next.Members = slices.Clone(next.Members)
@@ -44,6 +45,7 @@ func (n *network) change(edit func(r *consensus.Record)) {
 	slices.SortFunc(next.Members, func(a, b block.Receiver) int { return n.w.ids.index(a.Node) - n.w.ids.index(b.Node) })
 	n.records = append(n.records, &next)
 	version := uint64(len(n.records))
+	next.Admins = []ic.Principal{account(byte(version)).Principal}
 	for _, p := range n.w.peers {
 		n.w.after(n.w.span(0, maxNews), func() {
 			p.knows = max(p.knows, version)

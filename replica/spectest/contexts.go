@@ -200,7 +200,7 @@ func (n *net) contexts() {
 			for i := range script.Functions {
 				f := &script.Functions[i]
 				err := e.run(m, c, probe(f))
-				refused := err != nil && strings.Contains(err.Error(), fmt.Sprintf("\"ic0_%s\" cannot be executed in %s mode", f.Name, e.name))
+				refused := err != nil && strings.Contains(err.Error(), fmt.Sprintf("%s\" cannot be executed in %s mode", f.Name, e.name))
 				if allowed := listed(f.In, e.letter); allowed == refused {
 					t.Errorf("%s in %s: allowed is %v, want %v (%v)", f.Name, e.name, !refused, allowed, err)
 				}

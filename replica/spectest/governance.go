@@ -94,7 +94,7 @@ func (n *net) settingsRules() {
 		code string
 	}{
 		"compute of 101 %": {settings{Compute: nat(101)}, "IC0504"}, "a memory limit above 2^48": {settings{MemoryLimit: nat(1<<48 + 1)}, "IC0504"},
-		"a threshold above 2^48": {settings{MemoryThreshold: nat(1<<48 + 1)}, "IC0504"}, "a log limit of 4095": {settings{LogLimit: nat(4095)}, "IC0504"}, "a log limit above 2 MiB": {settings{LogLimit: nat(2<<20 + 1)}, "IC0504"},
+		"a threshold above 2^48": {settings{MemoryThreshold: nat(1<<48 + 1)}, "IC0504"}, "a log limit of 4095": {settings{LogLimit: nat(4095)}, "IC0406"}, "a log limit above 2 MiB": {settings{LogLimit: nat(2<<20 + 1)}, "IC0406"},
 		"more memory than a subnet": {settings{Memory: nat(1 << 62)}, "IC0101"},
 		"eleven controllers":        {settings{Controllers: &many}, "IC0408"}, "eleven viewers": {settings{LogVisibility: &visibility{Viewers: &many}}, "IC0408"},
 	} {
@@ -387,5 +387,10 @@ func (n *net) chunks() {
 	n.must("clear_chunk_store", n.manage(store, "clear_chunk_store", idArg{store}))
 	if len(list()) != 0 {
 		n.Error("chunks are left after clear_chunk_store")
+	}
+	upload(code[:1000])
+	n.must("uninstall_code", n.manage(store, "uninstall_code", idArg{store}))
+	if len(list()) != 0 {
+		n.Error("chunks are left after uninstall_code")
 	}
 }

@@ -91,7 +91,7 @@ func (n *net) touching() {
 	n.must("a query of 1 GiB", err)
 	_, err = n.ask(id, read(gib+1))
 	n.rejected("a query of more", err, ic.CanisterError, "IC0524")
-	if err != nil && !strings.Contains(err.Error(), "Canister exceeded memory access limits: Exceeded the limit for the number of accessed pages in the stable memory in a single execution: limit 2097152 KB for regular messages, 8388608 KB for upgrade messages and 1048576 KB for queries.") {
+	if err != nil && !strings.Contains(err.Error(), "Canister exceeded memory access limits: Exceeded the limit for the number of accessed pages in the stable memory in a single message execution: limit 2097152 KB for regular messages and 1048576 KB for queries..\nTry optimizing the use of stable memory") {
 		n.Error(err)
 	}
 	_, err = n.do(id, read(gib+1))

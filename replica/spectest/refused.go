@@ -75,7 +75,7 @@ func (n *net) refusals() {
 		{"setup_initial_dkg", idArg{id}, ic.CanisterError, "setup_initial_dkg is called by " + id.String() + ". It can only be called by NNS."},
 		{"reshare_chain_key", idArg{id}, ic.CanisterError, "It can only be called by NNS."},
 		{"rename_canister", idArg{id}, ic.CanisterError, "It can only be called by NNS."},
-		{"no_such_method", idArg{id}, ic.DestinationInvalid, `Unable to route management canister request no_such_method: MethodNotFound("no_such_method")`},
+		{"no_such_method", idArg{id}, ic.CanisterError, "IC0536: Management canister has no method 'no_such_method'"},
 		{"list_canisters", idArg{id}, ic.CanisterReject, ""},
 	} {
 		refunded := program().AppendCycles("msg_cycles_refunded128").Then(script.Outcome())
@@ -87,6 +87,48 @@ func (n *net) refusals() {
 			n.Errorf("%s: %d of 1000 cycles come back", c.method, word(got))
 		case word(got[16:]) != uint64(c.class) || !strings.Contains(string(got[24:]), c.text):
 			n.Errorf("%s: rejected with %d %q, want %d %q", c.method, word(got[16:]), got[24:], c.class, c.text)
+		}
+	}
+}
+
+// unreadable: a canister's call that its own side finds fault with.
+func (n *net) unreadable() {
+	id := n.scripted(script.Options{})
+	type versioned struct {
+		ID      ic.CanisterID `candid:"canister_id"`
+		Version *uint64       `candid:"sender_canister_version"`
+	}
+	garbage := []byte("garbage")
+	wrong := uint64(666)
+	for _, c := range []struct {
+		method string
+		arg    []byte
+		class  ic.RejectCode
+		text   string
+	}{
+		{"uninstall_code", candid.Marshal(versioned{id, &wrong}), ic.CanisterError, "IC0504: Management canister call payload includes sender canister version 666 that does not match the actual sender canister version 1."},
+		{"install_code", garbage, ic.CanisterError, "IC0408: Error decoding candid: "},
+		{"start_canister", garbage, ic.DestinationInvalid, `Unable to route management canister request start_canister: UserError(UserError { code: InvalidManagementPayload, description: "Error decoding candid: `},
+		{"raw_rand", garbage, ic.CanisterReject, "Error decoding candid: "},
+	} {
+		got, err := n.do(id, program().Forwarded(script.Outgoing{To: ic.Management.Bytes(), Method: c.method, Arg: c.arg}))
+		if err != nil || len(got) < 8 || word(got) != uint64(c.class) || !strings.HasPrefix(string(got[8:]), c.text) {
+			n.Errorf("%s: %q, %v, want rejection %d %q", c.method, got, err, c.class, c.text)
+		}
+	}
+	// The version is that of the message which calls, or no version at all.
+	for _, v := range []*uint64{nil, new(uint64)} {
+		other := n.scripted(script.Options{})
+		if v != nil {
+			got, err := n.do(id, program().API("canister_version").ReplyInt())
+			if err != nil {
+				n.Fatal(err)
+			}
+			*v = word(got) + 1 // that message was one, too
+		}
+		got, err := n.do(id, program().Forwarded(script.Outgoing{To: ic.Management.Bytes(), Method: "uninstall_code", Arg: candid.Marshal(versioned{other, v})}))
+		if err != nil || len(got) < 8 || word(got) != uint64(ic.CanisterError) || !strings.Contains(string(got[8:]), "Only the controllers of the canister") {
+			n.Errorf("with a version that fits: %q, %v, want to be told that it is no controller", got, err)
 		}
 	}
 }

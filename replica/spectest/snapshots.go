@@ -250,6 +250,21 @@ func (n *net) transfer() {
 			n.Errorf("%s: %v, want %s", what, c.err, c.code)
 		}
 	}
+	// The timer is only that of an uploaded snapshot.
+	if _, err := n.do(from, program().Push(1<<61).API("global_timer_set").Drop().API("msg_reply")); err != nil {
+		n.Fatal(err)
+	}
+	n.must("load what was taken", n.manage(from, "load_canister_snapshot", snapshotArg{from, snap.ID}))
+	got, err = n.do(from, program().Push(0).API("global_timer_set").ReplyInt())
+	n.says("the timer after a snapshot that was taken", []byte{0, 0, 0, 0, 0, 0, 0, 0x20}, got, err)
+	// A hook that has run, on a heap that is far from its limit.
+	n.must("metadata", n.manage(to, "upload_canister_snapshot_metadata", uploadMetadata{
+		Canister: to, Code: m.Code, Globals: m.Globals, Heap: m.Heap, Hook: &hookState{Executed: &candid.Unit{}},
+	}, &made))
+	for off := uint64(0); off < m.Code; off += step {
+		n.must("code", write(writeKind{Code: &place{off}}, read(readKind{Code: &slice{off, min(step, m.Code-off)}})))
+	}
+	n.rejected("a hook that cannot be", n.manage(to, "load_canister_snapshot", snapshotArg{to, made.ID}), ic.CanisterReject, "IC0408")
 	// Nonsense can be uploaded, but not loaded.
 	n.must("metadata of nonsense", n.manage(to, "upload_canister_snapshot_metadata", uploadMetadata{Canister: to, Code: 100, Heap: 65536, Globals: []global{}}, &made))
 	if err := n.manage(to, "load_canister_snapshot", snapshotArg{to, made.ID}); err == nil {

@@ -57,6 +57,10 @@ func (s *State) Status(id ic.RequestID) *Call {
 // NumCalls whose status is kept.
 func (s *State) NumCalls() int { return s.calls.Len() }
 
+// Ended are the calls that ended in the round that made this state; of a state that was
+// loaded they are not known.
+func (s *State) Ended() []ic.RequestID { return s.ended }
+
 // Call finds the status of a user's call, nil where it is unknown.
 func (d *Draft) Call(id ic.RequestID) *Call { return d.s.Status(id) }
 
@@ -65,24 +69,39 @@ func (d *Draft) NumCalls() int { return d.s.calls.Len() }
 
 // SetCall makes c the status of the call.
 func (d *Draft) SetCall(id ic.RequestID, c *Call) {
-	key := string(id[:])
-	if old := d.Call(id); old != nil && old.forgotten() != 0 {
-		d.s.ends = d.s.ends.Without(timeKey(old.forgotten(), key))
-	}
+	d.ending(id, c)
+	d.s.calls.Set(d.s.owner, string(id[:]), c)
+}
+
+// ending notes when the call may be forgotten.
+func (d *Draft) ending(id ic.RequestID, c *Call) {
 	if at := c.forgotten(); at != 0 {
-		d.s.ends = d.s.ends.With(timeKey(at, key), struct{}{})
+		d.ended[at] = append(d.ended[at], id)
+		d.s.ended = append(d.s.ended, id)
 	}
-	d.s.calls = d.s.calls.With(key, c)
+}
+
+func (d *Draft) flushEnds() {
+	for at, ids := range d.ended { // the order does not matter: a map is a function of its entries
+		key := timeKey(at, "")
+		old, _ := d.s.ends.Get(key)
+		d.s.ends.Set(d.s.owner, key, append(old[:len(old):len(old)], ids...))
+	}
+	d.ended = nil
 }
 
 // Forget drops the statuses of calls that ended long enough ago.
 func (d *Draft) Forget(now ic.Time) {
 	for {
-		key, _, ok := d.s.ends.First()
-		if !ok || key[:8] > timeKey(now, "") {
+		key, ids, ok := d.s.ends.First()
+		if !ok || key > timeKey(now, "") {
 			return
 		}
-		d.s.ends = d.s.ends.Without(key)
-		d.s.calls = d.s.calls.Without(key[8:])
+		d.s.ends.Unset(d.s.owner, key)
+		for _, id := range ids {
+			if c := d.Call(id); c != nil && timeKey(c.forgotten(), "") == key { // else it has ended anew
+				d.s.calls.Unset(d.s.owner, string(id[:]))
+			}
+		}
 	}
 }

@@ -50,7 +50,7 @@ type Canister struct {
 	guaranteed int           // open callbacks whose response is guaranteed
 	queued     weight        // of the messages in Queue
 	line       line          // who sent them
-	tree       *hashtree.Tree
+	digest     [32]byte      // in the certified tree, of what it shows
 	shown      shown
 	sum        merkle.Sum // set once the version is in a sealed state
 	past       historySum
@@ -283,6 +283,8 @@ type Message struct {
 	Arrived ic.Height     `cbor:"8,keyasint,omitempty"`
 	// Target is the canister that handles an ingress call to the management canister.
 	Target ic.CanisterID `cbor:"9,keyasint"`
+	// Version of the canister that calls the management canister, as it was when it did.
+	Version uint64 `cbor:"10,keyasint,omitempty"`
 }
 
 // CallContext is a call that a canister works on.
@@ -334,9 +336,11 @@ func ID(n uint64) string { return string(binary.BigEndian.AppendUint64(nil, n)) 
 func Number(key string) uint64 { return binary.BigEndian.Uint64([]byte(key)) }
 
 // Push puts a message at the end of the canister's queue.
-func (c *Canister) Push(m *Message) {
+func (c *Canister) Push(m *Message) { c.push(trie.Nobody, m) }
+
+func (c *Canister) push(own trie.Owner, m *Message) {
 	key := c.line.next(c.Queue, m, c.NextPlace)
-	c.Queue = c.Queue.With(key, m)
+	c.Queue.Set(own, key, m)
 	c.NextPlace++
 	c.queued.add(m)
 	c.line = c.line.joined(key, m)

@@ -54,11 +54,7 @@ func (d *differ) put(key string, value []byte) {
 }
 
 func (d *differ) set(key string, v any) {
-	raw, err := storage.Marshal(v)
-	if err != nil {
-		panic("state: encode " + key + ": " + err.Error())
-	}
-	d.put(key, raw)
+	d.put(key, encoded(v))
 }
 
 // Diff yields what leads from old to s, sorted by key: value nil deletes. With

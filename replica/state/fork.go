@@ -11,6 +11,7 @@ import (
 // is put: only versions of this canister, and code. start is the version to begin
 // with. Burned and Updates of its Head count what the fork adds.
 func (d *Draft) Fork(start *Canister) *Draft {
+	d.forked = true
 	f := &Draft{Head: d.Head, s: d.s, parent: d, own: start}
 	f.Head.Burned, f.Head.Updates = ic.Cycles{}, 0
 	return f

@@ -21,9 +21,9 @@ func (d *Draft) reindex(old, now *Canister) {
 	}
 	set := func(m *trie.Map[struct{}], key string, was, is bool) {
 		if is && !was {
-			*m = m.With(key, struct{}{})
+			m.Set(s.owner, key, struct{}{})
 		} else if was && !is {
-			*m = m.Without(key)
+			m.Unset(s.owner, key)
 		}
 	}
 	set(&s.ready, id, old != nil && old.Queue.Len() > 0, now != nil && now.Queue.Len() > 0)
@@ -59,10 +59,10 @@ func (d *Draft) reindexCallbacks(id string, old, now *Canister) {
 	}
 	b.Diff(a, func(c trie.Change[*Callback]) bool {
 		if c.HadOld && c.Old.Deadline != 0 {
-			d.s.deadlines = d.s.deadlines.Without(timeKey(c.Old.Deadline, id+c.Key))
+			d.s.deadlines.Unset(d.s.owner, timeKey(c.Old.Deadline, id+c.Key))
 		}
 		if c.HasNew && c.New.Deadline != 0 && !c.New.Answered {
-			d.s.deadlines = d.s.deadlines.With(timeKey(c.New.Deadline, id+c.Key), struct{}{})
+			d.s.deadlines.Set(d.s.owner, timeKey(c.New.Deadline, id+c.Key), struct{}{})
 		}
 		return true
 	})

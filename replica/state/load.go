@@ -26,7 +26,7 @@ func Open(each func(yield func(key string, value []byte) bool) error, open func(
 	if open == nil {
 		open = func(string, []byte) (m pages.Map, err error) { return m, errors.New("a page has an index") }
 	}
-	l := &loader{s: &State{}, canisters: map[string]*loading{}, open: open}
+	l := &loader{s: &State{owner: trie.Nobody + 1}, canisters: map[string]*loading{}, open: open}
 	var bad error
 	err := each(func(key string, value []byte) bool {
 		if err := l.entry(key, value); err != nil {
@@ -103,7 +103,7 @@ func (l *loader) entry(key string, value []byte) error {
 		if c.State < Received || c.State > Done || c.State == Rejected && c.Reject == nil {
 			return errors.New("is not the status of a call")
 		}
-		l.s.calls = l.s.calls.With(rest, c)
+		l.s.calls.Set(l.s.owner, rest, c)
 	case keyHead:
 		l.hasHead = true
 		return decode(value, &l.s.head)
@@ -117,7 +117,7 @@ func (l *loader) entry(key string, value []byte) error {
 		if len(rest) != 32 {
 			return errors.New("the hash of a module has 32 bytes")
 		}
-		l.s.codes = l.s.codes.With(rest, newCode(append([]byte(nil), value...)))
+		l.s.codes.Set(l.s.owner, rest, newCode(append([]byte(nil), value...)))
 	default:
 		return errors.New("is of no known kind")
 	}
@@ -262,9 +262,7 @@ func (l *loader) finish() (*State, error) {
 	}
 	d.s.line = lineOf(d.s.queue)
 	l.s.calls.Each(func(key string, c *Call) bool {
-		if at := c.forgotten(); at != 0 {
-			d.s.ends = d.s.ends.With(timeKey(at, key), struct{}{})
-		}
+		d.ending(ic.RequestID([]byte(key)), c)
 		return true
 	})
 	return d.Seal(), nil

@@ -45,11 +45,13 @@ func present(kids []merkle.Kid) []merkle.Kid {
 	return out
 }
 
-// sum computes the root; only what is new is hashed.
+// sum computes the root, and the digests of canisters and calls in the certified tree;
+// only what is new is hashed.
 func (s *State) sum() {
-	t := &totals{}
-	t.add(labelCanisters)(s.canisters.Sum(func(_ string, c *Canister) merkle.Sum { return c.total(&s.hashed) }))
-	t.add(keyCall)(s.calls.Sum(valueSum[*Call]))
+	t, x := &totals{}, &summer{hashed: s.hashed}
+	t.add(labelCanisters)(s.canisters.Seal(func(_ string, c *Canister) (merkle.Sum, [32]byte) { return c.total(x), c.seal() }))
+	t.add(keyCall)(s.calls.Seal(func(_ string, c *Call) (merkle.Sum, [32]byte) { return x.value(c), c.digest() }))
+	s.hashed = x.hashed
 	t.add(keyHead)(valueSum("", s.head), true)
 	t.add(keyQueue)(s.queue.Sum(valueSum[*Message]))
 	if s.subnetSum.of != s.subnet {
@@ -83,39 +85,50 @@ func (t *totals) add(label string) func(merkle.Sum, bool) {
 
 func (t *totals) dir() merkle.Sum { return merkle.SumDir(t.edges[:t.n]) }
 
-func encoded(v any) []byte {
-	raw, err := storage.Marshal(v)
-	if err != nil {
-		panic("state: encode: " + err.Error())
-	}
-	return raw
+func valueNode[V any](_ string, v V) merkle.Node { return merkle.NewValue(encoded(v)) }
+
+func valueSum[V any](_ string, v V) merkle.Sum { return new(summer).value(v) }
+
+// summer computes the sums of one state, one value after the other.
+type summer struct {
+	hashed uint64 // pages
+	room   []byte // of the value before
 }
 
-func valueNode[V any](_ string, v V) merkle.Node    { return merkle.NewValue(encoded(v)) }
-func valueSum[V any](_ string, v V) merkle.Sum      { return merkle.SumValue(encoded(v)) }
+func (x *summer) value(v any) merkle.Sum {
+	if x.room == nil {
+		x.room = make([]byte, 1, 512)
+	}
+	x.room = encode(x.room[:1], v)
+	if len(x.room) > merkle.PieceBytes {
+		return merkle.SumValue(x.room[1:])
+	}
+	return merkle.SumBehind(x.room)
+}
+
 func blobNode(_ string, content []byte) merkle.Node { return merkle.NewValue(content) }
 func blobSum(_ string, content []byte) merkle.Sum   { return merkle.SumValue(content) }
 
 // total is the canister's sum; merkle below shows the same.
-func (c *Canister) total(hashed *uint64) merkle.Sum {
+func (c *Canister) total(x *summer) merkle.Sum {
 	t := &totals{}
 	t.add(string(fieldCallback))(c.Callbacks.Sum(valueSum[*Callback]))
-	t.add(string(fieldHeap))(memorySum(c.Memory.Heap, hashed))
+	t.add(string(fieldHeap))(x.memory(c.Memory.Heap))
 	t.add(string(fieldChunk))(c.Chunks.Sum(blobSum))
 	t.add(string(fieldLog))(c.Logs.Sum(valueSum[*LogRecord]))
 	if c.Module != nil {
 		t.add(string(fieldModule))(c.Module.sum, true)
 	}
-	t.add(string(fieldSnapshot))(c.Snapshots.Sum(func(_ string, s *Snapshot) merkle.Sum { return s.total(hashed) }))
+	t.add(string(fieldSnapshot))(c.Snapshots.Sum(func(_ string, s *Snapshot) merkle.Sum { return s.total(x) }))
 	t.add(string(fieldQueue))(c.Queue.Sum(valueSum[*Message]))
-	t.add(string(fieldRecord))(valueSum("", &c.Record), true)
-	t.add(string(fieldStable))(memorySum(c.Memory.Stable, hashed))
+	t.add(string(fieldRecord))(x.value(&c.Record), true)
+	t.add(string(fieldStable))(x.memory(c.Memory.Stable))
 	t.add(string(fieldContext))(c.Contexts.Sum(valueSum[*CallContext]))
 	if len(c.History) > 0 {
 		t.add(string(fieldHistory))(c.historySum(), true)
 	}
 	if len(c.Memory.Globals) > 0 {
-		t.add(string(fieldGlobals))(valueSum("", c.Memory.Globals), true)
+		t.add(string(fieldGlobals))(x.value(c.Memory.Globals), true)
 	}
 	c.sum = t.dir()
 	return c.sum
@@ -163,13 +176,13 @@ func (c *Canister) merkle() merkle.Node {
 	return merkle.NewDir(present(kids))
 }
 
-func (s *Snapshot) total(hashed *uint64) merkle.Sum {
+func (s *Snapshot) total(x *summer) merkle.Sum {
 	t := &totals{}
 	t.add(string(fieldSnapshotRecord))(valueSum("", s), true)
-	t.add(string(fieldSnapshotCode))(memorySum(s.Upload, hashed))
-	t.add(string(fieldHeap))(memorySum(s.Memory.Heap, hashed))
+	t.add(string(fieldSnapshotCode))(x.memory(s.Upload))
+	t.add(string(fieldHeap))(x.memory(s.Memory.Heap))
 	t.add(string(fieldChunk))(s.Chunks.Sum(blobSum))
-	t.add(string(fieldStable))(memorySum(s.Memory.Stable, hashed))
+	t.add(string(fieldStable))(x.memory(s.Memory.Stable))
 	return t.dir()
 }
 
@@ -183,8 +196,8 @@ func (s *Snapshot) merkle() merkle.Node {
 	}))
 }
 
-func memorySum(m pages.Map, hashed *uint64) (merkle.Sum, bool) {
+func (x *summer) memory(m pages.Map) (merkle.Sum, bool) {
 	sum, n, ok := m.Sum()
-	*hashed += uint64(n)
+	x.hashed += uint64(n)
 	return sum, ok
 }

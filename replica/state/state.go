@@ -98,19 +98,24 @@ type State struct {
 	queue     trie.Map[*Message] // for the management canister
 	line      line               // who sent what is in it
 	tree      *hashtree.Tree
+	ended     []ic.RequestID // see Ended
+
+	// owner of the nodes that the draft of this version made in the maps; it grows from
+	// version to version, so no node of a version is its draft's.
+	owner trie.Owner
 
 	root      merkle.Sum
 	hashed    uint64 // pages, see PagesHashed
 	subnetSum subnetSum
 
 	// Indexes: made from the rest, not stored.
-	ready     trie.Map[struct{}] // canisters with messages
-	beating   trie.Map[struct{}] // canisters with a heartbeat or low-memory hook to run
-	timers    trie.Map[struct{}] // time, canister
-	deadlines trie.Map[struct{}] // time, canister, callback
-	ends      trie.Map[struct{}] // time when a call's status is forgotten, request id
-	stopping  trie.Map[struct{}] // canisters that wait to be stopped
-	long      trie.Map[struct{}] // canisters in the middle of a long execution
+	ready     trie.Map[struct{}]       // canisters with messages
+	beating   trie.Map[struct{}]       // canisters with a heartbeat or low-memory hook to run
+	timers    trie.Map[struct{}]       // time, canister
+	deadlines trie.Map[struct{}]       // time, canister, callback
+	ends      trie.Map[[]ic.RequestID] // by time: calls whose status may be forgotten then
+	stopping  trie.Map[struct{}]       // canisters that wait to be stopped
+	long      trie.Map[struct{}]       // canisters in the middle of a long execution
 }
 
 // New is the state at height 0.
@@ -176,17 +181,21 @@ func (s *State) Busy() bool { return s.ready.Len() > 0 || s.queue.Len() > 0 }
 // Draft begins the next version.
 func (s *State) Draft() *Draft {
 	next := *s
-	next.tree = nil
-	return &Draft{Head: s.head, s: &next, edited: map[string]*Canister{}}
+	next.tree, next.ended, next.owner = nil, nil, s.owner+1
+	return &Draft{Head: s.head, s: &next, edited: map[string]*Canister{}, ended: map[ic.Time][]ic.RequestID{}}
 }
 
 // Draft is a working copy. It is for one goroutine, and ends with Seal.
 type Draft struct {
 	Head   Head
 	s      *State
-	edited map[string]*Canister // nil: deleted
-	order  []string             // ids in edited, in order of their first edit
-	bytes  int64                // change of Head.MemoryBytes
+	edited map[string]*Canister       // nil: deleted
+	order  []string                   // ids in edited, in order of their first edit
+	bytes  int64                      // change of Head.MemoryBytes
+	ended  map[ic.Time][]ic.RequestID // what is to be added to ends
+
+	inducted map[string]*Canister // the present versions that Induct made
+	forked   bool                 // the round has begun
 
 	// Of a fork only.
 	parent *Draft
@@ -279,9 +288,9 @@ func (d *Draft) IDs() []ic.CanisterID {
 func (d *Draft) flush() {
 	for _, key := range d.order {
 		if c := d.edited[key]; c != nil {
-			d.s.canisters = d.s.canisters.With(key, c)
+			d.s.canisters.Set(d.s.owner, key, c)
 		} else {
-			d.s.canisters = d.s.canisters.Without(key)
+			d.s.canisters.Unset(d.s.owner, key)
 		}
 	}
 	clear(d.edited)
@@ -312,7 +321,7 @@ func (d *Draft) PutNamed(n NamedCode) {
 		d.codes = append(d.codes, n) // until the parent gets it
 		return
 	}
-	d.s.codes = d.s.codes.With(string(n.Hash[:]), newCode(n.Bytes))
+	d.s.codes.Set(d.s.owner, string(n.Hash[:]), newCode(n.Bytes))
 }
 
 // Code finds a module's bytes.
@@ -329,13 +338,41 @@ func (d *Draft) useCode(hash [32]byte, by int) {
 		panic("state: a canister uses code that is not in the state")
 	}
 	next := &Code{c.text, c.users + by, c.total(), true}
-	d.s.codes = d.s.codes.With(string(hash[:]), next)
+	d.s.codes.Set(d.s.owner, string(hash[:]), next)
+}
+
+// Induct puts a message at the end of a canister's queue, for which pay lets it pay:
+// where that gives an error nothing happens. It is for messages that come before the
+// round begins: nobody sees the versions in between, so there is one, changed in place.
+func (d *Draft) Induct(id ic.CanisterID, m *Message, pay func(c *Canister) *ic.UserError) *ic.UserError {
+	if d.forked {
+		panic("state: messages come before a round begins")
+	}
+	key := string(id.Principal)
+	c := d.inducted[key]
+	if c == nil || c != d.edited[key] {
+		next := *d.Canister(id)
+		c = &next
+	}
+	was := *c
+	if err := pay(c); err != nil {
+		*c = was
+		return err
+	}
+	c.push(d.s.owner, m)
+	if d.inducted == nil {
+		d.inducted = map[string]*Canister{}
+	}
+	d.inducted[key] = c
+	d.note(key, c)
+	d.reindex(&was, c)
+	return nil
 }
 
 // Enqueue puts a message at the end of the management canister's queue.
 func (d *Draft) Enqueue(m *Message) {
 	key := d.s.line.next(d.s.queue, m, d.Head.NextPlace)
-	d.s.queue = d.s.queue.With(key, m)
+	d.s.queue.Set(d.s.owner, key, m)
 	d.s.line = d.s.line.joined(key, m)
 	d.Head.NextPlace++
 }
@@ -346,7 +383,7 @@ func (d *Draft) Queued(yield func(key string, m *Message) bool) { d.s.queue.Each
 // Dequeue removes a message by the key that Queued gave.
 func (d *Draft) Dequeue(key string) {
 	if m, ok := d.s.queue.Get(key); ok {
-		d.s.queue = d.s.queue.Without(key)
+		d.s.queue.Unset(d.s.owner, key)
 		d.s.line = d.s.line.left(key, m, d.s.queue)
 	}
 }
@@ -354,6 +391,7 @@ func (d *Draft) Dequeue(key string) {
 // Seal ends the draft: indexes and tree of the new version are complete.
 func (d *Draft) Seal() *State {
 	d.flush()
+	d.flushEnds()
 	var unused []string
 	d.s.codes.Each(func(key string, c *Code) bool {
 		if c.users == 0 {
@@ -362,7 +400,7 @@ func (d *Draft) Seal() *State {
 		return true
 	})
 	for _, key := range unused {
-		d.s.codes = d.s.codes.Without(key)
+		d.s.codes.Unset(d.s.owner, key)
 	}
 	d.Head.MemoryBytes = d.MemoryInUse()
 	d.s.head = d.Head

@@ -28,10 +28,9 @@ func (a shown) equal(b shown) bool {
 		a.installed == b.installed && slices.Equal(a.controllers, b.controllers)
 }
 
-// seal builds the canonical tree; only changed canisters and calls are hashed.
+// seal makes the upper part of the canonical tree. Canisters and calls become nodes when
+// somebody looks at them: sum has computed their digests.
 func (s *State) seal() *hashtree.Tree {
-	canisters := s.canisters.Seal(func(_ string, c *Canister) *hashtree.Tree { return c.seal() })
-	calls := s.calls.Seal(func(_ string, c *Call) *hashtree.Tree { return c.seal() })
 	subnets := []*Subnet{s.subnet}
 	for i := range s.subnet.Others {
 		subnets = append(subnets, &s.subnet.Others[i])
@@ -43,20 +42,26 @@ func (s *State) seal() *hashtree.Tree {
 	}
 	return hashtree.Dir([]hashtree.Entry{
 		{Label: "api_boundary_nodes", Tree: nil},
-		{Label: "canister", Tree: canisters},
+		{Label: "canister", Tree: s.canisters.Tree(func(_ string, c *Canister) *hashtree.Tree { return hashtree.Dir(c.entries()) })},
 		{Label: "canister_ranges", Tree: hashtree.Dir(ranges)},
 		{Label: "metadata", Tree: hashtree.Dir([]hashtree.Entry{{Label: "state", Tree: hashtree.NewLeaf(s.root[:])}})},
-		{Label: "request_status", Tree: calls},
+		{Label: "request_status", Tree: s.calls.Tree(func(_ string, c *Call) *hashtree.Tree { return hashtree.Dir(c.entries()) })},
 		{Label: "subnet", Tree: hashtree.Dir(dirs)},
 		{Label: "time", Tree: hashtree.NewLeaf(leb128(uint64(s.head.Time)))},
 	})
 }
 
-func (c *Canister) seal() *hashtree.Tree {
+// seal is the digest of what the tree shows of the canister, remembered from version to version.
+func (c *Canister) seal() [32]byte {
 	now := shown{string(c.Certified), c.Settings.Controllers, c.Module, c.Created, c.Installed}
-	if c.tree != nil && now.equal(c.shown) {
-		return c.tree
+	if c.digest != ([32]byte{}) && now.equal(c.shown) {
+		return c.digest
 	}
+	c.digest, c.shown = hashtree.Dir(c.entries()).Digest(), now
+	return c.digest
+}
+
+func (c *Canister) entries() []hashtree.Entry {
 	principals := make([][]byte, len(c.Settings.Controllers))
 	for i, p := range c.Settings.Controllers {
 		principals[i] = p.Bytes()
@@ -72,24 +77,53 @@ func (c *Canister) seal() *hashtree.Tree {
 			hashtree.Entry{Label: "metadata", Tree: c.Module.metadata},
 			hashtree.Entry{Label: "module_hash", Tree: hashtree.NewLeaf(c.Module.Hash[:])})
 	}
-	c.tree, c.shown = hashtree.Dir(entries), now
-	return c.tree
+	return entries
 }
 
-func (c *Call) seal() *hashtree.Tree {
-	entries := []hashtree.Entry{{Label: "status", Tree: hashtree.NewLeaf([]byte(c.State.String()))}}
+// The labels of a call's status.
+const (
+	labelStatus        = "status"
+	labelReply         = "reply"
+	labelErrorCode     = "error_code"
+	labelRejectCode    = "reject_code"
+	labelRejectMessage = "reject_message"
+)
+
+func (c *Call) entries() []hashtree.Entry {
+	entries := []hashtree.Entry{{Label: labelStatus, Tree: hashtree.NewLeaf([]byte(c.State.String()))}}
 	switch c.State {
 	case Replied:
-		entries = append(entries, hashtree.Entry{Label: "reply", Tree: hashtree.NewLeaf(c.Reply)})
+		entries = append(entries, hashtree.Entry{Label: labelReply, Tree: hashtree.NewLeaf(c.Reply)})
 	case Rejected:
 		entries = append(entries,
-			hashtree.Entry{Label: "reject_code", Tree: hashtree.NewLeaf(leb128(uint64(c.Reject.Class)))},
-			hashtree.Entry{Label: "reject_message", Tree: hashtree.NewLeaf([]byte(c.Reject.Message))})
+			hashtree.Entry{Label: labelRejectCode, Tree: hashtree.NewLeaf(leb128(uint64(c.Reject.Class)))},
+			hashtree.Entry{Label: labelRejectMessage, Tree: hashtree.NewLeaf([]byte(c.Reject.Message))})
 		if c.Reject.Code != 0 {
-			entries = append(entries, hashtree.Entry{Label: "error_code", Tree: hashtree.NewLeaf([]byte(c.Reject.Code.String()))})
+			entries = append(entries, hashtree.Entry{Label: labelErrorCode, Tree: hashtree.NewLeaf([]byte(c.Reject.Code.String()))})
 		}
 	}
-	return hashtree.Dir(entries)
+	return entries
+}
+
+// statusDigests are the parts of a digest that are the same for most calls.
+var statusDigests = func() (d [Done + 1][32]byte) {
+	for s := range d {
+		d[s] = hashtree.DigestLeaf(CallState(s).String())
+	}
+	return d
+}()
+
+// digest of what the tree shows of the call.
+func (c *Call) digest() [32]byte {
+	switch c.State {
+	case Rejected:
+		return hashtree.Dir(c.entries()).Digest()
+	case Replied:
+		two := [...]hashtree.Digested{{Label: labelReply, Digest: hashtree.DigestLeaf(c.Reply)}, {Label: labelStatus, Digest: statusDigests[Replied]}}
+		return hashtree.DigestDir(two[:])
+	}
+	one := [...]hashtree.Digested{{Label: labelStatus, Digest: statusDigests[c.State]}}
+	return hashtree.DigestDir(one[:])
 }
 
 func (s *State) subnetTree(n *Subnet, own bool) *hashtree.Tree {

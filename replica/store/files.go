@@ -134,6 +134,13 @@ func (c *catalog) add(f *file, staged bool) {
 	c.list[f.number] = &usage{pages: uint32(f.pages), staged: staged, dirty: true}
 }
 
+// has tells whether a file is on the list.
+func (c *catalog) has(f *file) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.list[f.number] != nil
+}
+
 // use counts places that name pages of a file.
 func (c *catalog) use(number uint64, by int) {
 	if u := c.list[number]; u != nil && number != 0 {

@@ -317,6 +317,44 @@ func TestPowerCutAtAnyWrite(t *testing.T) {
 	}
 }
 
+// Pages that canisters have of one module are written once, and stay right while each
+// canister changes and the files are merged.
+func TestSharedPages(t *testing.T) {
+	w := newWorld(t, nil)
+	defer func() { w.s.Close() }()
+	var module []pages.Change
+	said := map[uint64]byte{}
+	for i := range uint64(40) {
+		module = append(module, pages.Change{Index: i, Page: content(byte(i + 1))})
+		said[i] = byte(i + 1)
+	}
+	initial := pages.Map{}.With(1<<50, module)
+	initial.Sum()
+	for i := range 20 {
+		key := fmt.Sprintf("memory %02d", i)
+		w.now[key], w.want[key] = initial, said
+		w.write(key, map[uint64]byte{3: byte(100 + i)})
+	}
+	must(t, w.save())
+	written := 0
+	for _, u := range w.s.files.list {
+		written += int(u.pages)
+	}
+	if want := 39 + 20; written != want {
+		t.Errorf("%d pages were written, of %d", written, want)
+	}
+	for i := range uint64(30) {
+		w.write(fmt.Sprintf("memory %02d", i%20), map[uint64]byte{i: 200, i + 5: 0})
+		must(t, w.save())
+		w.check(w.now, w.want)
+		w.audit()
+	}
+	must(t, w.s.Close())
+	w.open(nil)
+	w.load()
+	w.check(w.now, w.want)
+}
+
 // Memories live as plain maps do, on the disk, in memory, and in versions that
 // readers still have, whatever is written, copied, removed, merged and read again.
 func TestMemories(t *testing.T) {

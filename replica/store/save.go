@@ -71,7 +71,7 @@ type saving struct {
 	err    error
 	blocks []*piece       // that have pages to be written or to settle
 	nodes  map[any]*piece // the first of blocks with this node
-	fresh  int            // pages that are not on disk
+	fresh  int            // pages that are not on disk; what several nodes have counts for each
 }
 
 // piece is a node of the lowest level that is to be written.
@@ -187,9 +187,12 @@ func (x *saving) addBlock(memory string, p pages.Part) {
 	for i := range b.slots {
 		slot := &b.slots[i]
 		if f, ok := slot.Owner.(*file); ok && f.store == x.s {
-			b.places[i] = f.where(f.at(slot.Page))
-			waits = waits || slot.Moved || b.places[i].file != f
-			continue
+			// Who shares pages of what the store has forgotten since has them written anew.
+			if at := f.where(f.at(slot.Page)); x.s.files.has(at.file) {
+				b.places[i] = at
+				waits = waits || slot.Moved || at.file != f
+				continue
+			}
 		}
 		waits = true
 		if !slot.Kept {
@@ -223,23 +226,46 @@ func (x *saving) addYoung() {
 }
 
 // writeFiles writes the pages that have no place into files, in the order of
-// memories, so that neighbours stay together.
+// memories, so that neighbours stay together. A page that several nodes have is
+// written once: canisters that were installed from one module share those that the
+// module brought.
 func (x *saving) writeFiles() error {
 	slices.SortFunc(x.blocks, func(a, b *piece) int {
 		return cmp.Or(cmp.Compare(a.memory, b.memory), cmp.Compare(a.part.Index, b.part.Index))
 	})
 	w := &fileWriter{s: x.s}
+	first := map[pages.Page]*place{}
+	var others []*piece // that have pages of earlier ones
 	for _, b := range x.blocks {
+		shares := false
 		for i := range b.slots {
 			if b.places[i].file != nil || b.again {
 				continue
 			}
+			if first[b.slots[i].Page] != nil {
+				shares = true
+				continue
+			}
+			first[b.slots[i].Page] = &b.places[i]
 			if err := w.put(b.slots[i].Page, b.slots[i].Sum, &b.places[i]); err != nil {
 				return err
 			}
 		}
+		if shares {
+			others = append(others, b)
+		}
 	}
-	return w.end()
+	if err := w.end(); err != nil {
+		return err
+	}
+	for _, b := range others {
+		for i := range b.slots {
+			if b.places[i].file == nil {
+				b.places[i] = *first[b.slots[i].Page]
+			}
+		}
+	}
+	return nil
 }
 
 // putBlock writes where the pages of a block are, and counts.

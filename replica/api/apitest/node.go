@@ -152,6 +152,15 @@ func (n *Node) Release() {
 	n.release()
 }
 
+// Lose what is held, and let time pass.
+func (n *Node) Lose(after ic.Time) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.held = nil
+	n.Clock += after
+	n.release()
+}
+
 func (n *Node) release() {
 	for _, m := range n.held {
 		n.known[m.ID] = api.Request{Sender: m.Sender, Callee: m.Canister, Effective: m.Effective}

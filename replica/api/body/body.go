@@ -38,7 +38,7 @@ func (b *Reader) Read(w http.ResponseWriter, r *http.Request, limit int64) (data
 		return nil, nil, &http.MaxBytesError{Limit: limit}
 	}
 	timed := &timed{from: http.MaxBytesReader(w, r.Body, limit), control: http.NewResponseController(w), began: time.Now()}
-	data, err = io.ReadAll(io.LimitReader(timed, smallBytes))
+	data, err = readSmall(timed, r.ContentLength)
 	done = func() {}
 	if err == nil && len(data) == smallBytes {
 		select {
@@ -57,6 +57,16 @@ func (b *Reader) Read(w http.ResponseWriter, r *http.Request, limit int64) (data
 	}
 	_ = timed.control.SetReadDeadline(time.Time{})
 	return data, done, nil
+}
+
+// readSmall reads up to smallBytes; size is what is announced, -1: nothing is.
+func readSmall(from io.Reader, size int64) ([]byte, error) {
+	if size < 0 || size >= smallBytes {
+		return io.ReadAll(io.LimitReader(from, smallBytes))
+	}
+	data := make([]byte, size)
+	_, err := io.ReadFull(from, data)
+	return data, err
 }
 
 // timed gives each byte its time.

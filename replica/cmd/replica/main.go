@@ -25,7 +25,6 @@ import (
 	"net"
 	"os"
 	"os/signal"
-	"runtime/debug"
 	"sync"
 	"syscall"
 	"time"
@@ -123,7 +122,9 @@ func live(ctx context.Context, f flags, out io.Writer) error {
 // run is the life of a node: listen first, so that a busy port leaves no trace.
 func run(ctx context.Context, f flags, out io.Writer) error {
 	began := time.Now()
-	debug.SetGCPercent(gcPercent)
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	go collect(ctx)
 	log := func(format string, args ...any) {
 		fmt.Fprintf(out, "%s %s\n", time.Now().UTC().Format("2006-01-02T15:04:05.000Z"), fmt.Sprintf(format, args...))
 	}
@@ -142,10 +143,8 @@ func run(ctx context.Context, f flags, out io.Writer) error {
 		return err
 	}
 
-	ctx, stop := context.WithCancel(ctx)
-	defer stop()
 	m := newMetrics(r.node, r.peers)
-	server := api.New(backend{r.node}, api.Config{Version: Version, Metrics: m, Observe: m.observe, More: r.registryHandlers()})
+	server := api.New(backend{r.node}, api.Config{Keys: r.userKeys, Version: Version, Metrics: m, Observe: m.observe, More: r.registryHandlers()})
 	front, err := browsers(backend{r.node}, server, f.domains, log)
 	if err != nil {
 		return errors.Join(err, r.shut(log))

@@ -1,11 +1,14 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"math"
 	"os"
 	"runtime/debug"
+	gometrics "runtime/metrics"
 	"strings"
+	"time"
 )
 
 // What the replica makes of the machine's memory. Canister pages lie in files, of
@@ -23,7 +26,12 @@ const (
 	codeAnyway  = 1 << 30
 	answerMost  = 200 << 20 // as on the Internet Computer
 	meminfoFile = "/proc/meminfo"
-	gcPercent   = 200 // memory is cheaper here than the collector under load
+
+	// The heap may grow by this share before it is collected again, or by so many percent.
+	gcShare = 4
+	gcLeast = 100
+	gcMost  = 800
+	gcEvery = 5 * time.Second
 )
 
 type memory struct{ hot, idle, code, answers uint64 } // bytes
@@ -31,9 +39,8 @@ type memory struct{ hot, idle, code, answers uint64 } // bytes
 // shareMemory sets the collector's limit, unless GOMEMLIMIT does, and says how
 // much heap instances may have.
 func shareMemory(log func(string, ...any)) memory {
-	b, err := os.ReadFile(meminfoFile)
-	total, ok := memTotal(string(b))
-	if err != nil || !ok {
+	total, ok := machineMemory()
+	if !ok {
 		log("%s does not tell the machine's memory: no limit is set", meminfoFile)
 		return memory{hotAnyway, idleAnyway, codeAnyway, answerMost}
 	}
@@ -41,6 +48,37 @@ func shareMemory(log func(string, ...any)) memory {
 		debug.SetMemoryLimit(int64(total / 100 * goShare))
 	}
 	return memory{total / 100 * hotShare, total / 100 * idleShare, total / 100 * codeShare, min(answerMost, total/100*answerShare)}
+}
+
+func machineMemory() (bytes uint64, ok bool) {
+	b, err := os.ReadFile(meminfoFile)
+	if err != nil {
+		return 0, false
+	}
+	return memTotal(string(b))
+}
+
+// collect adapts the collector to what the heap holds, until ctx ends: it works the less
+// the more memory is free for it. A fixed percentage would be too few for a heap of
+// 50 MB that users of thousands of calls fill again and again, and too many for gigabytes.
+func collect(ctx context.Context) {
+	total, _ := machineMemory()
+	tick := time.NewTicker(gcEvery)
+	defer tick.Stop()
+	live := []gometrics.Sample{{Name: "/gc/heap/live:bytes"}}
+	for ctx.Err() == nil {
+		gometrics.Read(live)
+		debug.SetGCPercent(gcPercent(total, live[0].Value.Uint64()))
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+		}
+	}
+}
+
+// gcPercent of a machine with so many bytes, 0: not known, and a heap with so many in use.
+func gcPercent(total, live uint64) int {
+	return int(min(max(total/100*gcShare*100/max(live, 1), gcLeast), gcMost))
 }
 
 // memTotal reads the line MemTotal, in bytes.

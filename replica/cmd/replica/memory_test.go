@@ -253,3 +253,15 @@ func benchHeaps(b *testing.B, gib int) {
 	b.ReportMetric(float64(disk)/float64(gib<<30), "disk/state")
 	s.close()
 }
+
+func TestCollectorTakesItsShare(t *testing.T) {
+	const gib = 1 << 30
+	for _, c := range []struct {
+		total, live uint64
+		percent     int
+	}{{25 * gib, 10 << 20, gcMost}, {25 * gib, gib / 2, 200}, {25 * gib, 8 * gib, gcLeast}, {0, gib, gcLeast}, {25 * gib, 0, gcMost}} {
+		if got := gcPercent(c.total, c.live); got != c.percent {
+			t.Errorf("%d of %d bytes in use: %d percent, want %d", c.live, c.total, got, c.percent)
+		}
+	}
+}

@@ -82,8 +82,18 @@ func (m *metrics) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 	} {
 		fmt.Fprintf(w, "# HELP ashlar_%s %s\n# TYPE ashlar_%s %s\nashlar_%s %d\n", v.name, v.help, v.name, v.kind, v.name, v.value)
 	}
+	m.writeStages(w)
 	m.writePeers(w)
 	m.writeRequests(w)
+}
+
+// writeStages: where the time of a block goes.
+func (m *metrics) writeStages(w io.Writer) {
+	fmt.Fprint(w, "# HELP ashlar_block_seconds time that blocks took until they were final, from there until executed, from there until certified\n# TYPE ashlar_block_seconds summary\n")
+	all := m.node.Stages()
+	for _, s := range slices.Sorted(maps.Keys(all)) {
+		fmt.Fprintf(w, "ashlar_block_seconds_count{stage=%q} %d\nashlar_block_seconds_sum{stage=%q} %g\n", s, all[s].Blocks, s, float64(all[s].Time)/1e9)
+	}
 }
 
 // writePeers: of each peer what came from it, what it got, and what was refused.

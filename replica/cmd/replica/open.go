@@ -17,6 +17,7 @@ import (
 	"ashlar/replica/api"
 	"ashlar/replica/consensus"
 	"ashlar/replica/crypto/keystore"
+	"ashlar/replica/crypto/usersig"
 	"ashlar/replica/engine"
 	"ashlar/replica/execution/sysapi"
 	"ashlar/replica/ic"
@@ -37,6 +38,7 @@ type replica struct {
 	store    *store.Store
 	keys     *keystore.Keys
 	registry *registry.Store
+	userKeys *usersig.Crowd
 	peers    *p2p.Host // nil: a network of one node
 	dir      string
 	rotating sync.Mutex
@@ -104,6 +106,7 @@ func (r *replica) join(f flags, log func(string, ...any)) error {
 		return err
 	}
 	subnet := subnetOf(view)
+	r.userKeys = api.NewKeys(subnet.RootKey)
 	machine := messaging.New(messaging.Config{Subnet: subnet, Provisional: f.dev, Version: Version, HotBytes: mem.hot,
 		Pool: node.NewInstances(mem.idle), Cache: node.NewAnswers(int(mem.answers)), Parallel: engine.Parallel}, eng)
 	if r.peers, err = r.listenPeers(f, view, log); err != nil {
@@ -112,7 +115,7 @@ func (r *replica) join(f flags, log func(string, ...any)) error {
 	cfg := node.Config{
 		Subnet: subnet, Start: start, Version: Version, Registry: recordsOf(r.registry, view.ID),
 		Keys: node.FileKeys{Keys: r.keys, Dir: f.state, Random: rand.Reader}, Machine: machine, Store: r.store, Clock: node.WallClock{}, Pace: consensus.DefaultPace,
-		Limits: ingress.Default, Log: func(line string) { log("%s", line) }, Parse: parseEnvelope, Check: api.Forwarded(subnet.RootKey),
+		Limits: ingress.Default, Log: func(line string) { log("%s", line) }, Parse: parseEnvelope, Check: api.Forwarded(r.userKeys),
 	}
 	if f.dev && !f.strict {
 		cfg.Version = "" // a developer's network runs what the developer starts

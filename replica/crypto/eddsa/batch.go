@@ -8,7 +8,7 @@ import (
 )
 
 // MaxBatch is how many signatures are best checked at once: more of them save little.
-const MaxBatch = 64
+const MaxBatch = 256
 
 // keptKeys of users whose tables are kept, 2 KiB each. Who signs once signs again.
 const keptKeys = 4096

@@ -20,7 +20,7 @@ func ed25519User(t testing.TB, i int) *Identity {
 
 // A request is wrong if one of its signatures is, whatever it is and wherever it lies.
 func TestBatch(t *testing.T) {
-	v := &Verifier{}
+	v := &Crowd{Verifier: &Verifier{}}
 	others := identities(t)
 	for _, n := range []int{1, 3, eddsa.MaxBatch - 1, eddsa.MaxBatch, 2*eddsa.MaxBatch + 5} {
 		b := v.NewBatch()
@@ -82,6 +82,28 @@ func TestBatch(t *testing.T) {
 func TestCrowd(t *testing.T) {
 	c := &Crowd{Verifier: &Verifier{}}
 	var all sync.WaitGroup
+	for g := range 10 { // and the requests of peers beside them
+		all.Go(func() {
+			for i := range 20 {
+				b := c.NewBatch()
+				for j := range 3 * eddsa.MaxBatch / 10 * (g % 5) {
+					u := ed25519User(t, (g+j)%6)
+					m := fmt.Appendf(nil, "%d %d %d", g, i, j)
+					sig, _ := u.Sign(m)
+					if j == i {
+						sig[40] ^= 1
+					}
+					b.Next()
+					if err := b.Verify(u.PublicKey(), m, sig); err != nil {
+						t.Error(err)
+					}
+				}
+				if wrong := b.Wrong(); len(b.sigs) != 0 || len(wrong) > 1 || (wrong[i] == nil) != (g%5 == 0) {
+					t.Errorf("of batch %d of %d are wrong: %v", i, g, wrong)
+				}
+			}
+		})
+	}
 	for g := range 40 {
 		all.Go(func() {
 			u := ed25519User(t, g%6)
@@ -99,8 +121,8 @@ func TestCrowd(t *testing.T) {
 		})
 	}
 	all.Wait()
-	if c.busy != 0 || len(c.queue) != 0 {
-		t.Errorf("%d still check, %d wait", c.busy, len(c.queue))
+	if c.busy != 0 || len(c.queue) != 0 || c.queued != 0 {
+		t.Errorf("%d still check, %d wait, %d are counted", c.busy, len(c.queue), c.queued)
 	}
 	u := ed25519User(t, 1)
 	sig, _ := u.Sign([]byte("alone"))

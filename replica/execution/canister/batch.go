@@ -32,10 +32,10 @@ const (
 
 // ran is a run whose changes wait for the savepoint.
 type ran struct {
-	entry machine.Entry
-	env   sysapi.Env // as it was before the run
-	limit machine.Instructions
-	used  machine.Instructions
+	entry  machine.Entry
+	env    sysapi.Env // as it was before the run
+	limits machine.Limits
+	used   machine.Instructions
 }
 
 type batch struct {
@@ -61,6 +61,9 @@ func (t *Turn) keep(c *state.Canister, r ran) {
 		return
 	}
 	c.HeapBytes, c.StableBytes = h.inst.HeapBytes(), h.inst.StableBytes()
+	if b.runs == nil {
+		b.runs = make([]ran, 0, min(batchRuns, 1+c.Queue.Len()))
+	}
 	b.runs = append(b.runs, r)
 	b.used += r.used
 }
@@ -78,7 +81,7 @@ func (t *Turn) drop() {
 	for i := range t.batch.runs {
 		r := &t.batch.runs[i]
 		env := input(&r.env)
-		out := t.hot.inst.Run(r.entry, &env, limits(r.limit, env.Context))
+		out := t.hot.inst.Run(r.entry, &env, r.limits)
 		if out.Trap != nil || out.Used != r.used {
 			panic(fmt.Sprintf("canister %s: a run of %d instructions gave %d and %+v when it was run again", t.Canister, r.used, out.Used, out.Trap))
 		}

@@ -51,23 +51,17 @@ func (r *Room) starve(c *state.Canister) {
 	r.Head.Burned = r.Head.Burned.Add(c.Cycles)
 	c.Cycles, c.Reserved = ic.Cycles{}, ic.Cycles{}
 	c.Settings.ComputeAllocation, c.Settings.MemoryAllocation, c.Settings.LogLimit = 0, 0, state.DefaultLogLimit
-	c.ClearChunks()
 	c.Snapshots = trie.Map[*state.Snapshot]{}
 	r.Empty(c, "Canister has been uninstalled.")
 	c.History = nil // of all that happened only the number is left
 	r.Put(c)
 }
 
-// PayIngress lets a canister pay for a user's message. One that is frozen may
-// still have its settings updated: then it pays what it has.
-func (r *Room) PayIngress(id ic.CanisterID, msg *ic.Ingress, evenFrozen bool) *ic.UserError {
-	old := r.Canister(id)
-	if old == nil {
-		return NotFound(id)
-	}
-	c := *old
+// PayIngress lets a canister, a private copy, pay for a user's message. One that is
+// frozen may still have its settings updated: then it pays what it has.
+func (r *Room) PayIngress(c *state.Canister, msg *ic.Ingress, evenFrozen bool) *ic.UserError {
 	cost := r.Subnet.Costs.Ingress(uint64(msg.Bytes))
-	if err := r.withdraw(&c, cost, msg.Sender); err != nil {
+	if err := r.withdraw(c, cost, msg.Sender); err != nil {
 		if !evenFrozen {
 			return err
 		}
@@ -78,7 +72,6 @@ func (r *Room) PayIngress(id ic.CanisterID, msg *ic.Ingress, evenFrozen bool) *i
 	}
 	c.Consumed.Ingress = c.Consumed.Ingress.Add(cost)
 	r.Head.Burned = r.Head.Burned.Add(cost)
-	r.Put(&c)
 	return nil
 }
 

@@ -125,13 +125,13 @@ func (g *graph) call(from *state.Canister, call *sysapi.Call) ic.Reply {
 		}
 	}
 	c := r.State.Canister(id)
-	err := NotFound(id)
-	if c != nil {
-		err = queryable(r, c)
-	}
-	if err != nil { // it may pass without the canister's doing: cycles, a start
+	if c == nil {
 		g.basis.unsafe = true
-		return failed(err)
+		return failed(NotFound(id))
+	}
+	if err := queryable(r, c); err != nil { // it may pass without the canister's doing: cycles, a start
+		g.basis.unsafe = true
+		return failedCall(err)
 	}
 	g.basis.saw(r, c)
 	reply := g.enter(c, &asked{method: call.Method, arg: call.Arg, caller: from.ID.Principal})

@@ -1,6 +1,7 @@
 package canister
 
 import (
+	"errors"
 	"sort"
 
 	"ashlar/replica/execution/cycles"
@@ -50,8 +51,7 @@ func (r *Room) Deploy(c *state.Canister, in *Installation) (machine.Instructions
 	r.PutNamed(code) // before anything runs: an execution that rests may need it again
 	module, err := r.Tip.engine.Load(code.Hash, func() []byte { return in.Code })
 	if err != nil {
-		return 0, canisterError(c.ID, ic.CanisterInvalidWasm, "Canister's Wasm module is not valid: "+err.Error(),
-			"If you are running this canister in a test environment (e.g., dfx), make sure the test environment is up to date. Otherwise, this is likely an error with the compiler/CDK toolchain being used to build the canister. Please report the error to IC devs on the forum: https://forum.dfinity.org and include which language/CDK was used to create the canister.", "")
+		return 0, invalidModule(c.ID, err)
 	}
 	if err := keepFits(c, in, module.Info()); err != nil {
 		return 0, err
@@ -94,8 +94,16 @@ func (r *Room) stillAfloat(c *state.Canister, caller ic.Principal) *ic.UserError
 	return nil
 }
 
+func invalidModule(id ic.CanisterID, err error) *ic.UserError {
+	help, doc := ic.ToolchainHelp, ""
+	if rule := (*wasm.Refused)(nil); errors.As(err, &rule) && rule.Help != "" {
+		help, doc = rule.Help, rule.Doc
+	}
+	return canisterError(id, ic.CanisterInvalidWasm, "Canister's Wasm module is not valid: "+err.Error(), help, doc)
+}
+
 func notInstalled(err *ic.UserError) *ic.UserError {
-	return ic.Errorf(ic.CanisterOutOfCycles, "Canister installation failed with `%s`.\nTop up the canister with more cycles. See documentation: %sinstall-code-not-enough-cycles", err.Message, docs)
+	return ic.Errorf(ic.CanisterOutOfCycles, "Canister installation failed with `%s`.\nTop up the canister with more cycles. See documentation: %sinstall-code-not-enough-cycles", err.Message, ic.ErrorDocs)
 }
 
 // compileCost is what each Wasm instruction of new code costs, in instructions.
@@ -108,7 +116,7 @@ const knownCode = 10
 func modeFits(c *state.Canister, in *Installation) *ic.UserError {
 	switch {
 	case in.Mode == Install && c.Module != nil:
-		return ic.Errorf(ic.CanisterNonEmpty, "Canister %s cannot be installed because the canister is not empty. Try installing with mode='reinstall' instead.\nCheck that you want to overwrite the canister and, if so, use mode='reinstall'. See documentation: %scanister-not-empty", c.ID, docs)
+		return ic.Errorf(ic.CanisterNonEmpty, "Canister %s cannot be installed because the canister is not empty. Try installing with mode='reinstall' instead.\nCheck that you want to overwrite the canister and, if so, use mode='reinstall'. See documentation: %scanister-not-empty", c.ID, ic.ErrorDocs)
 	case in.Mode == Upgrade && c.Module == nil:
 		return noModule(c.ID)
 	}
@@ -159,7 +167,7 @@ func (d *deployment) run(c *state.Canister) *ic.UserError {
 	}
 	c.Memory, c.Module = memory, r.Tip.describe(d.code, uint64(len(in.Code)), d.module.Info())
 	c.HeapBytes, c.StableBytes = memory.Heap.Bytes(), memory.Stable.Bytes()
-	c.Timer, c.LowMemory = 0, state.HookIdle
+	c.Timer = 0
 	c.Version++
 	c.Installed = r.Now
 	if err := d.instantiate(c); err != nil {
@@ -179,7 +187,7 @@ func (d *deployment) run(c *state.Canister) *ic.UserError {
 	}
 	r.commit(c) // also where no entry point ran: the data segments are new
 	c.WatchMemory()
-	return nil
+	return withinLimit(c, c.HeapBytes)
 }
 
 // instantiate makes the new code's instance, with fresh globals.
@@ -187,7 +195,7 @@ func (d *deployment) instantiate(c *state.Canister) *ic.UserError {
 	d.room.Cool(c.ID)
 	inst, err := d.module.Instantiate(c.Memory.Heap, c.Memory.Stable, nil)
 	if err != nil {
-		return canisterError(c.ID, ic.CanisterInvalidWasm, "Canister's Wasm module is not valid: "+err.Error(), "", "")
+		return invalidModule(c.ID, err)
 	}
 	d.room.turn.hot = &hot{memory: c.Memory, module: c.Module, inst: inst}
 	return nil
@@ -247,7 +255,9 @@ func (r *Room) Empty(c *state.Canister, reason string) {
 	r.Cool(c.ID)
 	c.Module, c.Memory = nil, &state.Memory{}
 	c.ClearLog()
-	c.HeapBytes, c.StableBytes, c.Certified, c.Timer, c.LowMemory = 0, 0, nil, 0, state.HookIdle
+	c.ClearChunks()
+	c.HeapBytes, c.StableBytes, c.Certified, c.Timer = 0, 0, nil, 0
+	c.WatchMemory()
 	c.Version++
 	type owed struct {
 		call   state.CallContext

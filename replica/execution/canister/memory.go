@@ -73,7 +73,7 @@ func (r *Room) FreeCalls() uint64 {
 
 func (g *Growth) noRoom(c *state.Canister, more, left uint64) *ic.UserError {
 	if g.ByUser {
-		return ic.Errorf(ic.SubnetOversubscribed, "Canister requested %s of memory but only %s are available in the subnet.\nTry moving to another subnet. See documentation: %ssubnet-memory-capacity-oversubscribed", size(more), size(left), docs)
+		return ic.Errorf(ic.SubnetOversubscribed, "Canister requested %s of memory but only %s are available in the subnet.\nTry moving to another subnet. See documentation: %ssubnet-memory-capacity-oversubscribed", size(more), size(left), ic.ErrorDocs)
 	}
 	return canisterError(c.ID, ic.CanisterOutOfMemory, "Canister cannot grow its memory usage.",
 		"Check the canister's memory usage against its allocation and the system wide limits to determine why more memory cannot be allocated.", "out-of-memory")
@@ -85,13 +85,13 @@ func (g *Growth) overLimit(c *state.Canister, more uint64, over ic.Cycles) *ic.U
 	limit := c.Settings.ReservedLimit
 	if g.Allocation {
 		return ic.Errorf(ic.ReservedCyclesLimitInMemoryAlloc, "Cannot increase memory allocation to %d due to its reserved cycles limit. The current limit (%s) would be exceeded by %s.\n%s See documentation: %sreserved-cycles-limit-exceeded-in-memory-allocation",
-			c.Settings.MemoryAllocation, limit, over, raiseReserve, docs)
+			c.Settings.MemoryAllocation, limit, over, raiseReserve, ic.ErrorDocs)
 	}
 	text := fmt.Sprintf("Canister cannot grow memory by %d bytes due to its reserved cycles limit. The current limit (%s) would be exceeded by %s.", more, limit, over)
 	if g.ByUser {
-		return ic.Errorf(ic.ReservedCyclesLimitInMemoryGrow, "%s\n%s See documentation: %sreserved-cycles-limit-exceeded-in-memory-grow", text, raiseReserve, docs)
+		return ic.Errorf(ic.ReservedCyclesLimitInMemoryGrow, "%s\n%s See documentation: %sreserved-cycles-limit-exceeded-in-memory-grow", text, raiseReserve, ic.ErrorDocs)
 	}
-	return canisterError(c.ID, ic.ReservedCyclesLimitInMemoryGrow, text, raiseReserve, "reserved-cycles-limit-exceeded-in-memory-grow")
+	return canisterError(c.ID, ic.ReservedCyclesLimitInMemoryGrow, text, "Try increasing the canister's reserved cycles limit.", "reserved-cycles-limit-exceeded-in-memory-grow")
 }
 
 const topUp = "Top up the canister with more cycles."
@@ -99,16 +99,16 @@ const topUp = "Top up the canister with more cycles."
 func (g *Growth) tooPoor(c *state.Canister, more uint64, missing ic.Cycles) *ic.UserError {
 	if g.Allocation {
 		return ic.Errorf(ic.InsufficientCyclesInMemoryAlloc, "Cannot increase memory allocation to %d due to insufficient cycles. At least %s additional cycles are required.\n%s See documentation: %sinsufficient-cycles-in-memory-allocation",
-			c.Settings.MemoryAllocation, missing, topUp, docs)
+			c.Settings.MemoryAllocation, missing, topUp, ic.ErrorDocs)
 	}
 	text := fmt.Sprintf("Canister cannot grow memory by %d bytes due to insufficient cycles.", more)
 	if g.ByUser || c.Settings.Controls(g.Caller) {
 		text += fmt.Sprintf(" At least %s additional cycles are required.", missing)
 	}
 	if g.ByUser {
-		return ic.Errorf(ic.InsufficientCyclesInMemoryGrow, "%s\n%s See documentation: %sinsufficient-cycles-in-memory-grow-1", text, topUp, docs)
+		return ic.Errorf(ic.InsufficientCyclesInMemoryGrow, "%s\n%s See documentation: %sinsufficient-cycles-in-memory-grow-1", text, topUp, ic.ErrorDocs)
 	}
-	return canisterError(c.ID, ic.InsufficientCyclesInMemoryGrow, text, topUp, "insufficient-cycles-in-memory-grow")
+	return canisterError(c.ID, ic.InsufficientCyclesInMemoryGrow, text, "Try topping up the canister.", "insufficient-cycles-in-memory-grow")
 }
 
 // size is a number of bytes for people.

@@ -13,7 +13,8 @@ import (
 // Step takes the next message of a canister's queue and executes it. It tells
 // how many instructions that took.
 func (r *Room) Step(id ic.CanisterID) machine.Instructions {
-	c := *r.Canister(id)
+	c := &r.turn.scratch
+	*c = *r.Canister(id)
 	key, m, ok := c.Queue.First()
 	if !ok {
 		return 0
@@ -21,22 +22,22 @@ func (r *Room) Step(id ic.CanisterID) machine.Instructions {
 	c.Take(key)
 	switch m.Origin.Kind {
 	case state.Response:
-		return r.response(&c, m)
+		return r.response(c, m)
 	case state.Ingress:
 		if m.Expiry < r.Now {
-			r.Put(&c)
+			r.Put(c)
 			r.Answer(&m.Origin, failed(ic.Errorf(ic.IngressMessageTimeout, "Ingress message %s timed out waiting to start executing.", requestText(m.Origin.Request))), ic.Cycles{})
 			return 0
 		}
 	case state.Request:
 		if late := m.Origin.Deadline; late != 0 && late < r.Now {
 			// The caller has its answer already: only the cycles go back.
-			r.Put(&c)
+			r.Put(c)
 			r.Answer(&m.Origin, failed(errDeadline()), m.Cycles)
 			return 0
 		}
 	}
-	return r.request(&c, m)
+	return r.request(c, m)
 }
 
 func errDeadline() *ic.UserError {
@@ -47,19 +48,38 @@ func requestText(id ic.RequestID) string { return fmt.Sprintf("0x%x", id[:]) }
 
 func failed(err *ic.UserError) ic.Reply { return ic.Reply{Reject: err.Reject()} }
 
+// failedRun is the error of a canister that a message was given to: another canister
+// reads its code in the text, as it reads the reject code alone beside it.
+func failedRun(from *state.Origin, err *ic.UserError) ic.Reply {
+	if from.Kind != state.Request {
+		return failed(err)
+	}
+	return failedCall(err)
+}
+
+func failedCall(err *ic.UserError) ic.Reply {
+	return ic.Reply{Reject: &ic.Reject{Class: err.Code.RejectCode(), Code: err.Code, Message: err.Error()}}
+}
+
 // request starts a call: a user's or another canister's.
 func (r *Room) request(c *state.Canister, m *state.Message) machine.Instructions {
-	ctx, entry, limit, err := r.method(c, m.Method)
-	if err == nil {
-		err = NotRunning(c)
-	}
+	var ctx sysapi.Context
+	var entry machine.Entry
+	var limit machine.Instructions
 	var paid ic.Cycles
+	err := notRunningAnyMore(c)
+	if err == nil {
+		ctx, entry, limit, err = r.method(c, m.Method)
+	}
+	if err == nil && ctx == sysapi.Update {
+		err = withinLimit(c, c.HeapBytes)
+	}
 	if err == nil {
 		paid, err = r.prepay(c, limit, m.Origin.Caller)
 	}
 	if err != nil {
 		r.Put(c)
-		r.Answer(&m.Origin, failed(err), m.Cycles)
+		r.Answer(&m.Origin, failedRun(&m.Origin, err), m.Cycles)
 		return 0
 	}
 	return r.begin(c, m, ctx, entry, limit, paid)
@@ -77,7 +97,7 @@ func (r *Room) method(c *state.Canister, name string) (sysapi.Context, machine.E
 	case info.Queries[name]:
 		return sysapi.ReplicatedQuery, machine.Entry{Export: "canister_query " + name}, cycles.QueryInstructions, nil
 	case info.CompositeQueries[name]:
-		return 0, machine.Entry{}, 0, ic.Errorf(ic.CompositeQueryInReplicatedMode, "Composite query cannot be called in replicated mode")
+		return 0, machine.Entry{}, 0, compositeInCall()
 	}
 	return 0, machine.Entry{}, 0, noMethod(c.ID, "update", name)
 }
@@ -85,27 +105,27 @@ func (r *Room) method(c *state.Canister, name string) (sysapi.Context, machine.E
 // begin opens a call context and runs its first entry point.
 func (r *Room) begin(c *state.Canister, m *state.Message, ctx sysapi.Context, entry machine.Entry, limit machine.Instructions, paid ic.Cycles) machine.Instructions {
 	call := &state.CallContext{Origin: m.Origin, Available: m.Cycles, Started: r.Now}
-	env := r.env(c, ctx)
+	next := r.turn.copy(c)
+	env := r.env(next, ctx)
 	env.Caller, env.Info, env.Arg = m.Origin.Caller, m.Origin.Info, m.Arg
 	if ctx == sysapi.Update { // queries are told of no deadline
 		env.Deadline = m.Origin.Deadline
 	}
 	env.Available, env.Answers = m.Cycles, m.Origin.Kind != state.Task
-	next := *c
-	used, err := r.run(&next, entry, env, limit, ctx != sysapi.ReplicatedQuery)
+	used, err := r.run(next, entry, env, limit, ctx != sysapi.ReplicatedQuery)
 	r.Head.Updates++
 	if err != nil {
-		c.TakeLog(&next)
+		c.TakeLog(next)
 		r.settle(c, paid, used)
 		r.Put(c)
-		r.Answer(&m.Origin, failed(err), m.Cycles)
+		r.Answer(&m.Origin, failedRun(&m.Origin, err), m.Cycles)
 		return used
 	}
-	r.applied(&next, env, paid, used)
+	r.applied(next, env, paid, used)
 	id := next.NextContext
 	next.NextContext++
 	call.Instructions = uint64(used)
-	r.conclude(&next, id, call, env, nil)
+	r.conclude(next, id, call, env, nil)
 	return used
 }
 
@@ -130,7 +150,11 @@ func (r *Room) conclude(c *state.Canister, id uint64, call *state.CallContext, e
 	if env != nil {
 		call.Available, _ = call.Available.Sub(env.Accepted)
 		for i := range env.Calls {
-			sent = append(sent, r.call(c, id, &env.Calls[i]))
+			m := r.call(c, id, &env.Calls[i])
+			if m.Callee.Principal == ic.Management {
+				m.Version = env.Version
+			}
+			sent = append(sent, m)
 			call.Open++
 		}
 	}
@@ -140,10 +164,10 @@ func (r *Room) conclude(c *state.Canister, id uint64, call *state.CallContext, e
 	case env != nil && env.Answer != nil:
 		answer = env.Answer
 	case call.Open == 0 && call.Origin.Kind != state.Task:
-		if failure == nil {
-			failure = didNotReply(c.ID)
+		reply := noReply(c.ID, &call.Origin)
+		if failure != nil {
+			reply = failedRun(&call.Origin, failure)
 		}
-		reply := failed(failure)
 		answer = &reply
 	}
 	refund := call.Available
@@ -214,6 +238,9 @@ func (r *Room) Route(m *state.Message) {
 func (r *Room) deliver(m *state.Message) *ic.UserError {
 	c := r.Canister(m.Callee)
 	if c == nil {
+		if !r.Hosts(m.Callee) {
+			return ic.Errorf(ic.CanisterNotFound, "No route to canister %s", m.Callee)
+		}
 		return NotFound(m.Callee)
 	}
 	if err := NotRunning(c); err != nil {
@@ -228,6 +255,16 @@ func (r *Room) deliver(m *state.Message) *ic.UserError {
 	return nil
 }
 
+// Hosts tells whether ids such as this one belong to the subnet.
+func (r *Room) Hosts(id ic.CanisterID) bool {
+	for _, s := range r.Draft.Subnet().Ranges {
+		if s.Contains(id) {
+			return true
+		}
+	}
+	return false
+}
+
 // Answer brings the end of a call to its origin, with the cycles that come back.
 func (r *Room) Answer(o *state.Origin, reply ic.Reply, refund ic.Cycles) {
 	if r.turn != nil {
@@ -238,7 +275,7 @@ func (r *Room) Answer(o *state.Origin, reply ic.Reply, refund ic.Cycles) {
 	case state.Ingress:
 		call := state.Call{State: state.Replied, Reply: reply.Data, Updated: r.Now}
 		if reply.Reject != nil {
-			call.State, call.Reject, call.Reply = state.Rejected, cut(reply.Reject), nil
+			call.State, call.Reject, call.Reply = state.Rejected, reply.Reject, nil
 		}
 		if old := r.Call(o.Request); old != nil {
 			call.Sender, call.Callee, call.Effective, call.Expiry = old.Sender, old.Callee, old.Effective, old.Expiry
@@ -267,23 +304,8 @@ func (r *Room) answerCanister(o *state.Origin, reply ic.Reply, refund ic.Cycles)
 	c.Callbacks = c.Callbacks.With(state.ID(o.Callback), &answered)
 	m := &state.Message{Origin: state.Origin{Kind: state.Response, Callback: o.Callback, Deadline: cb.Deadline}, Callee: ic.CanisterID{Principal: cb.Callee}, Arg: reply.Data, Cycles: refund}
 	if reply.Reject != nil {
-		m.Reject, m.Arg = cut(reply.Reject), nil
+		m.Reject, m.Arg = reply.Reject.ToCanister(), nil
 	}
 	c.Push(m)
 	r.Put(&c)
-}
-
-const maxRejectText = 8 << 10 // bytes of a reject message, as dfinity cuts them
-
-func cut(j *ic.Reject) *ic.Reject {
-	if len(j.Message) <= maxRejectText {
-		return j
-	}
-	short := *j
-	end := maxRejectText - 3
-	for end > 0 && short.Message[end]&0xc0 == 0x80 {
-		end--
-	}
-	short.Message = short.Message[:end] + "..."
-	return &short
 }

@@ -120,7 +120,7 @@ func (g *graph) enter(c *state.Canister, a *asked) ic.Reply {
 	case m.Info().CompositeQueries[a.method]:
 		return g.composite(c, a)
 	}
-	return failed(noMethod(c.ID, "query", a.method))
+	return a.failed(noMethod(c.ID, "query", a.method))
 }
 
 // asked is one query of a graph.
@@ -130,6 +130,17 @@ type asked struct {
 	caller ic.Principal
 	info   *ic.SenderInfo
 	first  bool // it is the user's: only this one sees the data certificate
+}
+
+// failed is the error as a user gets it, or a canister.
+func (a *asked) failed(err *ic.UserError) ic.Reply { return failedRun(a.origin(), err) }
+
+// origin is who asked, as far as answers differ by it.
+func (a *asked) origin() *state.Origin {
+	if a.first {
+		return &state.Origin{Kind: state.Ingress}
+	}
+	return &state.Origin{Kind: state.Request}
 }
 
 func (g *graph) env(c *state.Canister, ctx sysapi.Context, a *asked) *sysapi.Env {
@@ -157,11 +168,11 @@ func (g *graph) done(c *state.Canister, a *asked, answer *ic.Reply, err *ic.User
 	u := g.used(c.ID)
 	u.Calls++
 	u.RequestBytes += uint64(len(a.arg))
-	if err == nil && answer == nil {
-		err = didNotReply(c.ID)
-	}
 	if err != nil {
-		reply := failed(err)
+		reply := a.failed(err)
+		answer = &reply
+	} else if answer == nil {
+		reply := noReply(c.ID, a.origin())
 		answer = &reply
 	}
 	if answer.Reject != nil {
@@ -196,6 +207,9 @@ func (r *Reader) Inspect(c *state.Canister, msg *ic.Ingress) *ic.UserError {
 		return noModule(c.ID)
 	}
 	m, _ := r.module(c.Module.Hash)
+	if m.Info().CompositeQueries[msg.Method] {
+		return compositeInCall()
+	}
 	if !m.Info().Lifecycle["canister_inspect_message"] {
 		return nil
 	}

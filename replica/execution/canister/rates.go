@@ -60,5 +60,6 @@ func (r *Room) installsTooFast(c *state.Canister) *ic.UserError {
 	if _, debit := r.debits(c); r.Unlimited || debit == 0 {
 		return nil
 	}
-	return ic.Errorf(ic.CanisterInstallCodeRateLimited, "Canister %s is rate limited because it executed too many instructions in the previous install_code messages. Please retry installation after several minutes.", c.ID)
+	return ic.Errorf(ic.CanisterInstallCodeRateLimited, "Canister %s is rate limited because it executed too many instructions in the previous install_code messages. Please retry installation after several minutes.\n"+
+		"Retry the installation at a later time. See documentation: %sinstall-code-rate-limited", c.ID, ic.ErrorDocs)
 }

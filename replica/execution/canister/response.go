@@ -27,20 +27,20 @@ func (r *Room) response(c *state.Canister, m *state.Message) machine.Instruction
 		r.conclude(c, cb.Context, &call, nil, nil)
 		return 0
 	}
-	env := r.callbackEnv(c, cb, &call, m)
+	next := r.turn.copy(c)
+	env := r.callbackEnv(next, cb, &call, m)
 	entry := machine.Entry{Func: cb.ReplyFunc, Arg: cb.ReplyEnv}
 	if m.Reject != nil {
 		entry = machine.Entry{Func: cb.RejectFunc, Arg: cb.RejectEnv}
 	}
-	next := *c
-	used, err := r.run(&next, entry, env, cycles.MessageInstructions, true)
+	used, err := r.run(next, entry, env, cycles.MessageInstructions, true)
 	if err == nil {
-		r.applied(&next, env, cb.PaidRun, used)
+		r.applied(next, env, cb.PaidRun, used)
 		call.Instructions += uint64(used)
-		r.conclude(&next, cb.Context, &call, env, nil)
+		r.conclude(next, cb.Context, &call, env, nil)
 		return used
 	}
-	c.TakeLog(&next)
+	c.TakeLog(next)
 	more, err := r.cleanup(c, cb, &call, m, cycles.MessageInstructions-min(used, cycles.MessageInstructions), err)
 	used += more
 	r.settle(c, cb.PaidRun, used)
@@ -85,10 +85,10 @@ func (r *Room) cleanup(c *state.Canister, cb *state.Callback, call *state.CallCo
 	if !cb.HasCleanup {
 		return 0, failure
 	}
-	env := r.env(c, sysapi.Cleanup)
+	next := *c
+	env := r.env(&next, sysapi.Cleanup)
 	env.Caller, env.Info, env.Reject = call.Origin.Caller, call.Origin.Info, m.Reject
 	env.Earlier = machine.Instructions(call.Instructions)
-	next := *c
 	used, err := r.run(&next, machine.Entry{Func: cb.CleanupFunc, Arg: cb.CleanupEnv}, env, limit, true)
 	if err != nil {
 		c.TakeLog(&next)

@@ -52,6 +52,15 @@ type Room struct {
 	turn *Turn // of a fork: whose it is
 }
 
+// Put makes c the present version of its canister.
+func (r *Room) Put(c *state.Canister) {
+	if r.turn != nil && c == &r.turn.scratch {
+		kept := *c
+		c = &kept
+	}
+	r.Draft.Put(c)
+}
+
 // module is compiled code that is installed already, so compiling cannot fail.
 func (r *Room) module(hash [32]byte) machine.Module {
 	m, err := r.Tip.engine.Load(hash, func() []byte {
@@ -212,8 +221,11 @@ func (r *Room) run(c *state.Canister, e machine.Entry, env *sysapi.Env, limit ma
 	if t.batch.again { // a cleanup, say: the message begins again as if nothing of it had been
 		return 0, trapError(c, &machine.Trap{Kind: machine.TrapStopped}, limit)
 	}
-	in := input(env)
-	out := h.inst.Run(e, env, t.limit(limits(limit, env.Context)))
+	in, bounds := input(env), limits(limit, env.Context)
+	// Stable memory that finds no room does not grow, as beyond its own limit.
+	room := c.MemoryTaken() - c.MemoryUsage() + r.Free()
+	bounds.StableBytes = min(bounds.StableBytes, h.inst.StableBytes()+room)
+	out := h.inst.Run(e, env, t.limit(bounds))
 	t.spend(out.Used)
 	var err *ic.UserError
 	if out.Trap != nil {
@@ -233,7 +245,7 @@ func (r *Room) run(c *state.Canister, e machine.Entry, env *sysapi.Env, limit ma
 		t.drop()
 		return out.Used, err
 	}
-	t.keep(c, ran{e, in, limit, out.Used})
+	t.keep(c, ran{e, in, bounds, out.Used})
 	c.WatchMemory()
 	return out.Used, nil
 }
@@ -244,8 +256,10 @@ func (r *Room) run(c *state.Canister, e machine.Entry, env *sysapi.Env, limit ma
 func (r *Room) grown(c *state.Canister, inst machine.Instance, env *sysapi.Env) *ic.UserError {
 	heap, stable := inst.HeapBytes(), inst.StableBytes()
 	const limited = sysapi.Update | sysapi.Init
-	if limit := c.Settings.MemoryLimit; env.Context&limited != 0 && limit != 0 && heap > limit && heap > c.HeapBytes {
-		return memoryLimitExceeded(c, limit, heap)
+	if env.Context&limited != 0 {
+		if err := withinLimit(c, heap); err != nil {
+			return err
+		}
 	}
 	if env.Context&deploying != 0 {
 		return nil // checked once for the deployment as a whole

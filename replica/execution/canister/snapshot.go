@@ -1,9 +1,8 @@
 package canister
 
 import (
-	"fmt"
-
 	"ashlar/replica/execution/wasm"
+	"ashlar/replica/ic"
 	"ashlar/replica/state"
 )
 
@@ -28,13 +27,13 @@ func (r *Room) ShownGlobals(s *state.Snapshot) []state.Global {
 
 // savedGlobals are those of an uploaded list that the state keeps. The list may end with
 // mainnet's own counter of instructions.
-func savedGlobals(list []state.Global, info *wasm.Info) ([]state.Global, error) {
+func savedGlobals(list []state.Global, info *wasm.Info) ([]state.Global, bool) {
 	want := info.Globals
 	if len(list) == len(want)+1 && list[len(want)].Type == byte(wasm.I64) {
 		list = list[:len(want)]
 	}
 	if len(list) != len(want) {
-		return nil, fmt.Errorf("the module has %d globals that are exported or mutable, the snapshot has %d", len(want), len(list))
+		return nil, false
 	}
 	mutable := 0
 	for _, g := range want {
@@ -43,30 +42,30 @@ func savedGlobals(list []state.Global, info *wasm.Info) ([]state.Global, error) 
 	out := make([]state.Global, mutable)
 	for i, g := range want {
 		if list[i].Type != byte(g.Type) {
-			return nil, fmt.Errorf("global %d has another type in the module than in the snapshot", i)
+			return nil, false
 		}
 		if g.Saved >= 0 {
 			out[g.Saved] = list[i]
 		}
 	}
-	return out, nil
+	return out, true
 }
 
 // Describe checks the code of an uploaded snapshot and that an instance of it can have
 // the snapshot's memories, which it returns with the globals that the state keeps. The
 // code is kept.
-func (r *Room) Describe(code []byte, s *state.Snapshot) (*state.Module, *state.Memory, error) {
+func (r *Room) Describe(id ic.CanisterID, code []byte, s *state.Snapshot) (*state.Module, *state.Memory, *ic.UserError) {
 	m, err := r.Tip.engine.Compile(code)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, invalidModule(id, err)
 	}
-	globals, err := savedGlobals(s.Globals, m.Info())
-	if err != nil {
-		return nil, nil, err
+	globals, ok := savedGlobals(s.Globals, m.Info())
+	if !ok {
+		return nil, nil, ic.Errorf(ic.InvalidManagementPayload, "Wasm exported globals of canister module and snapshot metadata do not match.")
 	}
 	inst, err := m.Instantiate(s.Memory.Heap, s.Memory.Stable, engineGlobals(globals))
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, ic.Errorf(ic.InvalidManagementPayload, "Canister module and memories of the uploaded snapshot do not match: %.1000s", err)
 	}
 	inst.Close()
 	return r.Tip.describe(r.PutCode(code), uint64(len(code)), m.Info()), &state.Memory{Heap: s.Memory.Heap, Stable: s.Memory.Stable, Globals: globals}, nil

@@ -16,16 +16,16 @@ func TestSavedGlobals(t *testing.T) {
 	good := []state.Global{{Type: i32, Lo: 9}, {Type: f64, Lo: 2}, {Type: i32, Lo: 3}}
 	want := fmt.Sprint([]state.Global{{Type: i32, Lo: 3}, {Type: f64, Lo: 2}})
 	for name, list := range map[string][]state.Global{"as shown": good, "with a counter": append(good[:3:3], state.Global{Type: i64, Lo: 7})} {
-		got, err := savedGlobals(list, info)
-		if err != nil || fmt.Sprint(got) != want {
-			t.Errorf("%s: %v, %v, want %s", name, got, err, want)
+		got, ok := savedGlobals(list, info)
+		if !ok || fmt.Sprint(got) != want {
+			t.Errorf("%s: %v, %t, want %s", name, got, ok, want)
 		}
 	}
 	for name, list := range map[string][]state.Global{
 		"none": nil, "the mutable ones alone": good[1:], "another type": {good[0], good[2], good[1]}, "one more": append(good[:3:3], state.Global{Type: i32}),
 		"two more": append(good[:3:3], state.Global{Type: i64}, state.Global{Type: i64}),
 	} {
-		if got, err := savedGlobals(list, info); err == nil {
+		if got, ok := savedGlobals(list, info); ok {
 			t.Errorf("%s: %v", name, got)
 		}
 	}

@@ -14,7 +14,8 @@ import (
 //
 //	Room ── Turn ──> fork: the canister's own version, its instance, an outbox
 //	                   │  Core.Run, on any goroutine
-//	Room <── Finish ── in a fixed order: Put, then what the outbox holds
+//	Room <── Finish ── in a fixed order: Put
+//	     <── Deliver ─ in the same order: what the outboxes hold
 //
 // A Turn reads nothing that another Turn of the same iteration can write, so that
 // the outcome does not depend on which runs when.
@@ -116,6 +117,10 @@ type Turn struct {
 	counters                       counters
 	batch                          batch
 	memory, calls                  share
+	// Versions that nobody sees: scratch is Step's, which Room.Put copies, the others
+	// are used by turns.
+	scratch state.Canister
+	copies  [3]*state.Canister
 
 	long   *state.Long // what the state says of it since it rested
 	paused bool        // it rested at least once
@@ -251,6 +256,23 @@ func (t *Turn) reset() {
 	head.Burned, head.Updates, head.Taken, head.Guaranteed = t.counters.burned, t.counters.updates, t.counters.taken, t.counters.calls
 }
 
+// copy makes a version of the turn's canister that Put is to get. It lies where one was
+// that has been replaced since, before anybody else could see it.
+func (t *Turn) copy(c *state.Canister) *state.Canister {
+	now := t.Room.Canister(t.Canister)
+	for i, free := range t.copies {
+		if free == nil {
+			free = new(state.Canister)
+			t.copies[i] = free
+		}
+		if free != now && free != t.start && free != c {
+			*free = *c
+			return free
+		}
+	}
+	panic("canister: a turn has more versions than it can need")
+}
+
 func (t *Turn) begin(m state.Long) {
 	if t.long == nil {
 		t.counted = 0
@@ -321,7 +343,8 @@ func (t *Turn) end() {
 	}
 }
 
-// Finish brings what a turn did into the round. It returns false for a turn that had no time.
+// Finish brings what a turn did to its own canister into the round. It returns false for a
+// turn that had no time.
 func (r *Room) Finish(t *Turn) bool {
 	if !t.Begun {
 		if t.resume != nil {
@@ -348,11 +371,17 @@ func (r *Room) Finish(t *Turn) bool {
 			r.Dequeue(t.message.Key)
 		}
 	}
+	return true
+}
+
+// Deliver brings what a turn did to others to where it belongs. All turns of the
+// iteration are finished: a version that a turn made of its own canister would take the
+// place of one that has a message of another.
+func (r *Room) Deliver(t *Turn) {
 	for i := range t.out {
 		r.apply(&t.out[i])
 	}
 	t.out = nil
-	return true
 }
 
 // count takes over the counters of what the turn has finished.

@@ -136,6 +136,9 @@ const (
 	// More than Limits.StablePages were touched, or written.
 	TrapStableTouched
 	TrapStableWritten
+	// A callback is not in the function table, or is no callback by its type.
+	TrapNoFunction
+	TrapNoCallback
 )
 
 // Trap is the end of a run by a fault; memory is to be rolled back.
@@ -143,6 +146,7 @@ type Trap struct {
 	Kind   TrapKind
 	Frames []Frame // the functions that were being called, the innermost first; not all of a deep stack
 	Err    error   // of the host function, for TrapHost
+	Func   uint64  // the callback, for TrapNoFunction
 }
 
 // Frame is a function of the canister, by its index in the module, and its name where

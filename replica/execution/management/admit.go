@@ -17,8 +17,10 @@ func Payer(method string, arg []byte) (id ic.CanisterID, ok bool, err *ic.UserEr
 	if f, known := methods[method]; !known || f.by&byUser == 0 {
 		return id, false, rejectMethod(method)
 	}
-	id, err = Target(method, arg)
-	return id, err == nil, err
+	if id, err = Target(method, arg); err != nil {
+		return id, false, ic.Errorf(ic.InvalidManagementPayload, "Failed to parse payload for ic00 method %s: %s", method, err)
+	}
+	return id, true, nil
 }
 
 // maxThaw is the size of an argument that may thaw a canister, in bytes: enough to
@@ -45,7 +47,7 @@ func Target(method string, arg []byte) (ic.CanisterID, *ic.UserError) {
 
 func rejectMethod(method string) *ic.UserError {
 	if _, known := methods[method]; !known && refused[method] == nil {
-		return ic.Errorf(ic.CanisterMethodNotFound, "Management canister has no method '%s'", clip(method))
+		return ic.Errorf(ic.CanisterMethodNotFound, "ic00 interface does not expose method %s", clip(method))
 	}
 	return notThisWay(method, byUser)
 }

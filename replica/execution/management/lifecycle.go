@@ -3,10 +3,12 @@ package management
 import (
 	"crypto/sha256"
 	"fmt"
+	"strings"
 
 	"ashlar/replica/execution/canister"
 	"ashlar/replica/ic"
 	"ashlar/replica/state"
+	"ashlar/replica/state/trie"
 	"ashlar/replica/wire/candid"
 )
 
@@ -32,7 +34,7 @@ func createCanister(x *call) ([]byte, *ic.UserError) {
 	cycles, ok := x.msg.Cycles.Sub(fee)
 	if !ok {
 		return nil, ic.Errorf(ic.InsufficientCyclesForCreate, "Creating a canister requires a fee of %s that is deducted from the canister's initial balance but only %s cycles were received with the create_canister request.\n"+
-			"Try sending more cycles with the request. See documentation: %screate-canister-not-enough-cycles", fee, x.msg.Cycles, docs)
+			"Try sending more cycles with the request. See documentation: %screate-canister-not-enough-cycles", fee, x.msg.Cycles, ic.ErrorDocs)
 	}
 	id, err := x.nextID()
 	if err != nil {
@@ -99,16 +101,14 @@ func (x *call) nextID() (ic.CanisterID, *ic.UserError) {
 	return ic.CanisterID{}, ic.Errorf(ic.SubnetOversubscribed, "Could not create canister. Subnet has surpassed its canister ID allocation.")
 }
 
+const internal = "This is an internal error on the IC. Please report it to IC devs on the forum: https://forum.dfinity.org"
+
 func (x *call) specifiedID(id ic.CanisterID) (ic.CanisterID, *ic.UserError) {
-	hosted := false
-	for _, r := range x.Draft.Subnet().Ranges {
-		hosted = hosted || r.Contains(id)
-	}
-	if _, ok := id.Uint64(); !hosted || !ok {
-		return id, ic.Errorf(ic.CanisterNotHostedBySubnet, "Unsuccessful validation of specified ID: Specified CanisterId %s is not hosted by subnet %s.", id, x.Subnet.ID)
+	if _, ok := id.Uint64(); !x.Hosts(id) || !ok {
+		return id, ic.Errorf(ic.CanisterNotHostedBySubnet, "Unsuccessful validation of specified ID: Specified CanisterId %s is not hosted by subnet %s.\n%s", id, x.Subnet.ID, internal)
 	}
 	if x.Canister(id) != nil {
-		return id, ic.Errorf(ic.CanisterIDAlreadyExists, "Unsuccessful canister creation: canister id %s already exists.", id)
+		return id, ic.Errorf(ic.CanisterIDAlreadyExists, "Unsuccessful canister creation: canister id %s already exists.\n%s", id, internal)
 	}
 	return id, nil
 }
@@ -197,6 +197,9 @@ func startCanister(x *call) ([]byte, *ic.UserError) {
 	x.Put(c)
 	for i := range waiting {
 		cancelled := ic.Errorf(ic.CanisterStoppingCancelled, "Canister %s's stop request was cancelled.", c.ID)
+		if waiting[i].Origin.Kind == state.Request {
+			cancelled.Message = "Canister " + c.ID.String() + "'s stop request cancelled"
+		}
 		x.Answer(&waiting[i].Origin, ic.Reply{Reject: cancelled.Reject()}, waiting[i].Cycles)
 	}
 	return nothing, nil
@@ -225,10 +228,8 @@ func stopCanister(x *call) ([]byte, *ic.UserError) {
 		x.Put(c)
 		return nothing, nil
 	}
-	if c.Run == state.Running {
-		c.Run = state.Stopping
-		c.Version++
-	}
+	c.Run = state.Stopping
+	c.Version++
 	c.StopCalls = append(c.StopCalls[:len(c.StopCalls):len(c.StopCalls)], state.StopCall{Origin: x.msg.Origin, Cycles: x.msg.Cycles, Since: x.Now})
 	x.Put(c)
 	x.later = true
@@ -273,11 +274,12 @@ func deleteCanister(x *call) ([]byte, *ic.UserError) {
 	}
 	switch {
 	case c.ID.Principal == x.caller:
-		return nil, ic.Errorf(ic.CanisterInvalidController, "Canister %s cannot delete itself.\nDelete the canister from one of its other controllers. See documentation: %sdelete-canister-self", c.ID, docs)
+		return nil, ic.Errorf(ic.CanisterInvalidController, "Canister %s cannot delete itself.\nDelete the canister from one of its other controllers. See documentation: %sdelete-canister-self", c.ID, ic.ErrorDocs)
 	case c.Run != state.Stopped:
-		return nil, ic.Errorf(ic.CanisterNotStopped, "Canister %s must be stopped before it is deleted.\nStop the canister before deleting it. See documentation: %sdelete-canister-not-stopped", c.ID, docs)
+		return nil, ic.Errorf(ic.CanisterNotStopped, "Canister %s must be stopped before it is deleted.\nStop the canister before deleting it. See documentation: %sdelete-canister-not-stopped", c.ID, ic.ErrorDocs)
 	case c.Queue.Len() > 0 || c.Callbacks.Len() > 0:
-		return nil, ic.Errorf(ic.CanisterQueueNotEmpty, "Canister %s has messages in its queues and cannot be deleted now. Please retry after some time.", c.ID)
+		return nil, ic.Errorf(ic.CanisterQueueNotEmpty, "Canister %s has messages in its queues and cannot be deleted now. Please retry after some time.\n"+
+			"Wait until the queues have been cleared to delete the canister and in the meantime stop the canister. See documentation: %sdelete-canister-queue-not-empty", c.ID, ic.ErrorDocs)
 	}
 	x.Head.Burned = x.Head.Burned.Add(c.Cycles).Add(c.Reserved)
 	x.Delete(c.ID)
@@ -346,7 +348,7 @@ const (
 )
 
 func chunkError(format string, args ...any) *ic.UserError {
-	return ic.Errorf(ic.CanisterContractViolation, "Error from Wasm chunk store: %s.\nUse the `stored_chunks` API to check which hashes are present or top up the canister if it is low on cycles. See documentation: %swasm-chunk-store-error", fmt.Sprintf(format, args...), docs)
+	return ic.Errorf(ic.CanisterContractViolation, "Error from Wasm chunk store: %s.\nUse the `stored_chunks` API to check which hashes are present or top up the canister if it is low on cycles. See documentation: %swasm-chunk-store-error", fmt.Sprintf(format, args...), ic.ErrorDocs)
 }
 
 // storeOwner is target for the controllers and the canister itself.
@@ -394,7 +396,7 @@ func (x *call) gather(c *state.Canister, in *installChunkedArgs) ([]byte, *ic.Us
 		}
 		part, ok := store.Chunks.Get(string(h.Hash))
 		if !ok {
-			return nil, chunkError("Chunk hash %x was not found", h.Hash)
+			return nil, chunkError("Chunk hash %s was not found", listed("%d", h.Hash))
 		}
 		code = append(code, part...)
 	}
@@ -413,28 +415,60 @@ func uploadChunk(x *call) ([]byte, *ic.UserError) {
 	if err != nil {
 		return nil, err
 	}
-	if len(in.Chunk) > state.ChunkBytes {
-		return nil, chunkError("Wasm chunk size %d exceeds the maximum chunk size of %d", len(in.Chunk), state.ChunkBytes)
+	// One that is there already was hashed too.
+	if missing := x.withdraw(c, chunkWork); !missing.IsZero() {
+		return nil, chunkError("Error charging for 'upload_chunk': %s", x.outOfCycles(c, missing))
 	}
-	hash := sha256.Sum256(in.Chunk)
-	if _, ok := c.Chunks.Get(string(hash[:])); !ok {
-		if c.Chunks.Len() >= maxChunks {
-			return nil, chunkError("Wasm chunk store has already reached maximum capacity of %d bytes", maxChunks*state.ChunkBytes)
+	hash, fresh, err := insertChunk(c.Chunks, in.Chunk)
+	if err != nil {
+		return nil, err
+	}
+	if fresh {
+		if err := x.chunksSlowEnough(c); err != nil {
+			return nil, err
 		}
-		if debit, limit, fast := x.WritesTooFast(c); fast {
-			return nil, chunkError("Canister is heap delta rate limited. Current delta debit: %d, limit: %d", debit, limit)
-		}
-		c.Chunks = c.Chunks.With(string(hash[:]), in.Chunk)
+		c.Chunks = c.Chunks.With(hash, in.Chunk)
 		x.Wrote(c, state.ChunkBytes)
 		if err := x.fits(c); err != nil {
 			return nil, err
 		}
-		if missing := x.withdraw(c, chunkWork); !missing.IsZero() {
-			return nil, chunkError("Cannot upload chunk. At least %s additional cycles are required", missing)
-		}
-		x.Put(c)
 	}
-	return candid.Marshal(chunkHash{hash[:]}), nil
+	x.Put(c)
+	return candid.Marshal(chunkHash{[]byte(hash)}), nil
+}
+
+// insertChunk tells under which hash a chunk comes into a store, and whether it is not
+// there yet and may come.
+func insertChunk(store trie.Map[[]byte], chunk []byte) (hash string, fresh bool, err *ic.UserError) {
+	sum := sha256.Sum256(chunk)
+	hash = string(sum[:])
+	if _, ok := store.Get(hash); ok {
+		return hash, false, nil
+	}
+	switch {
+	case len(chunk) > state.ChunkBytes:
+		err = chunkError("Wasm chunk size %d exceeds the maximum chunk size of %d", len(chunk), state.ChunkBytes)
+	case store.Len() >= maxChunks:
+		err = chunkError("Wasm chunk store has already reached maximum capacity of %d bytes or the maximum number of entries, %d", maxChunks*state.ChunkBytes, maxChunks)
+	}
+	return hash, true, err
+}
+
+// chunksSlowEnough is slowEnough in the words of methods that write chunks.
+func (x *call) chunksSlowEnough(c *state.Canister) *ic.UserError {
+	if debit, limit, fast := x.WritesTooFast(c); fast {
+		return chunkError("Canister is heap delta rate limited. Current delta debit: %d, limit: %d", debit, limit)
+	}
+	return nil
+}
+
+// listed are bytes as mainnet's texts have them.
+func listed(format string, b []byte) string {
+	parts := make([]string, len(b))
+	for i, v := range b {
+		parts[i] = fmt.Sprintf(format, v)
+	}
+	return "[" + strings.Join(parts, ", ") + "]"
 }
 
 func clearChunks(x *call) ([]byte, *ic.UserError) {

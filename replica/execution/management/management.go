@@ -11,6 +11,8 @@
 package management
 
 import (
+	"strings"
+
 	"ashlar/replica/execution/canister"
 	"ashlar/replica/execution/machine"
 	"ashlar/replica/ic"
@@ -121,11 +123,55 @@ func (m *Management) Execute(msg *state.Message) (used machine.Instructions) {
 	}
 	back, _ := msg.Cycles.Sub(x.accepted)
 	if err != nil {
-		m.Answer(&msg.Origin, ic.Reply{Reject: err.Reject()}, msg.Cycles)
+		m.Answer(&msg.Origin, ic.Reply{Reject: x.rejection(err)}, msg.Cycles)
 	} else {
 		m.Answer(&msg.Origin, ic.Reply{Data: reply}, back)
 	}
 	return x.used
+}
+
+// versioned are the methods whose callers may say their version: mainnet reads their
+// arguments before it looks for the subnet to send them to.
+var versioned = map[string]bool{
+	"create_canister": true, "provisional_create_canister_with_cycles": true, "update_settings": true, "uninstall_code": true,
+	"install_code": true, "install_chunked_code": true, "load_canister_snapshot": true, "take_canister_snapshot": true,
+}
+
+// routed are the methods that are worked off where they are called, whatever their argument.
+var routed = map[string]bool{"raw_rand": true, "http_request": true, "flexible_http_request": true, "setup_initial_dkg": true}
+
+const undecodable = "Error decoding candid: "
+
+// rejection is an error as its caller sees it. A canister's call that cannot be read
+// does not get as far as to a management canister.
+func (x *call) rejection(err *ic.UserError) *ic.Reject {
+	name := x.msg.Method
+	switch bad := err.Code == ic.InvalidManagementPayload && strings.HasPrefix(err.Message, undecodable); {
+	case x.msg.Origin.Kind != state.Request || !bad || routed[name]:
+		return err.Reject()
+	case versioned[name]:
+		return unread(err).Reject()
+	}
+	return ic.Errorf(ic.CanisterNotFound, "Unable to route management canister request %s: UserError(UserError { code: InvalidManagementPayload, description: %q })", name, err.Message).Reject()
+}
+
+// unread is an error found on the caller's side: its code is part of the text.
+func unread(err *ic.UserError) *ic.UserError {
+	return ic.Errorf(ic.CanisterContractViolation, "%s", err.Error())
+}
+
+// versionFits holds that a canister which says its version says the right one.
+func (x *call) versionFits() *ic.UserError {
+	if x.msg.Origin.Kind != state.Request || !versioned[x.msg.Method] {
+		return nil
+	}
+	var in struct {
+		Version *uint64 `candid:"sender_canister_version"`
+	}
+	if err := decode(x.msg.Arg, &in); err != nil || in.Version == nil || *in.Version == x.msg.Version {
+		return err
+	}
+	return unread(ic.Errorf(ic.CanisterContractViolation, "Management canister call payload includes sender canister version %d that does not match the actual sender canister version %d.", *in.Version, x.msg.Version))
 }
 
 func (x *call) dispatch() ([]byte, *ic.UserError) {
@@ -142,7 +188,14 @@ func (x *call) dispatch() ([]byte, *ic.UserError) {
 	}
 	f, ok := methods[name]
 	if !ok {
-		return nil, notRouted(name, "MethodNotFound", name)
+		err := ic.Errorf(ic.CanisterMethodNotFound, "Management canister has no method '%s'", clip(name))
+		if way == byCanister {
+			err = unread(err)
+		}
+		return nil, err
+	}
+	if err := x.versionFits(); err != nil {
+		return nil, err
 	}
 	if f.by&way == 0 || name == "create_canister" && way == byUser && !x.admin(x.caller) {
 		return nil, notThisWay(name, way)
@@ -151,8 +204,11 @@ func (x *call) dispatch() ([]byte, *ic.UserError) {
 }
 
 func notThisWay(name string, way callers) *ic.UserError {
-	if way == byUser {
+	switch {
+	case way == byUser && (name == "canister_info" || name == "canister_metadata" || name == "rename_canister"):
 		return ic.Errorf(ic.CanisterRejectedMessage, "Only canisters can call ic00 method %s", name)
+	case way == byUser:
+		return ic.Errorf(ic.CanisterRejectedMessage, "ic00 method %s can not be called via ingress messages", name)
 	}
 	return ic.Errorf(ic.CanisterRejectedMessage, "Method %s cannot be called by canisters in replicated mode", name)
 }
@@ -160,7 +216,7 @@ func notThisWay(name string, way callers) *ic.UserError {
 // decode reads the argument; its error does not repeat what the argument holds.
 func decode(arg []byte, into any) *ic.UserError {
 	if err := candid.Unmarshal(arg, into); err != nil {
-		return ic.Errorf(ic.InvalidManagementPayload, "Error decoding candid: %s", clip(err.Error()))
+		return ic.Errorf(ic.InvalidManagementPayload, undecodable+"%s", clip(err.Error()))
 	}
 	return nil
 }
@@ -181,13 +237,11 @@ var nothing = candid.Marshal()
 func (x *call) target(id ic.CanisterID) (*state.Canister, *ic.UserError) {
 	c := x.Canister(id)
 	if c == nil {
-		return nil, ic.Errorf(ic.CanisterNotFound, "Canister %s not found.\nCheck the ICP dashboard to ensure the canister exists. See documentation: %scanister-not-found", id, docs)
+		return nil, ic.Errorf(ic.CanisterNotFound, "Canister %s not found.\nCheck the ICP dashboard to ensure the canister exists. See documentation: %scanister-not-found", id, ic.ErrorDocs)
 	}
 	copied := *c
 	return &copied, nil
 }
-
-const docs = "https://internetcomputer.org/docs/current/references/execution-errors#"
 
 // controlled is target for callers who control it.
 func (x *call) controlled(id ic.CanisterID) (*state.Canister, *ic.UserError) {
@@ -224,7 +278,7 @@ func notController(c *state.Canister, caller ic.Principal) *ic.UserError {
 		names += p.String()
 	}
 	return ic.Errorf(ic.CanisterInvalidController, "Only the controllers of the canister %s can control it.\nCanister's controllers: %s\nSender's ID: %s\n"+
-		"Execute this call from a controller of the target canister or add the current caller as a controller. See documentation: %sinvalid-controller", c.ID, names, caller, docs)
+		"Execute this call from a controller of the target canister or add the current caller as a controller. See documentation: %sinvalid-controller", c.ID, names, caller, ic.ErrorDocs)
 }
 
 // remember writes a change into the canister's history.

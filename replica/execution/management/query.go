@@ -89,6 +89,9 @@ func (q *Queries) list(arg []byte, caller ic.Principal) ([]byte, *ic.UserError) 
 	if err := candid.Unmarshal(arg); err != nil {
 		return nil, ic.Errorf(ic.InvalidManagementPayload, "Error decoding candid: %s", clip(err.Error()))
 	}
+	if len(q.Admins) == 0 {
+		return nil, ic.Errorf(ic.CanisterRejectedMessage, "list_canisters is only available on subnets with subnet admins")
+	}
 	if !q.admin(caller) {
 		return nil, ic.Errorf(ic.CanisterRejectedMessage, "Only subnet admins can call list_canisters")
 	}

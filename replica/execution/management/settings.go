@@ -57,11 +57,11 @@ func (in *settings) apply(s *state.Settings) *ic.UserError {
 		most uint64
 	}{
 		{"ComputeAllocation expected to be in the range [0..100]", in.ComputeAllocation, &s.ComputeAllocation, maxCompute},
-		{"MemoryAllocation expected to be in the range [0..18446744073709551615]", in.MemoryAllocation, &s.MemoryAllocation, 1<<64 - 1},
+		{"MemoryAllocation expected to be in the range [0..2^64-1]", in.MemoryAllocation, &s.MemoryAllocation, 1<<64 - 1},
 		{"Freezing threshold expected to be in the range of [0..2^64-1]", in.FreezingThreshold, &s.FreezingThreshold, 1<<64 - 1},
 		{"Wasm memory limit expected to be in the range of [0..2^48]", in.MemoryLimit, &s.MemoryLimit, maxWasmMemory},
 		{"Wasm memory threshold expected to be in the range of [0..2^48]", in.MemoryThreshold, &s.MemoryThreshold, maxWasmMemory},
-		{"Log memory limit expected to be 0 or in the range of [4096..2097152]", in.LogLimit, &s.LogLimit, maxLogLimit},
+		{"Log memory limit expected to be in the range of [0..2^64-1]", in.LogLimit, &s.LogLimit, 1<<64 - 1},
 	} {
 		if n.from == nil {
 			continue
@@ -72,8 +72,11 @@ func (in *settings) apply(s *state.Settings) *ic.UserError {
 		}
 		*n.into = v
 	}
-	if s.LogLimit != 0 && s.LogLimit < minLogLimit {
-		return ic.Errorf(ic.CanisterContractViolation, "Log memory limit expected to be 0 or in the range of [%d..%d], got %d", minLogLimit, maxLogLimit, s.LogLimit)
+	switch {
+	case s.LogLimit != 0 && s.LogLimit < minLogLimit:
+		return ic.Errorf(ic.CanisterRejectedMessage, "The canister log memory limit %d is too low. It must be at least %d.", s.LogLimit, minLogLimit)
+	case s.LogLimit > maxLogLimit:
+		return ic.Errorf(ic.CanisterRejectedMessage, "The canister log memory limit %d is too high. It must be at most %d.", s.LogLimit, maxLogLimit)
 	}
 	for _, n := range []struct {
 		name string
@@ -164,7 +167,8 @@ func updateSettings(x *call) ([]byte, *ic.UserError) {
 		return nil, err
 	}
 	if next.ReservedLimit.Less(c.Reserved) {
-		return nil, ic.Errorf(ic.ReservedCyclesLimitIsTooLow, "Cannot set the reserved cycles limit %s below the reserved cycles balance of the canister %s.", next.ReservedLimit, c.Reserved)
+		return nil, ic.Errorf(ic.ReservedCyclesLimitIsTooLow, "Cannot set the reserved cycles limit %s below the reserved cycles balance of the canister %s.\n"+
+			"Set the reserved cycles limit in the canister settings to a value that is at least the current reserved cycles balance. See documentation: reserved-cycles-limit-is-too-low", next.ReservedLimit, c.Reserved)
 	}
 	old := c.Settings
 	c.Settings = next
@@ -191,13 +195,13 @@ func (x *call) allocate(c *state.Canister, old *state.Settings) *ic.UserError {
 	const topUp = "Top up the canister with more cycles."
 	if now := c.Settings.ComputeAllocation; now > old.ComputeAllocation {
 		if left := maxSubnetCompute - min(maxSubnetCompute, x.Head.Compute); now-old.ComputeAllocation > left {
-			return ic.Errorf(ic.SubnetOversubscribed, "Canister requested a compute allocation of %d%% which cannot be satisfied because the Subnet's remaining compute capacity is %d%%.\nTry moving to another subnet. See documentation: %ssubnet-compute-capacity-oversubscribed", now, left, docs)
+			return ic.Errorf(ic.SubnetOversubscribed, "Canister requested a compute allocation of %d%% which cannot be satisfied because the Subnet's remaining compute capacity is %d%%.\nTry moving to another subnet. See documentation: %ssubnet-compute-capacity-oversubscribed", now, left, ic.ErrorDocs)
 		}
 		bigger := *c
 		bigger.Settings.FreezingThreshold = max(old.FreezingThreshold, 1)
 		if need := canister.Freezing(x.Subnet.Costs, &bigger); c.Cycles.Less(need) {
 			missing, _ := need.Sub(c.Cycles)
-			return ic.Errorf(ic.InsufficientCyclesInComputeAlloc, "Cannot increase compute allocation to %d%% due to insufficient cycles. At least %s additional cycles are required.\n%s See documentation: %sinsufficient-cycles-in-compute-allocation", now, missing, topUp, docs)
+			return ic.Errorf(ic.InsufficientCyclesInComputeAlloc, "Cannot increase compute allocation to %d%% due to insufficient cycles. At least %s additional cycles are required.\n%s See documentation: %sinsufficient-cycles-in-compute-allocation", now, missing, topUp, ic.ErrorDocs)
 		}
 	}
 	before := *c

@@ -185,13 +185,12 @@ func canisterMetadata(x *call) ([]byte, *ic.UserError) {
 	if err != nil {
 		return nil, err
 	}
-	const help = "If you are a controller of the canister, install a Wasm module containing a metadata section with the given name."
 	if c.Module == nil {
-		return nil, ic.Errorf(ic.CanisterRejectedMessage, "The canister %s has no Wasm module and hence no metadata is available.\n%s", c.ID, help)
+		return nil, ic.Errorf(ic.CanisterRejectedMessage, "The canister %s has no Wasm module and hence no metadata is available.", c.ID)
 	}
 	s := c.Module.Section(in.Name)
 	if s == nil || !s.Public && !c.Settings.Controls(x.caller) {
-		return nil, ic.Errorf(ic.CanisterRejectedMessage, "The canister %s has no metadata section with the name %s.\n%s", c.ID, clip(in.Name), help)
+		return nil, ic.Errorf(ic.CanisterRejectedMessage, "The canister %s has no metadata section with the name %s.", c.ID, clip(in.Name))
 	}
 	return candid.Marshal(metadataResult{s.Content}), nil
 }

@@ -169,7 +169,7 @@ func (x *call) readable(id ic.CanisterID, snapshot []byte) (*state.Canister, *st
 	if err != nil {
 		return nil, nil, err
 	}
-	_, s, err := ownSnapshot(c, snapshot)
+	_, s, err := x.ownSnapshot(c, snapshot)
 	return c, s, err
 }
 
@@ -223,9 +223,12 @@ func readData(x *call) ([]byte, *ic.UserError) {
 		return nil, err
 	}
 	if in.Kind.Chunk != nil {
+		if len(in.Kind.Chunk.Hash) != sha256.Size {
+			return nil, chunkError("Bytes %s are not a valid WasmChunkHash.", clip(listed("%02x", in.Kind.Chunk.Hash)))
+		}
 		part, ok := s.Chunks.Get(string(in.Kind.Chunk.Hash))
 		if !ok {
-			return nil, chunkError("Chunk hash %x was not found", in.Kind.Chunk.Hash)
+			return nil, chunkError("WasmChunkHash %s not found.", listed("%02x", in.Kind.Chunk.Hash))
 		}
 		return x.paid(c, candid.Marshal(readDataResult{part}), uint64(len(part)))
 	}
@@ -237,7 +240,7 @@ func readData(x *call) ([]byte, *ic.UserError) {
 		part, bytes, from = in.Kind.Stable, s.StableBytes, s.Memory.Stable
 	}
 	if part.Size > maxSlice {
-		return nil, ic.Errorf(ic.InvalidManagementPayload, "Requested slice too large: %d > %d\nUse a slice size at most %d", part.Size, maxSlice, maxSlice)
+		return nil, ic.Errorf(ic.InvalidManagementPayload, "Requested slice too large: %d > %d", part.Size, maxSlice)
 	}
 	if part.Offset > bytes || part.Size > bytes-part.Offset {
 		return nil, invalidSlice(part.Offset, part.Size)
@@ -276,9 +279,9 @@ func uploadMetadata(x *call) ([]byte, *ic.UserError) {
 	}
 	const page = 64 << 10
 	if in.Heap%page != 0 || in.Stable%page != 0 || in.Heap > state.MaxHeap || in.Stable > canister.MaxStable || in.Code > canister.MaxModuleBytes || len(in.Certified) > 32 || len(in.Globals) > 1000 {
-		return nil, ic.Errorf(ic.InvalidManagementPayload, "Snapshot metadata is not valid: memories have whole pages of 64 KiB and at most %d and %d bytes, a module at most %d, certified data 32", uint64(state.MaxHeap), uint64(canister.MaxStable), canister.MaxModuleBytes)
+		return nil, ic.Errorf(ic.InvalidManagementPayload, "Snapshot Metadata contains invalid data: memories have whole pages of 64 KiB and at most %d and %d bytes, a module at most %d, certified data 32", uint64(state.MaxHeap), uint64(canister.MaxStable), canister.MaxModuleBytes)
 	}
-	if err := makeRoom(c, in.Replace); err != nil {
+	if err := x.makeRoom(c, in.Replace); err != nil {
 		return nil, err
 	}
 	s := &state.Snapshot{
@@ -288,7 +291,7 @@ func uploadMetadata(x *call) ([]byte, *ic.UserError) {
 	for i := range in.Globals {
 		g, ok := in.Globals[i].state()
 		if !ok {
-			return nil, ic.Errorf(ic.InvalidManagementPayload, "Snapshot metadata is not valid: a v128 global has more than 128 bits")
+			return nil, ic.Errorf(ic.InvalidManagementPayload, "Snapshot Metadata contains invalid data: a v128 global has more than 128 bits")
 		}
 		s.Globals = append(s.Globals, g)
 	}
@@ -308,7 +311,7 @@ func uploadMetadata(x *call) ([]byte, *ic.UserError) {
 		}
 		s.LowMemory = &hook
 	}
-	key, err := x.store(c, s)
+	key, err := x.store(c, s, false)
 	if err != nil {
 		return nil, err
 	}
@@ -325,31 +328,29 @@ func uploadData(x *call) ([]byte, *ic.UserError) {
 	if err != nil {
 		return nil, err
 	}
-	key, old, err := ownSnapshot(c, in.ID)
+	key, old, err := x.ownSnapshot(c, in.ID)
 	if err != nil {
 		return nil, err
 	}
 	if !old.Uploaded {
 		return nil, ic.Errorf(ic.CanisterSnapshotImmutable, "Only canister snapshots created by metadata upload can be mutated.")
 	}
-	if err := x.slowEnough(c); err != nil {
+	if err := x.chunksSlowEnough(c); err != nil {
 		return nil, err
 	}
 	s := *old
 	memory := *old.Memory
 	s.Memory = &memory
-	switch n := uint64(len(in.Chunk)); {
+	switch {
 	case in.Kind.Chunk != nil:
-		if n > state.ChunkBytes || s.Chunks.Len() >= maxChunks {
-			return nil, chunkError("Wasm chunk size %d exceeds the maximum chunk size of %d, or the store is full", n, state.ChunkBytes)
+		hash, fresh, err := insertChunk(s.Chunks, in.Chunk)
+		if err != nil {
+			return nil, err
 		}
-		hash := sha256.Sum256(in.Chunk)
-		if _, ok := s.Chunks.Get(string(hash[:])); !ok {
-			s.Chunks = s.Chunks.With(string(hash[:]), in.Chunk)
+		if fresh {
+			s.Chunks = s.Chunks.With(hash, in.Chunk)
 			s.Size += state.ChunkBytes
 		}
-	case n > maxSlice:
-		return nil, ic.Errorf(ic.InvalidManagementPayload, "Requested slice too large: %d > %d\nUse a slice size at most %d", n, maxSlice, maxSlice)
 	case in.Kind.Code != nil:
 		err = write(&s.Upload, in.Kind.Code.Offset, in.Chunk)
 	case in.Kind.Heap != nil:
@@ -361,6 +362,9 @@ func uploadData(x *call) ([]byte, *ic.UserError) {
 		return nil, err
 	}
 	c.Snapshots = c.Snapshots.With(key, &s)
+	if err := x.fits(c); err != nil {
+		return nil, err
+	}
 	x.Wrote(c, uint64(len(in.Chunk)))
 	return x.paid(c, nothing, uint64(len(in.Chunk)))
 }
@@ -375,12 +379,8 @@ func write(m *pages.Map, at uint64, data []byte) *ic.UserError {
 
 // assemble makes module and memories of an uploaded snapshot, which may be
 // anything: the module is checked as at an installation.
-func (x *call) assemble(s *state.Snapshot) (*state.Module, *state.Memory, *ic.UserError) {
+func (x *call) assemble(c *state.Canister, s *state.Snapshot) (*state.Module, *state.Memory, *ic.UserError) {
 	code := make([]byte, s.CodeBytes)
 	s.Upload.ReadAt(code, 0)
-	module, memory, err := x.Describe(code, s)
-	if err != nil {
-		return nil, nil, ic.Errorf(ic.InvalidManagementPayload, "The uploaded snapshot cannot be loaded: %s\nMake sure to upload a complete and valid snapshot. Compare with snapshot metadata from the endpoint `read_canister_snapshot_metadata`", clip(err.Error()))
-	}
-	return module, memory, nil
+	return x.Describe(c.ID, code, s)
 }

@@ -163,10 +163,12 @@ func (r *Round) execute(turns [][]*canister.Turn) (moved bool) {
 			c.Run()
 		}
 	}
-	for i := range turns {
-		for _, t := range turns[i] {
-			moved = r.Room.Finish(t) || moved
-		}
+	all := slices.Concat(turns...)
+	for _, t := range all {
+		moved = r.Room.Finish(t) || moved
+	}
+	for _, t := range all {
+		r.Room.Deliver(t)
 	}
 	return moved
 }

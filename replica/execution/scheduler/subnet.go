@@ -93,6 +93,7 @@ func (r *Round) alone(t *canister.Turn) {
 	r.subnet.Assign([]*canister.Turn{t})
 	r.subnet.Run()
 	r.Room.Finish(t)
+	r.Room.Deliver(t)
 }
 
 func (r *Round) install(t *canister.Turn, m *state.Message) {

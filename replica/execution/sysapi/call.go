@@ -1,8 +1,6 @@
 package sysapi
 
 import (
-	"unicode/utf8"
-
 	"ashlar/replica/execution/machine"
 	"ashlar/replica/ic"
 	"ashlar/replica/state"
@@ -13,38 +11,35 @@ import (
 func callNew(e *Env, c machine.Caller, a []uint64) error {
 	e.dropCall()
 	if a[3] > maxMethodName {
-		return userViolation("Try shortening the method name.", "call_new-method-name-too-long",
-			"ic0.call_new: Method name size %d exceeds the limit of %d.", a[3], maxMethodName)
-	}
-	callee, err := heapSlice(c, "call_new callee_src", a[0], a[1])
-	if err != nil {
-		return err
+		return userViolation("Size of method_name {} exceeds the allowed limit of {}.", ic.ErrorDocs+"canister-made-a-call-with-too-large-method-name",
+			"Size of method_name %d exceeds the allowed limit of %d.", a[3], maxMethodName)
 	}
 	name, err := heapSlice(c, "call_new method_name", a[2], a[3])
 	if err != nil {
 		return err
 	}
+	callee, err := heapSlice(c, "call_new callee_src", a[0], a[1])
+	if err != nil {
+		return err
+	}
 	p, err := ic.PrincipalFromBytes(callee)
 	if err != nil {
-		return &Violation{"Canister provided invalid principal id", toolchainHelp}
+		return errPrincipal
 	}
-	if !utf8.Valid(name) {
-		return violation("Could not parse method name as UTF-8 string")
-	}
-	e.building = &Call{Callee: p, Method: string(name), ReplyFunc: a[4], ReplyEnv: a[5], RejectFunc: a[6], RejectEnv: a[7]}
+	e.building = &Call{Callee: p, Method: readable(name), ReplyFunc: a[4], ReplyEnv: a[5], RejectFunc: a[6], RejectEnv: a[7]}
 	return nil
 }
 
 // under is the call under construction, or the error that there is none.
 func (e *Env) under(name string) (*Call, error) {
 	if e.building == nil {
-		return nil, violation("ic0.%s called when no call is under construction.", name)
+		return nil, violation("%s called when no call is under construction.", name)
 	}
 	return e.building, nil
 }
 
 func callOnCleanup(e *Env, _ machine.Caller, a []uint64) error {
-	b, err := e.under("call_on_cleanup")
+	b, err := e.under("ic0.call_on_cleanup")
 	if err != nil {
 		return err
 	}
@@ -56,14 +51,14 @@ func callOnCleanup(e *Env, _ machine.Caller, a []uint64) error {
 }
 
 func callDataAppend(e *Env, c machine.Caller, a []uint64) error {
-	b, err := e.under("call_data_append")
+	b, err := e.under("ic0.call_data_append")
 	if err != nil {
 		return err
 	}
 	if n := uint64(len(b.Arg)) + min(a[1], 1<<40); n+uint64(len(b.Method)) > maxCallBytes {
-		return userViolation("Try breaking down the call into smaller calls.", "call_data_append-payload-too-large",
-			"ic0.call_data_append: Payload to %s is too large: current size: %d, appended size: %d, method name size: %d, limit: %d.",
-			b.Callee, len(b.Arg), a[1], len(b.Method), maxCallBytes)
+		return userViolation("Check the canister for errors or redesign the target API to allow shorter messages", ic.ErrorDocs+"canister-made-a-call-with-too-large-payload",
+			"Request to %s:%s has a payload size of %d, which exceeds the allowed limit of %d.",
+			b.Callee, b.Method, uint64(len(b.Method)+len(b.Arg))+a[1], maxCallBytes)
 	}
 	src, err := heapSlice(c, "call_data_append", a[0], a[1])
 	if err != nil {
@@ -74,7 +69,7 @@ func callDataAppend(e *Env, c machine.Caller, a []uint64) error {
 }
 
 func callBestEffort(e *Env, _ machine.Caller, a []uint64) error {
-	b, err := e.under("call_with_best_effort_response")
+	b, err := e.under("ic0.call_with_best_effort_response")
 	if err != nil {
 		return err
 	}
@@ -89,11 +84,11 @@ func callBestEffort(e *Env, _ machine.Caller, a []uint64) error {
 }
 
 func callCycles128(e *Env, _ machine.Caller, a []uint64) error {
-	return e.attach("call_cycles_add128", ic.Cycles{Hi: a[0], Lo: a[1]})
+	return e.attach("ic0_call_cycles_add128", ic.Cycles{Hi: a[0], Lo: a[1]})
 }
 
 func callCycles(e *Env, _ machine.Caller, a []uint64) error {
-	return e.attach("call_cycles_add", ic.NewCycles(a[0]))
+	return e.attach("ic0_call_cycles_add", ic.NewCycles(a[0]))
 }
 
 func (e *Env) attach(name string, amount ic.Cycles) error {
@@ -102,12 +97,7 @@ func (e *Env) attach(name string, amount ic.Cycles) error {
 		return err
 	}
 	if e.liquid().Less(amount) {
-		missing, _ := e.Freezing.Add(amount).Sub(e.Balance)
-		text := "Canister " + e.Self.String() + " is out of cycles"
-		if e.Settings.Controls(e.Caller) {
-			text += ": please top up the canister with at least " + missing.String() + " additional cycles"
-		}
-		return &Violation{Text: text}
+		return &Violation{Text: "Canister " + e.Self.String() + " is out of cycles"}
 	}
 	e.Balance, _ = e.Balance.Sub(amount)
 	b.Cycles = b.Cycles.Add(amount)
@@ -117,7 +107,7 @@ func (e *Env) attach(name string, amount ic.Cycles) error {
 const callRefused = 2 // the only error that ic0.call_perform tells
 
 func callPerform(e *Env, _ machine.Caller, a []uint64) error {
-	b, err := e.under("call_perform")
+	b, err := e.under("ic0.call_perform")
 	if err != nil {
 		return err
 	}
@@ -182,11 +172,7 @@ func (e *Env) accept(most ic.Cycles) ic.Cycles {
 }
 
 func accept128(e *Env, c machine.Caller, a []uint64) error {
-	at := a[2]
-	if _, err := Slice("ic0.msg_cycles_accept128 heap", c.Heap(), at, 16); err != nil {
-		return err
-	}
-	return putCycles(c, "msg_cycles_accept128", at, e.accept(ic.Cycles{Hi: a[0], Lo: a[1]}))
+	return putCycles(c, "msg_cycles_accept128", a[2], e.accept(ic.Cycles{Hi: a[0], Lo: a[1]}))
 }
 
 func accept(e *Env, _ machine.Caller, a []uint64) error { return word(a, e.accept(ic.NewCycles(a[0]))) }
@@ -214,10 +200,10 @@ func burn128(e *Env, c machine.Caller, a []uint64) error {
 // Modules of others may import it, as test canisters do.
 func mint128(e *Env, c machine.Caller, a []uint64) error {
 	if e.Self != cyclesMinter {
-		return violation("ic0.mint_cycles cannot be executed on non Cycles Minting Canister: %s != %s", e.Self, cyclesMinter)
+		return violation("ic0.mint_cycles128 cannot be executed on non Cycles Minting Canister: %s != %s", e.Self, cyclesMinter)
 	}
 	amount := ic.Cycles{Hi: a[0], Lo: a[1]}
-	if err := putCycles(c, "mint_cycles128", a[2], amount); err != nil {
+	if err := putCycles(c, "mint_cycles_128", a[2], amount); err != nil {
 		return err
 	}
 	e.Balance = e.Balance.Add(amount)

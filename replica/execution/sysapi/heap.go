@@ -38,9 +38,10 @@ func copyOut(c machine.Caller, name string, a []uint64, from []byte, part string
 
 // putCycles writes an amount of 128 bits, little endian.
 func putCycles(c machine.Caller, name string, at uint64, amount ic.Cycles) error {
-	dst, err := Slice("ic0."+name+" heap", c.Heap(), at, 16)
+	const size = 16
+	dst, err := Slice("", c.Heap(), at, size)
 	if err != nil {
-		return err
+		return violation("ic0_%s failed because dst + size is out of bounds.Found dst = %d and size = %d while must be <= %d", name, at, size, len(c.Heap()))
 	}
 	binary.LittleEndian.PutUint64(dst, amount.Lo)
 	binary.LittleEndian.PutUint64(dst[8:], amount.Hi)

@@ -97,10 +97,10 @@ func replyAppend(e *Env, c machine.Caller, a []uint64) error {
 		return violation("ic0.msg_reply_data_append: the call is already replied.")
 	}
 	if n := uint64(len(e.reply)) + min(a[1], 1<<40); n > e.maxReply() {
-		return userViolation("Consider checking the response size and returning an error if it is too long.", "msg_reply_data_append-payload-too-large",
+		return userViolation("Consider checking the response size and returning an error if it is too long.", ic.ErrorDocs+"msg_reply_data_append-payload-too-large",
 			"ic0.msg_reply_data_append: application payload size (%d) cannot be larger than %d.", n, e.maxReply())
 	}
-	src, err := heapSlice(c, "msg_reply_data_append", a[0], a[1])
+	src, err := Slice("msg.reply", c.Heap(), a[0], a[1])
 	if err != nil {
 		return err
 	}
@@ -125,7 +125,7 @@ func reject(e *Env, c machine.Caller, a []uint64) error {
 		return violation("ic0.msg_reject: the call is already replied")
 	}
 	if a[1] > e.maxReply() {
-		return userViolation("Try truncating the error messages that are too long.", "msg_reject-payload-too-large",
+		return userViolation("Try truncating the error messages that are too long.", ic.ErrorDocs+"msg_reject-payload-too-large",
 			"ic0.msg_reject: application payload size (%d) cannot be larger than %d.", a[1], e.maxReply())
 	}
 	src, err := heapSlice(c, "msg_reject", a[0], a[1])

@@ -41,13 +41,13 @@ func costOutcall2(e *Env, c machine.Caller, a []uint64) error {
 	if a[1] > maxOutcallParams {
 		return violation("ic0.cost_http_request_v2: the parameters have %d bytes, the limit is %d", a[1], maxOutcallParams)
 	}
-	src, err := heapSlice(c, "cost_http_request_v2", a[0], a[1])
+	src, err := heapSlice(c, "cost_http_request_v2 heap", a[0], a[1])
 	if err != nil {
 		return err
 	}
 	var in outcallParams
 	if err := candid.UnmarshalLimits(src, outcallLimits, &in); err != nil {
-		return violation("ic0.cost_http_request_v2: the parameters are not a valid Candid encoding")
+		return violation("Failed to decode HttpRequestV2CostParams from Candid: %v", err)
 	}
 	return putCycles(c, "cost_http_request_v2", a[2], e.Subnet.Costs.OutcallV2(in.of(e.Subnet.Costs)))
 }

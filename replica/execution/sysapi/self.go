@@ -50,17 +50,17 @@ func rootKeySize(e *Env, _ machine.Caller, a []uint64) error {
 }
 
 func rootKeyCopy(e *Env, c machine.Caller, a []uint64) error {
-	return copyOut(c, "root_key_copy", a, e.Subnet.RootKey, "key")
+	return copyOut(c, "root_key_copy", a, e.Subnet.RootKey, "bytes")
 }
 
 func certifiedSet(e *Env, c machine.Caller, a []uint64) error {
 	if a[1] > maxCertifiedData {
-		return userViolation("Try certifying just the hash of your data instead of the full data.", "certified-data-set-too-large",
+		return userViolation("Try certifying just the hash of your data instead of the full contents.", ic.ErrorDocs+"certified_data_set-payload-too-large",
 			"ic0_certified_data_set failed because the passed data must be no larger than 32 bytes. Found %d bytes.", a[1])
 	}
-	src, err := heapSlice(c, "certified_data_set", a[0], a[1])
+	src, err := Slice("", c.Heap(), a[0], a[1])
 	if err != nil {
-		return err
+		return outOfBounds("certified_data_set", "src", a[0], a[1], len(c.Heap()))
 	}
 	e.Certified = append([]byte{}, src...)
 	return nil
@@ -71,9 +71,14 @@ func certificatePresent(e *Env, _ machine.Caller, a []uint64) error {
 	return nil
 }
 
-func (e *Env) certificate() ([]byte, error) {
+// outOfBounds is the error of functions that have their own words for it.
+func outOfBounds(name, what string, at, size uint64, limit int) error {
+	return violation("ic0_%s failed because %s + size is out of bounds. Found %[2]s = %d and size = %d while %[2]s + size must be <= %d", name, what, at, size, limit)
+}
+
+func (e *Env) certificate(fn string) ([]byte, error) {
 	if e.Certificate == nil {
-		return nil, violation("data certificate not available")
+		return nil, wrongContext("ic0_"+fn, e.Context)
 	}
 	if !e.ReadCertificate {
 		e.ReadCertificate, e.cert = true, e.Certificate()
@@ -82,17 +87,27 @@ func (e *Env) certificate() ([]byte, error) {
 }
 
 func certificateSize(e *Env, _ machine.Caller, a []uint64) error {
-	cert, err := e.certificate()
+	cert, err := e.certificate("data_certificate_size")
 	a[0] = uint64(len(cert))
 	return err
 }
 
 func certificateCopy(e *Env, c machine.Caller, a []uint64) error {
-	cert, err := e.certificate()
+	const name = "data_certificate_copy"
+	cert, err := e.certificate(name)
 	if err != nil {
 		return err
 	}
-	return copyOut(c, "data_certificate_copy", a, cert, "certificate")
+	src, err := Slice("", cert, a[1], a[2])
+	if err != nil {
+		return outOfBounds(name, "offset", a[1], a[2], len(cert))
+	}
+	dst, err := Slice("", c.Heap(), a[0], a[2])
+	if err != nil {
+		return outOfBounds(name, "dst", a[0], a[2], len(c.Heap()))
+	}
+	copy(dst, src)
+	return nil
 }
 
 func timeNow(e *Env, _ machine.Caller, a []uint64) error {
@@ -119,7 +134,7 @@ func performanceCounter(e *Env, c machine.Caller, a []uint64) error {
 	case 1:
 		a[0] = uint64(e.Earlier + c.Used())
 	default:
-		return violation("Error getting performance counter type %d", uint32(a[0]))
+		return userViolation("", "", "Error getting performance counter type %d", uint32(a[0]))
 	}
 	return nil
 }
@@ -131,7 +146,7 @@ func isController(e *Env, c machine.Caller, a []uint64) error {
 	}
 	p, err := ic.PrincipalFromBytes(src)
 	if err != nil {
-		return &Violation{"Canister provided invalid principal id", toolchainHelp}
+		return errPrincipal
 	}
 	flag(a, e.Settings.Controls(p))
 	return nil
@@ -165,8 +180,12 @@ const (
 )
 
 func costKey(c machine.Caller, name string, a []uint64, curves uint64) error {
-	if _, err := heapSlice(c, name, a[0], a[1]); err != nil {
+	key, err := heapSlice(c, name+" heap", a[0], a[1])
+	if err != nil {
 		return err
+	}
+	if !utf8.Valid(key) {
+		return violation("Failed to decode key name %s", readable(key))
 	}
 	if a[2]&0xffffffff >= curves {
 		a[0] = badCurve
@@ -217,14 +236,18 @@ func envNameCopy(e *Env, c machine.Caller, a []uint64) error {
 // lookup reads a variable's name from the heap and finds its value.
 func (e *Env) lookup(c machine.Caller, fn string, at, size uint64) (name, value string, found bool, err error) {
 	if size > maxVariableName {
-		return "", "", false, &Violation{Text: "ic0." + fn + ": Variable name is too large."}
+		return "", "", false, userViolation("", "", "ic0.%s: Variable name is too large.", fn)
 	}
-	src, err := heapSlice(c, fn+" heap", at, size)
+	part := " heap"
+	if fn == "env_var_value_copy" {
+		part = " name"
+	}
+	src, err := heapSlice(c, fn+part, at, size)
 	if err != nil {
 		return "", "", false, err
 	}
 	if !utf8.Valid(src) {
-		return "", "", false, &Violation{"ic0." + fn + ": Variable name is not a valid UTF-8 string.", "Provide a valid UTF-8 string for the environment variable name. See documentation: "}
+		return "", "", false, userViolation("Provide a valid UTF-8 string for the environment variable name.", "", "ic0.%s: Variable name is not a valid UTF-8 string.", fn)
 	}
 	for _, v := range e.Settings.Environment {
 		if v.Name == string(src) {
@@ -304,11 +327,14 @@ func trap(e *Env, c machine.Caller, a []uint64) error {
 	if err := c.Charge(e.logPrice(a[1])); err != nil {
 		return err
 	}
-	src, err := Slice("", c.Heap(), a[0], a[1])
+	src, err := Slice("", c.Heap(), a[0], min(a[1], maxLogRecord))
 	if err != nil {
 		return &Trapped{"(trap message out of memory bounds)"}
 	}
-	return &Trapped{string(src)}
+	return &Trapped{readable(src)}
 }
+
+// readable is bytes of a canister as text, whatever they are.
+func readable(b []byte) string { return string([]rune(string(b))) }
 
 func decimal(n uint64) string { return strconv.FormatUint(n, 10) }

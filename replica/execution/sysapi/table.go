@@ -35,7 +35,7 @@ const (
 	usual     = 500
 	cheap     = 20  // stable memory: called in tight loops
 	grow      = 100 // stable memory
-	nothing   = 0   // the size of stable memory, which is an instruction there
+	free      = 0   // the size of stable memory, which is an instruction there; minting
 	counter   = 200
 	print     = 100
 	newCall   = 1_500
@@ -69,7 +69,7 @@ var table = []entry{
 	{"msg_cycles_refunded128", callbacks, "p", "", usual, false, refunded128},
 	{"msg_cycles_accept128", withCycles, "llp", "", usual, false, accept128},
 	{"cycles_burn128", Init | PreUpgrade | Update | ReplicatedQuery | callbacks | Cleanup | Task, "llp", "", usual, false, burn128},
-	{"mint_cycles128", Update | ReplicatedQuery | callbacks | Task, "llp", "", usual, false, mint128},
+	{"mint_cycles128", Update | callbacks | Task, "llp", "", free, false, mint128},
 	{"msg_cycles_available", withCycles, "", "l", usual, true, available},
 	{"msg_cycles_refunded", callbacks, "", "l", usual, true, refunded},
 	{"msg_cycles_accept", withCycles, "l", "l", usual, true, accept},
@@ -97,11 +97,11 @@ var table = []entry{
 	{"call_cycles_add", Update | callbacks | Task, "l", "", usual, true, callCycles},
 	{"call_perform", calling, "", "i", perform, false, callPerform},
 
-	{"stable64_size", everywhere, "", "l", nothing, false, stable64Size},
+	{"stable64_size", everywhere, "", "l", free, false, stable64Size},
 	{"stable64_grow", everywhere, "l", "l", grow, false, stable64Grow},
 	{"stable64_write", everywhere, "llN", "", cheap, false, stable64Write},
 	{"stable64_read", everywhere, "llN", "", cheap, false, stable64Read},
-	{"stable_size", everywhere, "", "i", nothing, true, stableSize},
+	{"stable_size", everywhere, "", "i", free, true, stableSize},
 	{"stable_grow", everywhere, "i", "i", grow, true, stableGrow},
 	{"stable_write", everywhere, "iim", "", cheap, true, stableWrite},
 	{"stable_read", everywhere, "iim", "", cheap, true, stableRead},
@@ -181,6 +181,14 @@ func (f *entry) price() func(a []uint64) machine.Instructions {
 	}
 }
 
+// shown is the function's name in the error of a wrong context, mainnet's slips included.
+func (f *entry) shown() string {
+	if f.name == "root_key_copy" || f.name == "subnet_self_copy" {
+		return "ic0." + f.name
+	}
+	return "ic0_" + f.name
+}
+
 func (f *entry) hostFunc() machine.HostFunc {
 	price := f.price()
 	return machine.HostFunc{
@@ -191,7 +199,7 @@ func (f *entry) hostFunc() machine.HostFunc {
 				return err
 			}
 			if f.in&e.Context == 0 {
-				return &Violation{`"ic0_` + f.name + `" cannot be executed in ` + e.Context.String() + ` mode`, wrongContextHelp}
+				return wrongContext(f.shown(), e.Context)
 			}
 			return f.call(e, c, stack)
 		},

@@ -209,7 +209,7 @@ func TestAnswerOnce(t *testing.T) {
 func TestMinting(t *testing.T) {
 	c := &fakeCaller{env: newEnv(Update), heap: make([]byte, 64)}
 	before := c.env.Balance
-	if _, err := call(t, c, "mint_cycles128", 1, 2, 8); err == nil || !strings.Contains(err.Error(), "cannot be executed on non Cycles Minting Canister") || c.env.Balance != before {
+	if _, err := call(t, c, "mint_cycles128", 1, 2, 8); err == nil || !strings.Contains(err.Error(), "ic0.mint_cycles128 cannot be executed on non Cycles Minting Canister") || c.env.Balance != before {
 		t.Errorf("another canister: %v", err)
 	}
 	c.env.Self.Principal, _ = ic.ParsePrincipal("rkp4c-7iaaa-aaaaa-aaaca-cai")

@@ -186,12 +186,12 @@ func (p *bodyPass) run(index int) error {
 	for len(p.frames) > 0 && p.r.err == nil {
 		p.ops++
 		if p.ops > maxBodyOps {
-			p.r.fail("function has more than %d instructions", maxBodyOps)
+			p.r.refuse(tooLong(index, p.ops))
 			break
 		}
 		p.step(p.r.byte())
 		if p.weight > maxBodyWeight {
-			p.r.fail("function is too complex: its weight is above %d", maxBodyWeight)
+			p.r.refuse(tooComplex(index, p.weight))
 		}
 		if p.rw.moved > maxMoved {
 			p.r.fail("module is too complex: its calls and branches carry more than %d values", maxMoved)

@@ -31,10 +31,10 @@ const header = "\x00asm\x01\x00\x00\x00"
 // decode reads the structure of a module. It is total: any bytes give a module or an error.
 func decode(code []byte) (*module, error) {
 	if len(code) > MaxModuleBytes {
-		return nil, fmt.Errorf("module has %d bytes, the limit is %d", len(code), MaxModuleBytes)
+		return nil, moduleTooLarge(len(code), MaxModuleBytes)
 	}
 	if len(code) < 4 || string(code[:4]) != header[:4] {
-		return nil, errors.New("magic header not detected: not a Wasm module")
+		return nil, undecodable("unsupported canister module format")
 	}
 	if len(code) < 8 || string(code[4:8]) != header[4:] {
 		return nil, errors.New("unknown binary version: only version 1 of core modules is supported")
@@ -147,7 +147,7 @@ func (m *module) section(id byte, r *reader) {
 		m.dataCount = int64(r.u32())
 	case secCode:
 		if r.end-r.pos > maxCodeBytes {
-			r.fail("code section of %d bytes is larger than the limit of %d", r.end-r.pos, maxCodeBytes)
+			r.refuse(codeTooLarge(r.end - r.pos))
 		}
 		n := r.count("function bodies", maxTypes)
 		for i := range n {

@@ -279,6 +279,9 @@ func (p *bodyPass) tableOp(code byte) {
 		p.push(t.elem)
 		return
 	}
+	if p.refusesTables("table.set") {
+		return
+	}
 	p.cost(5, 7)
 	p.rw.mutates = true
 	val := p.pop(t.elem)
@@ -360,7 +363,21 @@ func (p *bodyPass) elemIndex() elem {
 	return p.m.elems[i]
 }
 
+// refusesTables ends a canister's code that changes a table.
+func (p *bodyPass) refusesTables(instruction string) bool {
+	if p.m.canister {
+		p.r.refuse(unsupported(p.index, instruction))
+	}
+	return p.m.canister
+}
+
+// changesTable names the instructions of prefix 0xfc that do.
+var changesTable = map[uint32]string{12: "table.init", 14: "table.copy", 15: "table.grow", 17: "table.fill"}
+
 func (p *bodyPass) tableBulk(sub uint32) {
+	if name := changesTable[sub]; name != "" && p.refusesTables(name) {
+		return
+	}
 	from := p.r.pos
 	raw := func() []byte { return append([]byte{opPrefixBulk, byte(sub)}, p.r.b[from:p.r.pos]...) }
 	switch sub {

@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// compileText makes a module of WebAssembly text by wabt.
-func compileText(t testing.TB, text string) []byte {
+// compileText makes a module of WebAssembly text by wabt, with more proposals where flags say so.
+func compileText(t testing.TB, text string, flags ...string) []byte {
 	t.Helper()
 	if _, err := exec.LookPath("wat2wasm"); err != nil {
 		t.Skip("wat2wasm is not installed: apt-get install wabt")
@@ -14,7 +14,7 @@ func compileText(t testing.TB, text string) []byte {
 	file := t.TempDir() + "/in.wat"
 	writeFile(t, file, text)
 	out := file + ".wasm"
-	if msg, err := exec.Command("wat2wasm", "--enable-memory64", "--enable-tail-call", "--enable-extended-const", file, "-o", out).CombinedOutput(); err != nil {
+	if msg, err := exec.Command("wat2wasm", append([]string{"--enable-memory64", "--enable-tail-call", "--enable-extended-const", file, "-o", out}, flags...)...).CombinedOutput(); err != nil {
 		t.Fatalf("wat2wasm: %s", msg)
 	}
 	return readFile(t, out)

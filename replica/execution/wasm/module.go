@@ -18,6 +18,7 @@ type module struct {
 	names     map[uint32]string // functions, from the name section
 	dataBytes uint64
 
+	canister bool            // the Internet Computer's rules apply
 	declared map[uint32]bool // functions that ref.func may name
 
 	// The index spaces with imports first; built after decoding.

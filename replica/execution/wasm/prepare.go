@@ -2,6 +2,7 @@ package wasm
 
 import (
 	"crypto/sha256"
+	"errors"
 	"fmt"
 )
 
@@ -97,6 +98,7 @@ func prepare(code []byte, opt options) (*Prepared, error) {
 	if err != nil {
 		return nil, err
 	}
+	m.canister = opt.canister
 	if err := m.validate(code); err != nil {
 		return nil, err
 	}
@@ -154,6 +156,9 @@ func (rw *rewriter) walk(index int) (*bodyPass, error) {
 }
 
 func (m *module) inFunction(i uint32, err error) error {
+	if errors.As(err, new(*Refused)) {
+		return err
+	}
 	if n := m.names[i]; n != "" {
 		if len(n) > maxTraceName {
 			n = n[:maxTraceName]

@@ -23,6 +23,13 @@ func (r *reader) fail(format string, args ...any) {
 	}
 }
 
+// refuse ends the reading with an error that says all there is to say.
+func (r *reader) refuse(err error) {
+	if r.err == nil {
+		r.err, r.pos = err, r.end
+	}
+}
+
 func (r *reader) more() bool { return r.err == nil && r.pos < r.end }
 
 func (r *reader) byte() byte {

@@ -29,30 +29,30 @@ func TestRules(t *testing.T) {
 		{"imports", `(import "ic0" "msg_reply" (func)) (import "ic0" "stable_size" (func (result i32)))`, ""},
 		{"addresses of a memory of 32 bits", `(import "ic0" "msg_arg_data_copy" (func (param i32 i32 i32))) (memory 1)`, ""},
 		{"addresses of a memory of 64 bits", `(import "ic0" "msg_arg_data_copy" (func (param i64 i64 i64))) (memory i64 1)`, ""},
-		{"wrong width", `(import "ic0" "msg_arg_data_copy" (func (param i32 i32 i32))) (memory i64 1)`, "Invalid function signature for import 'msg_arg_data_copy': expected (i64, i64, i64) -> (), got (i32, i32, i32) -> ()"},
-		{"legacy import with 64 bits", `(import "ic0" "stable_size" (func (result i32))) (memory i64 1)`, "Module imports function 'stable_size' from 'ic0' that is not exported by the runtime."},
+		{"wrong width", `(import "ic0" "msg_arg_data_copy" (func (param i32 i32 i32))) (memory i64 1)`, "Wasm module has an invalid function signature. Expected input params [I64, I64, I64] for 'msg_arg_data_copy', got [I32, I32, I32]."},
+		{"legacy import with 64 bits", `(import "ic0" "stable_size" (func (result i32))) (memory i64 1)`, "Wasm module has an invalid import section. Module imports function 'stable_size' from 'ic0' that is not exported by the runtime."},
 		{"unknown import", `(import "ic0" "foo" (func))`, "Module imports function 'foo' from 'ic0' that is not exported by the runtime."},
-		{"import from elsewhere", `(import "env" "msg_reply" (func))`, "Module imports function 'msg_reply' from 'env' that is not exported by the runtime."},
+		{"import from elsewhere", `(import "env" "msg_reply" (func))`, `Module imports function "msg_reply" from "env", expected to be imported from one of ["ic0"] instead.`},
 		{"import of the engine's", `(import "ashlar" "out_of_instructions" (func))`, "not exported by the runtime"},
 		{"imported memory", `(import "env" "memory" (memory 1))`, "importing memories is not allowed"},
 		{"imported table", `(import "env" "table" (table 1 funcref))`, "importing tables is not allowed"},
-		{"imported global", `(import "env" "g" (global i32))`, "importing globals is not allowed"},
+		{"imported global", `(import "env" "g" (global i32))`, "Wasm module has an invalid import section. Importing globals is not allowed."},
 		{"entry points", `(func $f) (export "canister_init" (func $f)) (export "canister_update a" (func $f)) (export "canister_query b" (func $f))
 			(export "canister_composite_query c" (func $f)) (export "canister_on_low_wasm_memory" (func $f)) (export "other" (func $f)) (start $f)`, ""},
 		{"name in two kinds", `(func $f) (export "canister_update a" (func $f)) (export "canister_query a" (func $f))`, "Duplicate function 'a' exported multiple times"},
-		{"entry point with a parameter", `(func (export "canister_query a") (param i32))`, "Invalid function signature for export 'canister_query a': expected () -> (), got (i32) -> ()"},
-		{"entry point with a result", `(func (export "canister_init") (result i32) (i32.const 0))`, "Invalid function signature"},
-		{"reserved prefix", `(func (export "canister_foo"))`, `Exporting reserved function 'canister_foo' with "canister_" prefix`},
+		{"entry point with a parameter", `(func (export "canister_query a") (param i32))`, "Wasm module has an invalid function signature. Expected input params [] for 'canister_query a', got [I32]."},
+		{"entry point with a result", `(func (export "canister_init") (result i32) (i32.const 0))`, "Expected return type [] for 'canister_init', got [I32]."},
+		{"reserved prefix", `(func (export "canister_foo"))`, `Wasm module has an invalid export section. Exporting reserved function 'canister_foo' with "canister_" prefix`},
 		{"reserved symbol", `(func (export "canister_start"))`, "Exporting reserved symbol canister_start not allowed."},
 		{"a memory named like the engine's", `(memory (export "ashlar memory") 1) (func (export "ashlar callback"))`, ""},
 		{"1000 methods", many(1000, `(func (export "canister_query #"))`), ""},
-		{"1001 methods", many(1001, `(func (export "canister_query #"))`), "exceeds 1000"},
+		{"1001 methods", many(1001, `(func (export "canister_query #"))`), "or `canister_composite_query <name>` is 1001 which exceeds 1000."},
 		{"long names", `(func (export "canister_query ` + strings.Repeat("x", 20000) + `"))`, ""},
-		{"names too long", `(func (export "canister_query ` + strings.Repeat("x", 20001) + `"))`, "exceeds 20000"},
+		{"names too long", `(func (export "canister_query ` + strings.Repeat("x", 20001) + `"))`, "is 20001 which exceeds the allowed limit of 20000."},
 		{"1000 globals", many(1000, `(global i32 (i32.const #))`), ""},
-		{"1001 globals", many(1001, `(global i32 (i32.const #))`), "1001 globals, which exceeds the maximum number allowed 1000"},
-		{"globals of references", `(global (mut funcref) (ref.null func))`, "unsupported type funcref"},
-		{"50001 functions", many(50001, `(func)`), "50001 functions, which exceeds the maximum number allowed 50000"},
+		{"1001 globals", many(1001, `(global i32 (i32.const #))`), "Wasm module defined 1001 globals which exceeds the maximum number allowed 1000."},
+		{"globals of references", `(global (mut funcref) (ref.null func))`, "Wasm module has an invalid global section. Unsupported global type: funcref"},
+		{"50001 functions", many(50001, `(func)`), "Wasm module defined 50001 functions which exceeds the maximum number allowed 50000."},
 		{"two tables", `(table 1 funcref) (table 1 funcref)`, "2 tables"},
 		{"a large table", `(table 1000001 funcref)`, "exceeds the maximum number allowed 1000000"},
 		{"a memory of 4 GiB", `(memory 65536)`, "65536 pages"},
@@ -77,6 +77,59 @@ func TestRules(t *testing.T) {
 	}
 }
 
+// The proposals that mainnet takes, and those it does not.
+func TestProposals(t *testing.T) {
+	const noTable = "Wasm module contains a function at index 0 with unsupported instruction "
+	for _, c := range []struct{ flag, name, module, want string }{ // want "": accepted
+		{"", "tail calls", `(table 1 funcref) (func $f (return_call $f)) (func (return_call_indirect (i32.const 0)))`, ""},
+		{"", "vectors", `(func (drop (i8x16.add (v128.const i64x2 0 0) (v128.const i64x2 0 0))))`, ""},
+		{"", "several results", `(func (result i32 i64) (i32.const 1) (i64.const 2))`, ""},
+		{"", "sign extension", `(func (drop (i64.extend8_s (i64.const 1))))`, ""},
+		{"", "saturating conversion", `(func (drop (i32.trunc_sat_f64_u (f64.const 1))))`, ""},
+		{"", "bulk memory", `(memory 1) (data $d "x") (func (memory.copy (i32.const 0) (i32.const 1) (i32.const 2)) (memory.fill (i32.const 0) (i32.const 1) (i32.const 2))
+			(memory.init $d (i32.const 0) (i32.const 0) (i32.const 1)) (data.drop $d))`, ""},
+		{"", "references", `(table 1 funcref) (elem $e func 0) (func (param externref) (drop (ref.is_null (local.get 0))) (drop (ref.is_null (table.get 0 (i32.const 0)))) (drop (table.size 0)) (elem.drop $e))`, ""},
+		{"", "64-bit memory", `(memory i64 1) (func (drop (i64.load (i64.const 0))))`, ""},
+		{"", "table.set", `(table 1 funcref) (func (table.set 0 (i32.const 0) (ref.null func)))`, noTable + "table.set."},
+		{"", "table.grow", `(table 1 funcref) (func (drop (table.grow 0 (ref.null func) (i32.const 1))))`, noTable + "table.grow."},
+		{"", "table.fill", `(table 1 funcref) (func (table.fill 0 (i32.const 0) (ref.null func) (i32.const 1)))`, noTable + "table.fill."},
+		{"", "table.copy", `(table 1 funcref) (func (table.copy (i32.const 0) (i32.const 0) (i32.const 1)))`, noTable + "table.copy."},
+		{"", "table.init", `(table 1 funcref) (elem $e func 0) (func (table.init $e (i32.const 0) (i32.const 0) (i32.const 1)))`, noTable + "table.init."},
+		{"", "arithmetic in a global", `(global i32 (i32.add (i32.const 1) (i32.const 2)))`, "global 0: constant expression required"},
+		{"", "arithmetic in an offset", `(memory 1) (data (i32.mul (i32.const 1) (i32.const 2)) "x")`, "data segment 0: constant expression required"},
+		{"", "arithmetic in an element's offset", `(table 1 funcref) (elem (i32.sub (i32.const 2) (i32.const 2)) func)`, "element segment 0: constant expression required"},
+		{"--enable-multi-memory", "two memories", `(memory 1) (memory 1)`, "multiple memories are not supported"},
+		{"--enable-threads", "shared memory", `(memory 1 1 shared)`, "shared memories are not supported"},
+		{"--enable-threads", "atomics", `(memory 1) (func (drop (i32.atomic.load (i32.const 0))))`, "threads are not supported"},
+		{"--enable-exceptions", "tags", `(tag)`, "exception handling is not supported"},
+		{"--enable-exceptions", "imported tags", `(import "a" "b" (tag))`, "exception handling is not supported"},
+		{"--enable-exceptions", "try", `(func (try (do) (catch_all)))`, "exception handling is not supported"},
+		{"--enable-relaxed-simd", "relaxed vectors", `(func (drop (i8x16.relaxed_swizzle (v128.const i64x2 0 0) (v128.const i64x2 0 0))))`, "relaxed SIMD is not supported"},
+		{"--enable-function-references", "typed references", `(type $t (func)) (func (param (ref $t)))`, "unsupported value type"},
+		{"--enable-gc", "structures", `(type (struct (field i32)))`, "GC types are not supported"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var flags []string
+			if c.flag != "" {
+				flags = []string{c.flag}
+			}
+			_, err := Prepare(compileText(t, `(module `+c.module+`)`, flags...), testImports)
+			if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
+				t.Errorf("error %v, want %q", err, c.want)
+			}
+		})
+	}
+	// Wide arithmetic and pages of other sizes, which wabt does not know.
+	for name, code := range map[string][]byte{
+		"illegal opcode 0xfc 19":              draft{code: []byte{opI64Const, 0, opI64Const, 0, opI64Const, 0, opI64Const, 0, opPrefixBulk, 0x13, opDrop, opDrop}}.bytes(),
+		"custom page sizes are not supported": appendSection([]byte(header), secMemory, []byte{1, 8, 0, 0}),
+	} {
+		if _, err := Prepare(code, nil); err == nil || !strings.Contains(err.Error(), name) {
+			t.Errorf("error %v, want %s", err, name)
+		}
+	}
+}
+
 func TestErrorsNameTheFunction(t *testing.T) {
 	code := draft{code: []byte{opI32Const, 1, opI64Const, 2, opI32Add, opDrop}}.bytes()
 	names := appendSection(appendName(nil, "name"), 1, append([]byte{1, 0}, appendName(nil, "bad")...))
@@ -98,7 +151,7 @@ func TestCustomSections(t *testing.T) {
 		{"", [][]byte{section("icp:public candid:service", 10), section("icp:private x", 3), section("other", 1<<21), section("icp:public ", 0)}},
 		{"name x already exists", [][]byte{section("icp:public x", 1), section("icp:private x", 1)}},
 		{"'icp:protected x' has no public/private scope", [][]byte{section("icp:protected x", 1)}},
-		{"'icp:public' has no public/private scope", [][]byte{section("icp:public", 1)}},
+		{"'icp:' section names must have a space after the public/private scope", [][]byte{section("icp:public", 1)}},
 		{"", [][]byte{section("icp:public x", 1<<20-1)}},
 		{"total size of the custom sections exceeds", [][]byte{section("icp:public x", 1<<20)}},
 		{"17 custom sections", func() (s [][]byte) {
@@ -127,9 +180,9 @@ func TestBodyLimits(t *testing.T) {
 		want string
 	}{
 		{body(maxBodyOps-1, opNop), ""},
-		{body(maxBodyOps, opNop), "more than 1000000 instructions"},
+		{body(maxBodyOps, opNop), "Wasm module contains a function at index 0 of size 1000001 that exceeds the maximum allowed size of 1000000."},
 		{body(19_999/2, opBlock, typeEmpty, opEnd), ""},
-		{body(20_000, opBlock, typeEmpty, opEnd), "too complex"},
+		{body(20_000, opBlock, typeEmpty, opEnd), "Wasm module contains a function at index 0 with complexity 1000"},
 		{draft{locals: make([]ValType, 50_000), code: []byte{opNop}}.locals32(), ""},
 		{draft{locals: make([]ValType, 50_001), code: []byte{opNop}}.locals32(), "50001 local groups are more than 50000"},
 	} {
@@ -161,11 +214,13 @@ func TestUnzip(t *testing.T) {
 	}{
 		{"plain", []byte("abc"), "3"},
 		{"zipped", pack([]byte("abcdef")), "6"},
-		{"plain too long", make([]byte, 101), "the limit is 100"},
-		{"a bomb", pack(make([]byte, 1<<20)), "more than 100 bytes"},
-		{"cut short", pack([]byte("abcdef"))[:12], "not valid gzip"},
-		{"garbage", []byte{0x1f, 0x8b, 0x08, 0xff, 0}, "not valid gzip"},
+		{"plain too long", make([]byte, 101), "Wasm module size of 101 exceeds the maximum allowed size of 100."},
+		{"a bomb", pack(make([]byte, 1<<20)), "Wasm module size of 1048576 exceeds the maximum allowed size of 100."},
+		{"cut short", pack([]byte("abcdef"))[:12], "Failed to decode wasm module: "},
+		{"garbage", []byte{0x1f, 0x8b, 0x08, 0xff, 0}, "Failed to decode wasm module: "},
 		{"exactly the limit", pack(make([]byte, 100)), "100"},
+		{"a length that is not so", append(pack([]byte("abcdef"))[:26], 5, 0, 0, 0), "Failed to decode wasm module: "},
+		{"something behind it", append(pack([]byte("abcdef")), make([]byte, 4)...), "does not match extracted size"},
 	} {
 		out, err := Unzip(c.in, 100)
 		got := fmt.Sprint(len(out))

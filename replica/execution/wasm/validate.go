@@ -225,6 +225,10 @@ func (m *module) constant(code []byte, at int, want ValType) (constValue, error)
 				stack = append(stack, constValue{t: m.allGlobals[g].typ})
 			}
 		case 0x6a, 0x6b, 0x6c, 0x7c, 0x7d, 0x7e:
+			if m.canister {
+				r.fail("constant expression required: arithmetic in it is not supported")
+				break
+			}
 			stack = constArithmetic(r, op, stack)
 		case opEnd:
 			if len(stack) != 1 || stack[0].t != want {

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -36,22 +37,35 @@ func (p peer) Answered(from ic.NodeID, id uint64, data []byte) {
 	p.fetch.Answered(from, id, data)
 }
 
-// big is a state with so many pages that no two are alike.
-func big(n int) *state.State {
+// big is a state with so many pages that no two are alike. They lie in page files of a
+// store of their own, so that the state may be larger than memory.
+func big(b *testing.B, n int) *state.State {
+	st, err := store.Open(b.TempDir(), store.Options{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { st.Close() })
 	d := state.New(state.Genesis{Time: 7, Subnet: state.Subnet{ID: ic.SubnetID{Principal: "subnet"}, Type: "application",
 		Ranges: []ic.CanisterRange{{First: ic.CanisterIDFromUint64(0), Last: ic.CanisterIDFromUint64(1 << 20)}}}}).Draft()
 	d.Head.Height = 10
 	rng := rand.NewChaCha8([32]byte{1})
 	const each = 1 << 16 // pages of one canister
 	for i := 0; i*each < n; i++ {
-		var changes []pages.Change
-		for j := range min(each, n-i*each) {
+		list := make([]store.StagedPage, min(each, n-i*each))
+		for j := range list {
 			p := new([pages.Size]byte)
 			rng.Read(p[:])
-			changes = append(changes, pages.Change{Index: uint64(j), Page: p})
+			list[j] = store.StagedPage{Sum: merkle.SumPage(p), Page: p}
 		}
-		c := &state.Canister{ID: ic.CanisterIDFromUint64(uint64(i)), Memory: &state.Memory{Heap: pages.Map{}.With(each*pages.Size, changes)}}
-		c.HeapBytes = each * pages.Size
+		if err := st.Stage(list); err != nil {
+			b.Fatal(err)
+		}
+		held := make([]pages.Held, len(list))
+		for j, p := range list {
+			held[j] = pages.Held{Index: uint64(j), Page: p.Page, Owner: p.Owner}
+		}
+		c := &state.Canister{ID: ic.CanisterIDFromUint64(uint64(i)), Memory: &state.Memory{Stable: pages.New(each*pages.Size, held)}}
+		c.StableBytes = each * pages.Size
 		d.Put(c)
 	}
 	return d.Seal()
@@ -59,25 +73,32 @@ func big(n int) *state.State {
 
 // A node without a state joins a subnet over real connections on loopback, its store
 // on a real disk, beside what bounds it: SHA-256 of the same pages on one processor,
-// and writing as many bytes to the same disk.
+// and writing as many bytes to the same disk. All nodes are this process, so what
+// memory they take together is that of the joining one and of three that answer it.
 func BenchmarkJoin(b *testing.B) {
-	for _, mib := range []int{64, 1024} {
+	for _, mib := range []int{64, 1024, 10240} {
 		b.Run(fmt.Sprintf("MiB=%d", mib), func(b *testing.B) {
-			s := big(mib << 20 / pages.Size)
-			var came, took, cpu float64
+			need := uint64(mib) << 22 // what is fetched, what comes, and room for both to be merged
+			var disk syscall.Statfs_t
+			if err := syscall.Statfs(b.TempDir(), &disk); err == nil && disk.Bavail*uint64(disk.Bsize) < need {
+				b.Skipf("%d MiB of free disk are needed", need>>20)
+			}
+			s := big(b, mib<<20/pages.Size)
+			var came, took, cpu, memory float64
 			for b.Loop() {
-				n, d, c := joinOnce(b, s)
-				came, took, cpu = came+n, took+d.Seconds(), cpu+c.Seconds()
+				n, d, c, m := joinOnce(b, s)
+				came, took, cpu, memory = came+n, took+d.Seconds(), cpu+c.Seconds(), max(memory, m)
 			}
 			b.ReportMetric(came/took/1e6, "MB/s")
 			b.ReportMetric(cpu/came*1e9*1e3, "cpu-ms/GB")
+			b.ReportMetric(memory, "memory-MiB")
 			b.ReportMetric(shaRate(s), "sha-MB/s")
 			b.ReportMetric(diskRate(b, s), "disk-MB/s")
 		})
 	}
 }
 
-func joinOnce(b *testing.B, s *state.State) (fetched float64, took, cpu time.Duration) {
+func joinOnce(b *testing.B, s *state.State) (fetched float64, took, cpu time.Duration, memory float64) {
 	var members []p2p.Peer
 	var hosts []*p2p.Host
 	sum := &block.Summary{Current: &block.Committee{}}
@@ -138,6 +159,7 @@ func joinOnce(b *testing.B, s *state.State) (fetched float64, took, cpu time.Dur
 		if err := f.Turn(); err != nil {
 			b.Fatal(err)
 		}
+		memory = max(memory, anonymous(b))
 		if fetched = max(fetched, float64(f.Progress().Fetched)); adopted != nil {
 			break
 		}
@@ -154,7 +176,19 @@ func joinOnce(b *testing.B, s *state.State) (fetched float64, took, cpu time.Dur
 	if adopted.Root() != s.Root() {
 		b.Fatal("another state came")
 	}
-	return fetched, took, cpu
+	return fetched, took, cpu, memory
+}
+
+// anonymous is the memory of the process in MiB that is not a file's.
+func anonymous(b *testing.B) float64 {
+	status, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		b.Skip(err)
+	}
+	_, rest, _ := strings.Cut(string(status), "RssAnon:")
+	var kib float64
+	fmt.Sscanf(rest, "%f kB", &kib)
+	return kib / 1024
 }
 
 func cpuTime() time.Duration {
@@ -165,7 +199,7 @@ func cpuTime() time.Duration {
 
 func eachPage(s *state.State, yield func(p pages.Page)) (bytes float64) {
 	s.Canisters(func(c *state.Canister) bool {
-		c.Memory.Heap.Each(func(_ uint64, p pages.Page) bool {
+		c.Memory.Stable.Each(func(_ uint64, p pages.Page) bool {
 			yield(p)
 			bytes += pages.Size
 			return true

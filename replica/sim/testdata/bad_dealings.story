@@ -6,5 +6,5 @@ node 2 is Byzantine: makes bad dealings, withholds dealings
 node 6 is Byzantine: makes bad dealings, makes bad blocks
 at 1s: power cut at 0
 at 3s: start 0
-run 8s, recover within 60s
+run 15s, recover within 60s
 expect package 28

@@ -88,6 +88,13 @@ func SumValue(content []byte) Sum {
 	return Sum(h.Sum(stack[:0]))
 }
 
+// SumBehind is the sum of a value of at most PieceBytes, which begins behind a byte that
+// is free.
+func SumBehind(b []byte) Sum {
+	b[0] = byte(Value)
+	return sha256.Sum256(b)
+}
+
 // SumPage is the sum of a page.
 func SumPage(p *[PageBytes]byte) Sum {
 	var b [1 + PageBytes]byte

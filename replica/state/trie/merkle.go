@@ -14,15 +14,20 @@ func (m Map[V]) Sum(value func(key string, v V) merkle.Sum) (sum merkle.Sum, ok 
 
 func (n *node[V]) total(value func(string, V) merkle.Sum) *merkle.Sum {
 	if n.summed {
-		return &n.sum
+		return &n.known.sum
 	}
+	k := n.remember()
 	if n.leaf() {
-		n.sum = merkle.SumDir([]merkle.Edge{{Label: n.key, Sum: value(n.key, n.value)}})
+		k.sum = leafSum(n.key, value(n.key, n.value))
 	} else {
-		n.sum = merkle.SumFork(n.kids[0].total(value), n.kids[1].total(value))
+		k.sum = merkle.SumFork(n.kids[0].total(value), n.kids[1].total(value))
 	}
 	n.summed = true
-	return &n.sum
+	return &k.sum
+}
+
+func leafSum(key string, value merkle.Sum) merkle.Sum {
+	return merkle.SumDir([]merkle.Edge{{Label: key, Sum: value}})
 }
 
 // Merkle is the map as nodes of the full-state tree, after Sum; nil for an empty
@@ -42,7 +47,7 @@ type walk[V any] struct {
 }
 
 func (w walk[V]) Kind() merkle.Kind { return merkle.Dir }
-func (w walk[V]) Sum() merkle.Sum   { return w.n.sum }
+func (w walk[V]) Sum() merkle.Sum   { return w.n.known.sum }
 func (w walk[V]) Level() int        { return 0 }
 func (w walk[V]) Content() []byte   { return nil }
 func (w walk[V]) Kids() []merkle.Kid {

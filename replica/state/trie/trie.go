@@ -10,12 +10,14 @@
 // remembers it: Seal hashes only what changed since the last version.
 //
 // A Map is immutable. Seal and Sum write the remembered hashes and must be called
-// by the one who made the version, before others see it.
+// by the one who made the version, before others see it. Who makes many changes before
+// anybody sees them has an Owner: nodes that it has made it changes in place.
 package trie
 
 import (
+	"math"
+
 	"ashlar/replica/state/merkle"
-	"ashlar/replica/wire/hashtree"
 )
 
 // Map is one version. The zero value is empty.
@@ -24,24 +26,55 @@ type Map[V any] struct {
 	size int
 }
 
+// Owner is a right to change nodes in place. No two that are in use are the same, but
+// for Nobody.
+type Owner uint64
+
+// Nobody changes nothing in place.
+const Nobody Owner = 0
+
 type node[V any] struct {
 	// Inner node: bit is the first position in which the keys below differ.
-	bit  int
 	kids [2]*node[V]
 	// Leaf: kids are nil.
 	key   string
 	value V
 
-	sealed, summed bool
-	tree           *hashtree.Tree
-	sum            merkle.Sum
+	owner          Owner // who made it
+	known          *known
+	bit            int32
+	sealed, summed bool // which of known it has
+}
+
+// known is what a node remembers. Most nodes that a round makes are gone at its end:
+// they have none.
+type known struct {
+	digest [32]byte // in the certified tree
+	sum    merkle.Sum
+}
+
+func (n *node[V]) remember() *known {
+	if n.known == nil {
+		n.known = new(known)
+	}
+	return n.known
+}
+
+// ours tells whether own may change the node. What was remembered of it goes.
+func (n *node[V]) ours(own Owner) bool {
+	if own == Nobody || n.owner != own {
+		return false
+	}
+	n.sealed, n.summed = false, false
+	return true
 }
 
 func (n *node[V]) leaf() bool { return n.kids[0] == nil }
 
 // bitAt reads a key as nine bits per byte: a one before each byte and a zero at
 // the end. So no key is a prefix of another and the order is that of bytes.
-func bitAt(key string, i int) int {
+func bitAt[K string | []byte](key K, bit int32) int {
+	i := int(bit)
 	at := i / 9
 	if at >= len(key) {
 		return 0
@@ -53,12 +86,12 @@ func bitAt(key string, i int) int {
 }
 
 // critical is the first bit in which two different keys differ.
-func critical(a, b string) int {
+func critical(a, b string) int32 {
 	i := 0
 	for i < len(a) && i < len(b) && a[i] == b[i] {
 		i++
 	}
-	for bit := i * 9; ; bit++ {
+	for bit := int32(i * 9); ; bit++ {
 		if bitAt(a, bit) != bitAt(b, bit) {
 			return bit
 		}
@@ -85,57 +118,86 @@ func (m Map[V]) Get(key string) (v V, ok bool) {
 
 // With is the version that has value at key.
 func (m Map[V]) With(key string, value V) Map[V] {
-	fresh := &node[V]{key: key, value: value}
-	if m.root == nil {
-		return Map[V]{fresh, 1}
-	}
+	m.Set(Nobody, key, value)
+	return m
+}
+
+// Set makes m the version that has value at key.
+func (m *Map[V]) Set(own Owner, key string, value V) {
 	n := m.root
+	if n == nil {
+		*m = Map[V]{&node[V]{key: key, value: value, owner: own}, 1}
+		return
+	}
 	for !n.leaf() {
 		n = n.kids[bitAt(key, n.bit)]
 	}
 	if n.key == key {
-		return Map[V]{insert(m.root, fresh, -1), m.size}
+		m.root = replace(own, m.root, n.key, value)
+		return
 	}
-	return Map[V]{insert(m.root, fresh, critical(n.key, key)), m.size + 1}
+	fresh := &node[V]{key: key, value: value, owner: own}
+	m.root = insert(own, m.root, fresh, critical(n.key, key))
+	m.size++
 }
 
-// insert copies the path to the new leaf; at is -1 where the key is there already.
-func insert[V any](n, fresh *node[V], at int) *node[V] {
-	if n.leaf() && at < 0 {
-		return fresh
+// replace the value of a key that is there.
+func replace[V any](own Owner, n *node[V], key string, value V) *node[V] {
+	if n.leaf() {
+		if n.ours(own) {
+			n.value = value
+			return n
+		}
+		return &node[V]{key: key, value: value, owner: own}
 	}
-	if at >= 0 && (n.leaf() || n.bit > at) {
-		up := &node[V]{bit: at}
+	side := bitAt(key, n.bit)
+	return n.with(own, side, replace(own, n.kids[side], key, value))
+}
+
+// with is the inner node with another kid.
+func (n *node[V]) with(own Owner, side int, kid *node[V]) *node[V] {
+	if !n.ours(own) {
+		n = &node[V]{bit: n.bit, kids: n.kids, owner: own}
+	}
+	n.kids[side] = kid
+	return n
+}
+
+// insert a leaf whose key differs from those that are there at a bit.
+func insert[V any](own Owner, n, fresh *node[V], at int32) *node[V] {
+	if n.leaf() || n.bit > at {
+		up := &node[V]{bit: at, owner: own}
 		side := bitAt(fresh.key, at)
 		up.kids[side], up.kids[1-side] = fresh, n
 		return up
 	}
-	up := &node[V]{bit: n.bit, kids: n.kids}
 	side := bitAt(fresh.key, n.bit)
-	up.kids[side] = insert(n.kids[side], fresh, at)
-	return up
+	return n.with(own, side, insert(own, n.kids[side], fresh, at))
 }
 
 // Without is the version that lacks key.
 func (m Map[V]) Without(key string) Map[V] {
-	if _, ok := m.Get(key); !ok {
-		return m
-	}
-	return Map[V]{remove(m.root, key), m.size - 1}
+	m.Unset(Nobody, key)
+	return m
 }
 
-func remove[V any](n *node[V], key string) *node[V] {
+// Unset makes m the version that lacks key.
+func (m *Map[V]) Unset(own Owner, key string) {
+	if _, ok := m.Get(key); ok {
+		*m = Map[V]{remove(own, m.root, key), m.size - 1}
+	}
+}
+
+func remove[V any](own Owner, n *node[V], key string) *node[V] {
 	if n.leaf() {
 		return nil
 	}
 	side := bitAt(key, n.bit)
-	kid := remove(n.kids[side], key)
+	kid := remove(own, n.kids[side], key)
 	if kid == nil {
 		return n.kids[1-side]
 	}
-	up := &node[V]{bit: n.bit, kids: n.kids}
-	up.kids[side] = kid
-	return up
+	return n.with(own, side, kid)
 }
 
 // Each yields the entries in order of their keys, until it says false.
@@ -198,13 +260,14 @@ func diff[V any](a, b *node[V], yield func(Change[V]) bool) bool {
 // split cuts both subtrees into a lower and an upper part of the key space:
 // {a's lower, b's lower}, {a's upper, b's upper}. bit < 0 says that the pairs
 // are {a's lower, a's upper}, {b's lower, b's upper}.
-func split[V any](a, b *node[V]) (bit int, left, right [2]*node[V]) {
+func split[V any](a, b *node[V]) (bit int32, left, right [2]*node[V]) {
 	ka, kb := some(a), some(b)
-	crit := 1 << 60
+	const never = math.MaxInt32
+	crit := int32(never)
 	if ka != kb {
 		crit = critical(ka, kb)
 	}
-	abit, bbit := 1<<60, 1<<60
+	abit, bbit := int32(never), int32(never)
 	if !a.leaf() {
 		abit = a.bit
 	}
@@ -246,36 +309,4 @@ func some[V any](n *node[V]) string {
 		n = n.kids[0]
 	}
 	return n.key
-}
-
-// Seal computes what is missing of the hash tree of labelled entries: label
-// gives an entry's subtree, nil where it does not show.
-func (m Map[V]) Seal(label func(key string, v V) *hashtree.Tree) *hashtree.Tree {
-	return seal(m.root, label)
-}
-
-func seal[V any](n *node[V], label func(string, V) *hashtree.Tree) *hashtree.Tree {
-	if n == nil || n.sealed {
-		if n == nil {
-			return nil
-		}
-		return n.tree
-	}
-	n.sealed = true
-	if n.leaf() {
-		if sub := label(n.key, n.value); sub != nil {
-			n.tree = hashtree.NewLabeled([]byte(n.key), sub)
-		}
-		return n.tree
-	}
-	l, r := seal(n.kids[0], label), seal(n.kids[1], label)
-	switch {
-	case l == nil:
-		n.tree = r
-	case r == nil:
-		n.tree = l
-	default:
-		n.tree = hashtree.NewFork(l, r)
-	}
-	return n.tree
 }

@@ -57,7 +57,7 @@ func Marshal(v any) []byte {
 	if err != nil {
 		panic(fmt.Sprintf("cbor: %T: %v", v, err))
 	}
-	return append([]byte(selfDescribed), b...)
+	return append(AppendTag(make([]byte, 0, len(selfDescribed)+len(b))), b...)
 }
 
 // Unmarshal reads one value, tagged or not, into the structure that v points to.

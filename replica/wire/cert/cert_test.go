@@ -9,6 +9,7 @@ import (
 
 	"ashlar/replica/crypto/bls"
 	"ashlar/replica/ic"
+	"ashlar/replica/wire/cbor"
 	"ashlar/replica/wire/hashtree"
 )
 
@@ -168,4 +169,15 @@ func FuzzDecode(f *testing.F) {
 			t.Fatalf("round trip: %v", err)
 		}
 	})
+}
+
+// Encode writes what the library would.
+func TestEncode(t *testing.T) {
+	c := mainnet(t)
+	for range 2 {
+		if got, want := c.Encode(), cbor.Marshal(c); !bytes.Equal(got, want) {
+			t.Errorf("got %x, want %x", got, want)
+		}
+		c.Delegation = nil
+	}
 }

@@ -79,35 +79,52 @@ type wire struct {
 	Sig         []byte             `cbor:"sender_sig,omitempty"`
 }
 
+// ErrSyntax is part of the error of bytes that are no CBOR, or not of an envelope's form.
+var ErrSyntax = errors.New("syntax")
+
 // Parse reads an envelope that must hold a request of the given type, and
-// checks all that needs neither clock nor keys.
+// checks all that needs neither clock nor keys. The result holds on to raw.
 func Parse(raw []byte, kind string) (*Envelope, error) {
-	var w wire
-	if err := cbor.Unmarshal(raw, &w); err != nil {
-		return nil, fmt.Errorf("envelope: %w", err)
-	}
-	if len(w.Content) == 0 {
-		return nil, errors.New("envelope: it has no content")
-	}
-	e := &Envelope{PubKey: w.PubKey, Sig: w.Sig, Delegations: w.Delegations, Raw: raw}
-	var has required
-	if err := cbor.Unmarshal(w.Content, &has); err != nil {
-		return nil, fmt.Errorf("envelope: content: %w", err)
-	}
-	if err := cbor.Unmarshal(w.Content, &e.Content); err != nil {
-		return nil, fmt.Errorf("envelope: content: %w", err)
+	e, ok := readUsual(raw)
+	var has *required
+	if !ok {
+		var err error
+		if e, has, err = readAny(raw); err != nil {
+			return nil, fmt.Errorf("envelope: %w", err)
+		}
 	}
 	if err := e.Content.check(kind); err != nil {
 		return nil, fmt.Errorf("envelope: %w", err)
 	}
-	if err := has.check(kind); err != nil {
-		return nil, fmt.Errorf("envelope: %w", err)
+	if has != nil {
+		if err := has.check(kind); err != nil {
+			return nil, fmt.Errorf("envelope: %w", err)
+		}
 	}
 	if err := e.checkChain(); err != nil {
 		return nil, fmt.Errorf("envelope: %w", err)
 	}
 	e.ID = e.Content.RequestID()
 	return e, nil
+}
+
+// readAny reads a request of any form, and tells which fields it has.
+func readAny(raw []byte) (*Envelope, *required, error) {
+	var w wire
+	if err := cbor.Unmarshal(raw, &w); err != nil {
+		return nil, nil, fmt.Errorf("%w: %w", ErrSyntax, err)
+	}
+	if len(w.Content) == 0 {
+		return nil, nil, errors.New("it has no content")
+	}
+	e, has := &Envelope{PubKey: w.PubKey, Sig: w.Sig, Delegations: w.Delegations, Raw: raw}, new(required)
+	if err := cbor.Unmarshal(w.Content, has); err != nil {
+		return nil, nil, fmt.Errorf("content: %w", err)
+	}
+	if err := cbor.Unmarshal(w.Content, &e.Content); err != nil {
+		return nil, nil, fmt.Errorf("content: %w", err)
+	}
+	return e, has, nil
 }
 
 // checkChain checks the shape of the delegations.

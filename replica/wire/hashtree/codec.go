@@ -1,9 +1,10 @@
 package hashtree
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
+
+	"ashlar/replica/wire/cbor"
 )
 
 // MaxDepth bounds forks and labels on one way down. A directory of 2^64 labels has 64
@@ -17,32 +18,17 @@ var (
 
 // Append writes the CBOR form of the tree.
 func (t *Tree) Append(out []byte) []byte {
-	switch t.Kind() {
+	switch t = t.seen(); t.Kind() {
 	case Fork:
 		return t.right.Append(t.left.Append(append(out, 0x83, 1)))
 	case Labeled:
-		return t.left.Append(appendBytes(append(out, 0x83, 2), t.data))
+		return t.left.Append(cbor.AppendBytes(append(out, 0x83, 2), t.data))
 	case Leaf:
-		return appendBytes(append(out, 0x82, 3), t.data)
+		return cbor.AppendBytes(append(out, 0x82, 3), t.data)
 	case Pruned:
-		return appendBytes(append(out, 0x82, 4), t.digest[:])
+		return cbor.AppendBytes(append(out, 0x82, 4), t.digest[:])
 	}
 	return append(out, 0x81, 0)
-}
-
-func appendBytes(out, b []byte) []byte {
-	n := len(b)
-	switch {
-	case n < 24:
-		out = append(out, 0x40|byte(n))
-	case n < 1<<8:
-		out = append(out, 0x58, byte(n))
-	case n < 1<<16:
-		out = binary.BigEndian.AppendUint16(append(out, 0x59), uint16(n))
-	default:
-		out = binary.BigEndian.AppendUint32(append(out, 0x5a), uint32(n))
-	}
-	return append(out, b...)
 }
 
 // MarshalCBOR lets a tree be a field of a structure.
@@ -81,11 +67,11 @@ func (d *decoder) tree(depth int) (*Tree, error) {
 	if depth > MaxDepth {
 		return nil, errDeep
 	}
-	items, err := d.head(4)
+	items, err := d.head(cbor.Array)
 	if err != nil {
 		return nil, err
 	}
-	kind, err := d.head(0)
+	kind, err := d.head(cbor.Nat)
 	if err != nil {
 		return nil, err
 	}
@@ -128,35 +114,23 @@ func (d *decoder) tree(depth int) (*Tree, error) {
 
 // head reads a CBOR head of the given major type and returns its argument.
 func (d *decoder) head(major byte) (uint64, error) {
-	if len(d.rest) == 0 {
+	is, n, size := cbor.ReadHead(d.rest)
+	switch {
+	case len(d.rest) == 0:
 		return 0, errCut
-	}
-	first := d.rest[0]
-	if first>>5 != major {
-		return 0, fmt.Errorf("hash tree: CBOR major type %d where %d belongs", first>>5, major)
-	}
-	info := first & 31
-	if info < 24 {
-		d.rest = d.rest[1:]
-		return uint64(info), nil
-	}
-	if info > 27 {
+	case is != major:
+		return 0, fmt.Errorf("hash tree: CBOR major type %d where %d belongs", is, major)
+	case size == 0 && d.rest[0]&31 > 27:
 		return 0, errors.New("hash tree: CBOR items of indefinite length are not accepted")
-	}
-	size := 1 << (info - 24)
-	if len(d.rest) < 1+size {
+	case size == 0:
 		return 0, errCut
 	}
-	var v uint64
-	for _, b := range d.rest[1 : 1+size] {
-		v = v<<8 | uint64(b)
-	}
-	d.rest = d.rest[1+size:]
-	return v, nil
+	d.rest = d.rest[size:]
+	return n, nil
 }
 
 func (d *decoder) bytes() ([]byte, error) {
-	n, err := d.head(2)
+	n, err := d.head(cbor.Bytes)
 	if err != nil {
 		return nil, err
 	}

@@ -11,10 +11,7 @@
 // section is "Certification: certificate, lookup" (certification.md).
 package hashtree
 
-import (
-	"crypto/sha256"
-	"sort"
-)
+import "sort"
 
 // Kind tells the five forms of a node; the numbers are those of the CBOR form.
 type Kind uint8
@@ -26,6 +23,8 @@ const (
 	Labeled
 	Leaf
 	Pruned
+
+	far // see Far
 )
 
 // Tree is a node with all below it. A nil *Tree is the empty tree.
@@ -34,13 +33,47 @@ type Tree struct {
 	digest      [32]byte
 	left, right *Tree  // Fork; Labeled keeps its subtree in left
 	data        []byte // the label of Labeled, the content of Leaf
+	from        Far    // of far
 }
 
-var emptyDigest = sha256.Sum256([]byte("\x11ic-hashtree-empty"))
+// Far has a part of a directory, with at least one label, that is made when somebody
+// looks at it.
+type Far interface {
+	// Digest of what Near makes.
+	Digest() [32]byte
+	// First is the smallest label.
+	First() []byte
+	// Near makes the node on top, labeled or by NewFarFork.
+	Near() *Tree
+	// Find makes the labeled node of a label, nil if it has none.
+	Find(label []byte) *Tree
+	// Right tells on which side of the fork that Near makes a label lies, if it is there.
+	Right(label []byte) bool
+}
+
+// NewFar is a tree that is not made yet. To walk it makes it each time.
+func NewFar(from Far) *Tree { return &Tree{kind: far, digest: from.Digest(), from: from} }
+
+// NewFarFork joins what is far, as NewFork does, with a digest that is known.
+func NewFarFork(digest [32]byte, left, right Far) *Tree {
+	made := new(struct{ fork, left, right Tree })
+	made.left = Tree{kind: far, digest: left.Digest(), from: left}
+	made.right = Tree{kind: far, digest: right.Digest(), from: right}
+	made.fork = Tree{kind: Fork, digest: digest, left: &made.left, right: &made.right}
+	return &made.fork
+}
+
+// seen is the node, made if it is far.
+func (t *Tree) seen() *Tree {
+	for t != nil && t.kind == far {
+		t = t.from.Near()
+	}
+	return t
+}
 
 // Kind of the node.
 func (t *Tree) Kind() Kind {
-	if t == nil {
+	if t = t.seen(); t == nil {
 		return Empty
 	}
 	return t.kind
@@ -56,7 +89,7 @@ func (t *Tree) Digest() [32]byte {
 
 // Children of a fork; nil for other kinds.
 func (t *Tree) Children() (left, right *Tree) {
-	if t.Kind() != Fork {
+	if t = t.seen(); t.Kind() != Fork {
 		return nil, nil
 	}
 	return t.left, t.right
@@ -64,7 +97,7 @@ func (t *Tree) Children() (left, right *Tree) {
 
 // Label and subtree of a labeled node.
 func (t *Tree) Label() (label []byte, sub *Tree) {
-	if t.Kind() != Labeled {
+	if t = t.seen(); t.Kind() != Labeled {
 		return nil, nil
 	}
 	return t.data, t.left
@@ -72,27 +105,24 @@ func (t *Tree) Label() (label []byte, sub *Tree) {
 
 // Data is the content of a leaf; nil for other kinds.
 func (t *Tree) Data() []byte {
-	if t.Kind() != Leaf {
+	if t = t.seen(); t.Kind() != Leaf {
 		return nil
 	}
 	return t.data
 }
 
 // NewLeaf keeps data without copying it.
-func NewLeaf(data []byte) *Tree {
-	return &Tree{kind: Leaf, data: data, digest: hash("\x10ic-hashtree-leaf", data)}
-}
+func NewLeaf(data []byte) *Tree { return &Tree{kind: Leaf, data: data, digest: DigestLeaf(data)} }
 
 // NewLabeled puts sub under a label.
 func NewLabeled(label []byte, sub *Tree) *Tree {
-	d := sub.Digest()
-	return &Tree{kind: Labeled, data: label, left: sub, digest: hash("\x13ic-hashtree-labeled", label, d[:])}
+	return &Tree{kind: Labeled, data: label, left: sub, digest: DigestLabeled(label, sub.Digest())}
 }
 
 // NewFork joins two trees; labels on the left are smaller than those on the right.
 func NewFork(left, right *Tree) *Tree {
 	l, r := left.Digest(), right.Digest()
-	return &Tree{kind: Fork, left: left, right: right, digest: hash("\x10ic-hashtree-fork", l[:], r[:])}
+	return &Tree{kind: Fork, left: left, right: right, digest: DigestFork(&l, &r)}
 }
 
 // NewPruned stands for a subtree of which only the hash is known.
@@ -126,14 +156,4 @@ func Balanced(nodes []*Tree) *Tree {
 	}
 	half := (len(nodes) + 1) / 2
 	return NewFork(Balanced(nodes[:half]), Balanced(nodes[half:]))
-}
-
-func hash(parts0 string, parts ...[]byte) (d [32]byte) {
-	h := sha256.New()
-	h.Write([]byte(parts0))
-	for _, p := range parts {
-		h.Write(p)
-	}
-	h.Sum(d[:0])
-	return d
 }

@@ -36,7 +36,7 @@ func (t *Tree) Lookup(path Path) ([]byte, Status) {
 	if s != Found {
 		return nil, s
 	}
-	switch sub.Kind() {
+	switch sub = sub.seen(); sub.Kind() {
 	case Empty:
 		return nil, Absent
 	case Leaf:
@@ -64,7 +64,7 @@ func (t *Tree) Subtree(path Path) (*Tree, Status) {
 
 // Each calls f for each label of a directory in order. Pruned parts are passed over.
 func (t *Tree) Each(f func(label []byte, sub *Tree)) {
-	switch t.Kind() {
+	switch t = t.seen(); t.Kind() {
 	case Fork:
 		t.left.Each(f)
 		t.right.Each(f)
@@ -74,16 +74,28 @@ func (t *Tree) Each(f func(label []byte, sub *Tree)) {
 }
 
 // nearness is what surrounds a label in a directory: the labeled node itself,
-// or its neighbours, and whether something pruned lies between them.
+// or the labels beside it, and whether something pruned lies between them.
 type nearness struct {
-	exact, before, after *Tree // Labeled
-	gap                  bool
+	exact         *Tree // Labeled
+	before, after neighbour
+	gap           bool
 }
 
-// near looks for a label among the forks of t, in time of the square of the
-// depth. In a well-formed tree only what lies between the neighbours matters.
+// neighbour is a label that may be there.
+type neighbour struct {
+	label []byte
+	there bool
+}
+
+// near looks for a label among the forks of t, in time of the square of the depth where
+// it is not there. In a well-formed tree only what lies between the neighbours matters.
 func (t *Tree) near(label []byte) nearness {
-	switch t.Kind() {
+	if t != nil && t.kind == far {
+		if exact := t.from.Find(label); exact != nil {
+			return nearness{exact: exact}
+		}
+	}
+	switch t = t.seen(); t.Kind() {
 	case Empty:
 		return nearness{}
 	case Labeled:
@@ -91,16 +103,16 @@ func (t *Tree) near(label []byte) nearness {
 		case c == 0:
 			return nearness{exact: t}
 		case c < 0:
-			return nearness{after: t}
+			return nearness{after: neighbour{t.data, true}}
 		}
-		return nearness{before: t}
+		return nearness{before: neighbour{t.data, true}}
 	case Fork:
 		first := t.right.first()
-		if first != nil && bytes.Compare(label, first.data) >= 0 {
+		if first.there && bytes.Compare(label, first.label) >= 0 {
 			return t.right.near(label)
 		}
 		n := t.left.near(label)
-		if n.exact == nil && n.after == nil {
+		if n.exact == nil && !n.after.there {
 			n.after, n.gap = first, n.gap || t.right.startsPruned()
 		}
 		return n
@@ -110,28 +122,34 @@ func (t *Tree) near(label []byte) nearness {
 
 // startsPruned tells whether something pruned comes before the first label.
 func (t *Tree) startsPruned() bool {
+	if t != nil && t.kind == far {
+		return false
+	}
 	switch t.Kind() {
 	case Empty, Labeled:
 		return false
 	case Fork:
-		return t.left.startsPruned() || t.left.first() == nil && t.right.startsPruned()
+		return t.left.startsPruned() || !t.left.first().there && t.right.startsPruned()
 	}
 	return true
 }
 
 // first is the smallest label of a directory that can be seen.
-func (t *Tree) first() *Tree {
+func (t *Tree) first() neighbour {
 	for {
+		if t != nil && t.kind == far {
+			return neighbour{t.from.First(), true}
+		}
 		switch t.Kind() {
 		case Labeled:
-			return t
+			return neighbour{t.data, true}
 		case Fork:
-			if f := t.left.first(); f != nil {
+			if f := t.left.first(); f.there {
 				return f
 			}
 			t = t.right
 		default:
-			return nil
+			return neighbour{}
 		}
 	}
 }
@@ -151,7 +169,7 @@ func (t *Tree) Check() error {
 }
 
 func (t *Tree) check(last *[]byte, seen *bool) error {
-	switch t.Kind() {
+	switch t = t.seen(); t.Kind() {
 	case Leaf:
 		return errMixed
 	case Fork:

@@ -2,6 +2,7 @@ package hashtree
 
 import (
 	"bytes"
+	"slices"
 	"sort"
 )
 
@@ -19,32 +20,7 @@ func (t *Tree) Witness(paths []Path) *Tree {
 // wish is a set of paths as a trie.
 type wish struct {
 	whole bool
-	below map[string]*wish
-}
-
-func (w *wish) add(p Path) {
-	for _, l := range p {
-		if w.whole {
-			return
-		}
-		if w.below == nil {
-			w.below = map[string]*wish{}
-		}
-		next := w.below[string(l)]
-		if next == nil {
-			next = &wish{}
-			w.below[string(l)] = next
-		}
-		w = next
-	}
-	w.whole, w.below = true, nil
-}
-
-func (t *Tree) witness(w *wish) *Tree {
-	if w.whole || t.Kind() == Empty || t.Kind() == Leaf {
-		return t
-	}
-	return t.keep(t.labels(w))
+	below []kept // in order
 }
 
 // kept is a label that stays, with the wish for what is below it; nil keeps
@@ -54,45 +30,78 @@ type kept struct {
 	below *wish
 }
 
+func (k kept) compare(label []byte) int { return bytes.Compare(k.label, label) }
+
+func (w *wish) add(p Path) {
+	for _, l := range p {
+		if w.whole {
+			return
+		}
+		at, found := slices.BinarySearchFunc(w.below, l, kept.compare)
+		if !found {
+			w.below = slices.Insert(w.below, at, kept{l, &wish{}})
+		}
+		w = w.below[at].below
+	}
+	w.whole, w.below = true, nil
+}
+
+func (t *Tree) witness(w *wish) *Tree {
+	t = t.seen()
+	if w.whole || t.Kind() == Empty || t.Kind() == Leaf {
+		return t
+	}
+	return t.keep(t.labels(w))
+}
+
 // labels are the ones in t that a wish needs, in order.
 func (t *Tree) labels(w *wish) []kept {
-	found := map[string]*wish{}
-	for l, below := range w.below {
-		n := t.near([]byte(l))
-		if n.exact != nil {
-			found[l] = below
-			continue
+	out := make([]kept, 0, 2*len(w.below))
+	var missing []nearness
+	for _, k := range w.below {
+		if n := t.near(k.label); n.exact != nil {
+			out = append(out, k)
+		} else {
+			missing = append(missing, n)
 		}
-		for _, x := range []*Tree{n.before, n.after} {
-			if x != nil && found[string(x.data)] == nil {
-				found[string(x.data)] = nil
+	}
+	for _, n := range missing {
+		for _, x := range []neighbour{n.before, n.after} {
+			if !x.there {
+				continue
+			}
+			if at, found := slices.BinarySearchFunc(out, x.label, kept.compare); !found {
+				out = slices.Insert(out, at, kept{label: x.label})
 			}
 		}
 	}
-	out := make([]kept, 0, len(found))
-	for l, below := range found {
-		out = append(out, kept{[]byte(l), below})
-	}
-	sort.Slice(out, func(i, j int) bool { return bytes.Compare(out[i].label, out[j].label) < 0 })
 	return out
 }
 
+// keep what lies at labels that are in t. The digests stay, and are not made again.
 func (t *Tree) keep(ks []kept) *Tree {
 	if len(ks) == 0 {
 		return NewPruned(t.Digest())
 	}
+	var from Far
+	if t.kind == far {
+		from, t = t.from, t.seen()
+	}
 	switch t.Kind() {
 	case Labeled:
-		if ks[0].below == nil {
-			return NewLabeled(t.data, NewPruned(t.left.Digest()))
+		below := NewPruned(t.left.Digest())
+		if ks[0].below != nil {
+			below = t.left.witness(ks[0].below)
 		}
-		return NewLabeled(t.data, t.left.witness(ks[0].below))
+		return &Tree{kind: Labeled, digest: t.digest, data: t.data, left: below}
 	case Fork:
 		split := len(ks)
-		if first := t.right.first(); first != nil {
-			split = sort.Search(len(ks), func(i int) bool { return bytes.Compare(ks[i].label, first.data) >= 0 })
+		if from != nil {
+			split = sort.Search(len(ks), func(i int) bool { return from.Right(ks[i].label) })
+		} else if first := t.right.first(); first.there {
+			split, _ = slices.BinarySearchFunc(ks, first.label, kept.compare)
 		}
-		return NewFork(t.left.keep(ks[:split]), t.right.keep(ks[split:]))
+		return &Tree{kind: Fork, digest: t.digest, left: t.left.keep(ks[:split]), right: t.right.keep(ks[split:])}
 	}
 	return t
 }

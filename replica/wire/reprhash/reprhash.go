@@ -18,15 +18,30 @@ import (
 // Map collects the fields of a map; absent optional fields are not added.
 type Map struct{ pairs []pair }
 
+// usualPairs are the fields of the largest map, a call's content.
+const usualPairs = 9
+
+// known are the hashes of names that occur in nearly each request.
+var known = func() map[string][32]byte {
+	out := map[string][32]byte{}
+	for _, name := range []string{"request_type", "sender", "ingress_expiry", "nonce", "canister_id", "method_name", "arg", "pubkey", "expiration"} {
+		out[name] = sha256.Sum256([]byte(name))
+	}
+	return out
+}()
+
 // pair is the hash of a name, then that of its value.
 type pair [64]byte
 
 // Add puts a field with the hash of its value.
 func (m *Map) Add(name string, value [32]byte) {
 	if m.pairs == nil {
-		m.pairs = make([]pair, 0, 9) // fields of the largest map, a call's content
+		m.pairs = make([]pair, 0, usualPairs)
 	}
-	n := sha256.Sum256([]byte(name))
+	n, ok := known[name]
+	if !ok {
+		n = sha256.Sum256([]byte(name))
+	}
 	m.pairs = append(m.pairs, pair{})
 	p := &m.pairs[len(m.pairs)-1]
 	copy(p[:], n[:])
@@ -48,11 +63,11 @@ func (m *Map) List(name string, v [][]byte) { m.Add(name, List(v)) }
 // Sum is the hash of the map.
 func (m *Map) Sum() [32]byte {
 	slices.SortFunc(m.pairs, func(a, b pair) int { return bytes.Compare(a[:], b[:]) })
-	h := sha256.New()
+	all := make([]byte, 0, usualPairs*len(pair{}))
 	for i := range m.pairs {
-		h.Write(m.pairs[i][:])
+		all = append(all, m.pairs[i][:]...)
 	}
-	return [32]byte(h.Sum(nil))
+	return sha256.Sum256(all)
 }
 
 // Bytes is the hash of a blob or text.
