@@ -45,6 +45,7 @@ const (
 	UnknownManagementMessage         ErrorCode = 407
 	InvalidManagementPayload         ErrorCode = 408
 	CanisterSnapshotImmutable        ErrorCode = 409
+	InvalidSubnetAdmin               ErrorCode = 410
 	CanisterTrapped                  ErrorCode = 502
 	CanisterCalledTrap               ErrorCode = 503
 	CanisterContractViolation        ErrorCode = 504
@@ -79,6 +80,8 @@ const (
 	CanisterAlreadyInstalled         ErrorCode = 538
 	CanisterWasmMemoryLimitExceeded  ErrorCode = 539
 	ReservedCyclesLimitIsTooLow      ErrorCode = 540
+	InvalidControllerOrSubnetAdmin   ErrorCode = 541
+	CanisterStatusAccessDenied       ErrorCode = 542
 	DeadlineExpired                  ErrorCode = 601
 	ResponseDropped                  ErrorCode = 602
 )

@@ -324,3 +324,20 @@ func TestFaultsInOrder(t *testing.T) {
 		}
 	}
 }
+
+// Each call of a composite query costs it, those to the management canister too.
+func TestCompositeCosts(t *testing.T) {
+	w := newWorld(t)
+	id := w.universal(alice)
+	calls := func(n int) prog {
+		s := prog{}.b("done").reply()
+		for range n {
+			s = prog{}.call(outgoing{to: aaaaa, method: "canister_status", arg: idArg(id), onReply: s, onReject: replyReject})
+		}
+		return s
+	}
+	if got := w.must(w.query(bob, id, "composite", calls(90))); string(got) != "done" {
+		t.Errorf("90 calls: %q", got)
+	}
+	w.rejected(w.query(bob, id, "composite", calls(101)), ic.QueryCallGraphTotalInstructions, "exceeded the instruction limit")
+}

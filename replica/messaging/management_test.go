@@ -457,12 +457,21 @@ func TestSubnetAdmins(t *testing.T) {
 		w.must(w.call(bob, aaaaa, method, idArg(other)))
 	}
 	w.rejected(w.call(bob, aaaaa, "canister_status", idArg(other)), ic.CanisterNotFound, "")
+	third := w.universal(bob)
+	w.rejected(w.call(alice, aaaaa, "canister_status", idArg(third)), ic.CanisterStatusAccessDenied, "Caller "+alice.String()+" is not allowed to read the canister status")
+	for _, method := range []string{"start_canister", "uninstall_code", "canister_metrics"} {
+		w.rejected(w.call(alice, aaaaa, method, idArg(third)), ic.InvalidControllerOrSubnetAdmin, "or subnet admins can control it.")
+	}
+	w.must(w.query(bob, aaaaa, "list_canisters", candid.Marshal(none{})))
+	w.rejected(w.query(alice, aaaaa, "list_canisters", candid.Marshal(none{})), ic.InvalidSubnetAdmin, "")
 	w.checkReload()
 	before := w.s.Tree().Digest()
 	says()
 	if err := inspect(bob); err == nil {
 		t.Error("nobody is admin, and may")
 	}
+	w.rejected(w.query(bob, aaaaa, "list_canisters", candid.Marshal(none{})), ic.CanisterRejectedMessage, "list_canisters is only available on subnets with subnet admins")
+	w.rejected(w.call(alice, aaaaa, "start_canister", idArg(third)), ic.CanisterInvalidController, "")
 	if w.s.Tree().Digest() == before {
 		t.Error("who the admins are is not part of the state")
 	}

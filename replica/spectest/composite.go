@@ -68,8 +68,16 @@ func (n *net) managementQueries(id, other ic.CanisterID) {
 	if got, err := n.compose(id, about("canister_status", id)); err != nil || !strings.HasPrefix(string(got), "DIDL") {
 		n.Errorf("canister_status of itself: %q, %v", got, err)
 	}
-	if got, err := n.compose(id, about("canister_status", other)); err != nil || word(got) != uint64(ic.CanisterError) {
+	denied := "Caller " + id.String() + " is not allowed to read the canister status"
+	if got, err := n.compose(id, about("canister_status", n.create())); err != nil || word(got) != uint64(ic.CanisterError) || string(got[8:]) != denied {
 		n.Errorf("canister_status of another: %q, %v", got, err)
+	}
+	missing := ic.CanisterIDFromUint64(0xffff0)
+	if got, err := n.compose(id, about("canister_status", missing)); err != nil || word(got) != uint64(ic.DestinationInvalid) || string(got[8:]) != "Canister "+missing.String()+" not found" {
+		n.Errorf("canister_status of none: %q, %v", got, err)
+	}
+	if got, err := n.compose(id, about("raw_rand", id)); err != nil || word(got) != uint64(ic.CanisterError) || string(got[8:]) != "Query method raw_rand not found." {
+		n.Errorf("raw_rand: %q, %v", got, err)
 	}
 	if got, err := n.compose(id, about("canister_info", other)); err != nil || !strings.HasPrefix(string(got), "DIDL") {
 		n.Errorf("canister_info: %q, %v", got, err)

@@ -99,9 +99,8 @@ func (n *net) permissions() {
 	} {
 		n.rejected(name+" by a stranger", err, ic.CanisterError, "IC0512")
 	}
-	if _, err := stranger.ic.StatusOf(n.ctx, id); err == nil {
-		n.Error("a stranger reads the status")
-	}
+	_, err := stranger.ic.StatusOf(n.ctx, id)
+	n.rejected("a stranger reads the status", err, ic.CanisterError, "IC0542")
 	both := []ic.Principal{n.agent.Sender(), stranger.agent.Sender()}
 	if err := n.ic.Update(n.ctx, id, agent.Settings{Controllers: &both}); err != nil {
 		n.Fatal(err)

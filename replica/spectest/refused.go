@@ -54,6 +54,7 @@ func byAlgorithm(a keyAlgorithm) any {
 func (n *net) refusals() {
 	id := n.scripted(script.Options{})
 	unit := &candid.Unit{}
+	missing, elsewhere := ic.CanisterIDFromUint64(0xffff0), ic.CanisterIDFromUint64(1<<64-1) // of this subnet, and of none
 	const unknown, disabled = "Requested unknown threshold key: ", "Requested unknown or disabled threshold key: "
 	for _, c := range []struct {
 		method string
@@ -77,6 +78,8 @@ func (n *net) refusals() {
 		{"rename_canister", idArg{id}, ic.CanisterError, "It can only be called by NNS."},
 		{"no_such_method", idArg{id}, ic.CanisterError, "IC0536: Management canister has no method 'no_such_method'"},
 		{"list_canisters", idArg{id}, ic.CanisterReject, ""},
+		{"start_canister", idArg{missing}, ic.DestinationInvalid, "Canister " + missing.String() + " not found.\nCheck the ICP dashboard"},
+		{"start_canister", idArg{elsewhere}, ic.DestinationInvalid, "Unable to route management canister request start_canister: SubnetNotFound(CanisterId(" + elsewhere.String() + "), StartCanister)"},
 	} {
 		refunded := program().AppendCycles("msg_cycles_refunded128").Then(script.Outcome())
 		got, err := n.do(id, program().Call(script.Outgoing{Method: c.method, Arg: candid.Marshal(c.arg), Cycles: 1000, OnReply: replied, OnReject: refunded}))

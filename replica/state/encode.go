@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 
 	"ashlar/replica/ic"
+	"ashlar/replica/wire/cbor"
 )
 
 // This file: the encoding of the values that nearly every round writes, by hand: the
@@ -34,32 +35,13 @@ func marshal(b []byte, v any) []byte {
 	return append(b, raw...)
 }
 
-// The major types of CBOR that are used here.
 const (
-	cborUint  = 0 << 5
-	cborBytes = 2 << 5
-	cborArray = 4 << 5
-	cborMap   = 5 << 5
-	cborNil   = 0xf6
-	cborTrue  = 0xf5
+	cborNil  = 0xf6
+	cborTrue = 0xf5
 )
 
-func cborHead(b []byte, major byte, n uint64) []byte {
-	switch {
-	case n < 24:
-		return append(b, major|byte(n))
-	case n < 1<<8:
-		return append(b, major|24, byte(n))
-	case n < 1<<16:
-		return binary.BigEndian.AppendUint16(append(b, major|25), uint16(n))
-	case n < 1<<32:
-		return binary.BigEndian.AppendUint32(append(b, major|26), uint32(n))
-	}
-	return binary.BigEndian.AppendUint64(append(b, major|27), n)
-}
-
 func cborString[S ~string | ~[]byte](b []byte, major byte, s S) []byte {
-	return append(cborHead(b, major, uint64(len(s))), s...)
+	return append(cbor.AppendHead(b, major, uint64(len(s))), s...)
 }
 
 func cborCycles(b []byte, c ic.Cycles) []byte {
@@ -70,7 +52,7 @@ func cborCycles(b []byte, c ic.Cycles) []byte {
 	for at < len(raw) && raw[at] == 0 {
 		at++
 	}
-	return cborString(b, cborBytes, raw[at:])
+	return cborString(b, cbor.Bytes, raw[at:])
 }
 
 // fields is a map by small numbers, which come in order.
@@ -85,12 +67,12 @@ func begin(b []byte) fields { return fields{append(b, 0), len(b), 0} }
 
 func (f *fields) key(k byte) {
 	f.n++
-	f.b = cborHead(f.b, cborUint, uint64(k))
+	f.b = cbor.AppendHead(f.b, cbor.Nat, uint64(k))
 }
 
 func (f *fields) number(k byte, n uint64) {
 	f.key(k)
-	f.b = cborHead(f.b, cborUint, n)
+	f.b = cbor.AppendHead(f.b, cbor.Nat, n)
 }
 
 // some is number where it is not zero.
@@ -114,7 +96,7 @@ func (f *fields) cycles(k byte, c ic.Cycles) {
 
 func (f *fields) bytes(k byte, s string) {
 	f.key(k)
-	f.b = cborString(f.b, cborBytes, s)
+	f.b = cborString(f.b, cbor.Bytes, s)
 }
 
 // other is any value, by storage.
@@ -128,12 +110,12 @@ func (f *fields) other(k byte, there bool, v any) {
 // end puts the head where it belongs.
 func (f *fields) end() []byte {
 	if f.n < 24 {
-		f.b[f.start] = cborMap | f.n
+		f.b[f.start] = cbor.Map<<5 | f.n
 		return f.b
 	}
 	f.b = append(f.b, 0)
 	copy(f.b[f.start+2:], f.b[f.start+1:])
-	f.b[f.start], f.b[f.start+1] = cborMap|24, f.n
+	f.b[f.start], f.b[f.start+1] = cbor.Map<<5|24, f.n
 	return f.b
 }
 
@@ -203,9 +185,9 @@ func encodePrincipals(b []byte, list []ic.Principal) []byte {
 	if list == nil {
 		return append(b, cborNil)
 	}
-	b = cborHead(b, cborArray, uint64(len(list)))
+	b = cbor.AppendHead(b, cbor.Array, uint64(len(list)))
 	for _, p := range list {
-		b = cborString(b, cborBytes, p)
+		b = cborString(b, cbor.Bytes, p)
 	}
 	return b
 }
@@ -242,7 +224,7 @@ func (c *Call) encode(b []byte) []byte {
 	f.number(1, uint64(c.State))
 	if len(c.Reply) > 0 {
 		f.key(2)
-		f.b = cborString(f.b, cborBytes, c.Reply)
+		f.b = cborString(f.b, cbor.Bytes, c.Reply)
 	}
 	f.other(3, c.Reject != nil, c.Reject)
 	f.bytes(4, string(c.Sender))
@@ -254,7 +236,7 @@ func (c *Call) encode(b []byte) []byte {
 }
 
 func encodeGlobals(b []byte, list []Global) []byte {
-	b = cborHead(b, cborArray, uint64(len(list)))
+	b = cbor.AppendHead(b, cbor.Array, uint64(len(list)))
 	for i := range list {
 		f := begin(b)
 		f.number(1, uint64(list[i].Type))

@@ -65,6 +65,9 @@ func report(b *testing.B, r result) {
 	b.ReportMetric(0, "ns/op")
 	b.ReportMetric(float64(r.Blocks)/r.Seconds, "rounds/s")
 	b.ReportMetric(r.CPU.Seconds()/r.Seconds, "cores")
+	for stage, took := range r.Stages {
+		b.ReportMetric(milliseconds(took), stage+"-ms")
+	}
 	if r.Committed == 0 {
 		return
 	}

@@ -26,6 +26,7 @@ type result struct {
 	Seconds           float64
 	P50, P99          time.Duration
 	CPU, LoaderCPU    time.Duration
+	Stages            map[string]time.Duration // of a block, on the mean; ours only
 }
 
 // network is one side.

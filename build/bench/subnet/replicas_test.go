@@ -152,7 +152,7 @@ func (n *replicas) load(o order) (r result, err error) {
 	if err != nil {
 		return r, err
 	}
-	blocks, err := n.rounds()
+	before, err := n.metrics()
 	if err != nil {
 		return r, err
 	}
@@ -171,8 +171,16 @@ func (n *replicas) load(o order) (r result, err error) {
 	if t.err != nil {
 		return r, t.err
 	}
-	after, err := n.rounds()
-	r.Blocks = after - blocks
+	after, err := n.metrics()
+	r.Blocks = int(after["ashlar_rounds_total"] - before["ashlar_rounds_total"])
+	r.Stages = map[string]time.Duration{}
+	for _, stage := range []string{"agreed", "executed", "certified"} {
+		took := func(what string) float64 {
+			name := fmt.Sprintf("ashlar_block_seconds_%s{stage=%q}", what, stage)
+			return after[name] - before[name]
+		}
+		r.Stages[stage] = time.Duration(took("sum") / max(took("count"), 1) * float64(time.Second))
+	}
 	slices.Sort(t.took)
 	if r.Committed = len(t.took); r.Committed > 0 {
 		r.P50, r.P99 = t.took[r.Committed/2], t.took[r.Committed*99/100]
@@ -288,20 +296,25 @@ func (t *tally) exchange(c net.Conn, request []byte) error {
 	return nil
 }
 
-// rounds that the first node has executed.
-func (n *replicas) rounds() (int, error) {
+// metrics of the first node, by their names and labels.
+func (n *replicas) metrics() (map[string]float64, error) {
 	answer, err := http.Get(n.urls[0] + "/metrics")
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	defer answer.Body.Close()
 	page, err := io.ReadAll(answer.Body)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
-	_, rest, _ := strings.Cut(string(page), "\nashlar_rounds_total ")
-	line, _, _ := strings.Cut(rest, "\n")
-	return strconv.Atoi(line)
+	all := map[string]float64{}
+	for line := range strings.Lines(string(page)) {
+		name, value, _ := strings.Cut(strings.TrimSpace(line), " ")
+		if v, err := strconv.ParseFloat(value, 64); err == nil {
+			all[name] = v
+		}
+	}
+	return all, nil
 }
 
 // cpu of all nodes so far.

@@ -113,7 +113,9 @@ func (g *graph) call(from *state.Canister, call *sysapi.Call) ic.Reply {
 	case call.Callee == ic.Management:
 		g.basis.unsafe = true
 		if r.Management != nil {
-			return r.Management(call.Method, call.Arg, from.ID.Principal)
+			reply, used := r.Management(call.Method, call.Arg, from.ID.Principal)
+			g.left -= min(g.left, queryCallPenalty+used)
+			return reply
 		}
 		return failed(ic.Errorf(ic.UnknownManagementMessage, "Management canister has no query method '%s'", call.Method))
 	}

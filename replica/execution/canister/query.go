@@ -33,7 +33,7 @@ type Reader struct {
 	// Late tells that nobody waits for the answer any more; nil: never.
 	Late func() bool
 	// Management answers calls of composite queries to the management canister.
-	Management func(method string, arg []byte, caller ic.Principal) ic.Reply
+	Management func(method string, arg []byte, caller ic.Principal) (reply ic.Reply, used machine.Instructions)
 }
 
 func (r *Reader) module(hash [32]byte) (machine.Module, *ic.UserError) {

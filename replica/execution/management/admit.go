@@ -55,7 +55,6 @@ func rejectMethod(method string) *ic.UserError {
 // self are the methods that a canister may also call about itself, and those
 // that others may be allowed to.
 var readers = map[string]func(cfg *Config, c *state.Canister, p ic.Principal) bool{
-	"canister_status": func(cfg *Config, c *state.Canister, p ic.Principal) bool { return cfg.maySeeStatus(c, p) == nil },
 	"canister_metrics": func(cfg *Config, c *state.Canister, p ic.Principal) bool {
 		return cfg.maySeeMetrics(c, p) == nil
 	},
@@ -97,6 +96,9 @@ func (cfg *Config) Admit(s *state.State, msg *ic.Ingress) *ic.UserError {
 	c := s.Canister(id)
 	if c == nil {
 		return ic.Errorf(ic.CanisterNotFound, "Canister %s not found", id)
+	}
+	if msg.Method == "canister_status" {
+		return cfg.maySeeStatus(c, msg.Sender)
 	}
 	may := c.Settings.Controls(msg.Sender)
 	if f := readers[msg.Method]; f != nil {

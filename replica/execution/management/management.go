@@ -236,11 +236,22 @@ var nothing = candid.Marshal()
 // target finds a canister that the call is about.
 func (x *call) target(id ic.CanisterID) (*state.Canister, *ic.UserError) {
 	c := x.Canister(id)
-	if c == nil {
+	switch {
+	case c == nil && x.msg.Origin.Kind == state.Request && !x.Hosts(id):
+		return nil, ic.Errorf(ic.CanisterNotFound, "Unable to route management canister request %s: SubnetNotFound(CanisterId(%s), %s)", x.msg.Method, id, camel(x.msg.Method))
+	case c == nil:
 		return nil, ic.Errorf(ic.CanisterNotFound, "Canister %s not found.\nCheck the ICP dashboard to ensure the canister exists. See documentation: %scanister-not-found", id, ic.ErrorDocs)
 	}
 	copied := *c
 	return &copied, nil
+}
+
+// camel is a method's name as mainnet's texts have it.
+func camel(method string) (name string) {
+	for _, word := range strings.Split(method, "_") {
+		name += strings.ToUpper(word[:1]) + word[1:]
+	}
+	return name
 }
 
 // controlled is target for callers who control it.
@@ -254,10 +265,31 @@ func (x *call) controlled(id ic.CanisterID) (*state.Canister, *ic.UserError) {
 
 // governed is target for controllers and subnet admins.
 func (x *call) governed(id ic.CanisterID) (*state.Canister, *ic.UserError) {
-	if x.admin(x.caller) {
-		return x.target(id)
+	c, err := x.target(id)
+	if err == nil {
+		err = x.mayGovern(c, x.caller)
 	}
-	return x.controlled(id)
+	return c, err
+}
+
+// mayGovern holds p against the controllers of c and the subnet's admins, if it has any.
+func (c *Config) mayGovern(of *state.Canister, p ic.Principal) *ic.UserError {
+	switch {
+	case of.Settings.Controls(p) || c.admin(p):
+		return nil
+	case len(c.Admins) == 0:
+		return notController(of, p)
+	}
+	return ic.Errorf(ic.InvalidControllerOrSubnetAdmin, "Only the controllers of the canister %s or subnet admins can control it.\nCanister's controllers: %s\nSubnet admins: %s\nSender's ID: %s",
+		of.ID, names(of.Settings.Controllers), names(c.Admins), p)
+}
+
+func names(list []ic.Principal) string {
+	texts := make([]string, len(list))
+	for i, p := range list {
+		texts[i] = p.String()
+	}
+	return strings.Join(texts, " ")
 }
 
 func (c *Config) admin(p ic.Principal) bool {
@@ -270,15 +302,8 @@ func (c *Config) admin(p ic.Principal) bool {
 }
 
 func notController(c *state.Canister, caller ic.Principal) *ic.UserError {
-	names := ""
-	for i, p := range c.Settings.Controllers {
-		if i > 0 {
-			names += " "
-		}
-		names += p.String()
-	}
 	return ic.Errorf(ic.CanisterInvalidController, "Only the controllers of the canister %s can control it.\nCanister's controllers: %s\nSender's ID: %s\n"+
-		"Execute this call from a controller of the target canister or add the current caller as a controller. See documentation: %sinvalid-controller", c.ID, names, caller, ic.ErrorDocs)
+		"Execute this call from a controller of the target canister or add the current caller as a controller. See documentation: %sinvalid-controller", c.ID, names(c.Settings.Controllers), caller, ic.ErrorDocs)
 }
 
 // remember writes a change into the canister's history.

@@ -1,7 +1,9 @@
 package management
 
 import (
+	"ashlar/replica/execution/canister"
 	"ashlar/replica/execution/cycles"
+	"ashlar/replica/execution/machine"
 	"ashlar/replica/ic"
 	"ashlar/replica/state"
 	"ashlar/replica/wire/candid"
@@ -19,9 +21,19 @@ func (q *Queries) Query(method string, arg []byte, caller ic.Principal) ic.Reply
 	return q.answer(method, arg, caller, byQuery)
 }
 
-// Composite answers a call that a composite query makes.
-func (q *Queries) Composite(method string, arg []byte, caller ic.Principal) ic.Reply {
-	return q.answer(method, arg, caller, byComposite)
+// Instructions that listing canisters costs a composite query: at all, and for each.
+const (
+	listWork    = 20_000_000
+	listOneWork = 16_000
+)
+
+// Composite answers a call that a composite query makes, and tells what that cost.
+func (q *Queries) Composite(method string, arg []byte, caller ic.Principal) (reply ic.Reply, used machine.Instructions) {
+	reply = q.answer(method, arg, caller, byComposite)
+	if method == "list_canisters" && reply.Reject == nil {
+		used = instructionsOf(listWork + listOneWork*uint64(q.State.NumCanisters()))
+	}
+	return reply, used
 }
 
 func (q *Queries) answer(name string, arg []byte, caller ic.Principal, way callers) ic.Reply {
@@ -61,7 +73,7 @@ func (q *Queries) dispatch(name string, arg []byte, caller ic.Principal, way cal
 	}
 	c := q.State.Canister(in.Canister)
 	if c == nil {
-		return nil, ic.Errorf(ic.CanisterNotFound, "Canister %s not found.", in.Canister)
+		return nil, canister.NotFound(in.Canister)
 	}
 	switch name {
 	case "canister_info":
@@ -93,7 +105,7 @@ func (q *Queries) list(arg []byte, caller ic.Principal) ([]byte, *ic.UserError) 
 		return nil, ic.Errorf(ic.CanisterRejectedMessage, "list_canisters is only available on subnets with subnet admins")
 	}
 	if !q.admin(caller) {
-		return nil, ic.Errorf(ic.CanisterRejectedMessage, "Only subnet admins can call list_canisters")
+		return nil, ic.Errorf(ic.InvalidSubnetAdmin, "Only subnet admins can call list_canisters")
 	}
 	out := listResult{Canisters: []idRange{}}
 	var last uint64

@@ -36,14 +36,11 @@ func (cfg *Config) maySeeStatus(c *state.Canister, p ic.Principal) *ic.UserError
 	if c.Settings.Controls(p) || c.ID.Principal == p || cfg.admin(p) || c.Settings.StatusVisibility.Allows(p) {
 		return nil
 	}
-	return notController(c, p)
+	return ic.Errorf(ic.CanisterStatusAccessDenied, "Caller %s is not allowed to read the canister status", p)
 }
 
 func (cfg *Config) maySeeMetrics(c *state.Canister, p ic.Principal) *ic.UserError {
-	if c.Settings.Controls(p) || cfg.admin(p) {
-		return nil
-	}
-	return notController(c, p)
+	return cfg.mayGovern(c, p)
 }
 
 func statusOf(c *state.Canister, costs cycles.Schedule, at ic.Height) statusResult {
