@@ -88,17 +88,6 @@ func (s *sayings) check(p *peer, data []byte) error {
 	return nil
 }
 
-// hear a message that is on its way into the node. A block by its outline, which peers
-// relay, is not known before all its calls are.
-func (s *sayings) hear(data []byte) {
-	if block.IsOutline(data) {
-		return
-	}
-	if a, err := block.Decode(data); err == nil && a.Kind == block.Proposal {
-		s.told = append(s.told, a)
-	}
-}
-
 // stepped: the node knows now what it was told.
 func (s *sayings) stepped(p *peer) {
 	ids := p.w.ids

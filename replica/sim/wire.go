@@ -6,6 +6,7 @@ import (
 
 	"ashlar/replica/ic"
 	"ashlar/replica/node"
+	"ashlar/replica/wire/block"
 )
 
 // Spans of the network.
@@ -33,7 +34,8 @@ type outbox struct{ parcels []*parcel }
 type parcel struct {
 	height ic.Height
 	data   []byte
-	to     int // -1: all
+	block  *block.Artifact // that a proposal tells; nil: none
+	to     int             // -1: all
 	got    []bool
 	gone   bool
 }
@@ -54,7 +56,9 @@ func (n *wire) broadcast(p *peer, data []byte) { n.post(p, -1, data) }
 func (n *wire) post(p *peer, to int, data []byte) {
 	m := &parcel{data: data, to: to, got: make([]bool, n.w.Nodes)}
 	if a, err := heard(data); err == nil {
-		m.height = a.Height
+		if m.height = a.Height; a.Kind == block.Proposal && !block.IsOutline(data) {
+			m.block = a
+		}
 	}
 	box := n.out[p.index]
 	box.parcels = append(box.parcels, m)
@@ -95,7 +99,7 @@ func (n *wire) arrive(from *peer, life, to int, m *parcel) {
 	n.messages++
 	n.bytes += len(m.data)
 	n.w.note('m', from.index, to, uint64(len(m.data)))
-	p.take(from, m.data)
+	p.take(from, m)
 }
 
 // reach calls then after the way of some bytes from one node to another, unless
@@ -171,14 +175,14 @@ func (p *peer) serve(request []byte) ([]byte, error) {
 }
 
 // take a message from a peer.
-func (p *peer) take(from *peer, data []byte) {
+func (p *peer) take(from *peer, m *parcel) {
 	p.inbox++
 	if p.byzantine() {
-		p.liar.hear(data)
-	} else {
-		p.said.hear(data)
+		p.liar.hear(m.data)
+	} else if m.block != nil { // by its outline a block is not known before all its calls are
+		p.said.told = append(p.said.told, m.block)
 	}
-	p.node.Receive(p.w.ids.public[from.index].Node, data)
+	p.node.Receive(p.w.ids.public[from.index].Node, m.data)
 	p.planStep(p.w.now)
 }
 

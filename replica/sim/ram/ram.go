@@ -3,9 +3,9 @@
 // cost nothing here: all that has the same bytes shares them, and who writes over
 // shared ones copies the file first.
 //
-//	data   ████████████████░░░░     what readers see
-//	synced ████████████             what is there after a power cut
-//	shared ████████████             is never changed in place
+//	content ████ ████ ████ ████ ██    what readers see, in chunks
+//	synced  ████ ████ ████            what is there after a power cut
+//	shared  ████ ████ ████            is never changed in place
 //
 // A disk may be used by many goroutines.
 package ram
@@ -46,8 +46,10 @@ func (d *FS) AfterPowerCut() *FS {
 type node struct {
 	names, durable map[string]*node // of a directory: all, and those that were synced; nil: a file
 
-	data, synced []byte
-	shared       int // bytes at the beginning of data
+	content         // of a file
+	synced  content // what of it is there after a power cut
+	shared  int     // bytes at the beginning that others have too
+	frozen  int     // chunks at the beginning of which others may even write what follows
 }
 
 func newDir() *node { return &node{names: map[string]*node{}} }
@@ -62,15 +64,16 @@ func (n *node) sync() {
 	n.synced = n.share()
 }
 
-// share gives out all bytes; who appends to them copies.
-func (n *node) share() []byte {
-	n.shared = len(n.data)
-	return slices.Clip(n.data)
+// share gives out what there is.
+func (n *node) share() content {
+	n.shared = n.size
+	n.chunks = slices.Clip(n.chunks) // who adds one copies the list
+	return n.content
 }
 
 func (n *node) afterPowerCut() *node {
 	if !n.isDir() {
-		return &node{data: n.synced, synced: n.synced, shared: len(n.synced)}
+		return &node{content: n.synced, synced: n.synced, shared: n.synced.size, frozen: len(n.synced.chunks)}
 	}
 	after := newDir()
 	for name, child := range n.durable {
@@ -80,24 +83,57 @@ func (n *node) afterPowerCut() *node {
 	return after
 }
 
+// write in place what is nobody else's. A file that is written at once lies in one piece.
 func (n *node) write(p []byte, at int) {
-	end := at + len(p)
-	if at < n.shared || end > cap(n.data) {
-		n.data, n.shared = append(make([]byte, 0, room(len(n.data), end)), n.data...), 0
+	if n.size == 0 && at == 0 && len(p) > chunkBytes {
+		n.whole = slices.Clone(p)
+		n.chunks, n.size = slices.Collect(slices.Chunk(n.whole, chunkBytes)), len(p)
+		return
 	}
-	if old := len(n.data); end > old {
-		n.data = n.data[:end]
-		clear(n.data[old:max(at, old)])
+	for n.size < at { // a gap has zeros
+		n.write(make([]byte, min(at-n.size, chunkBytes)), n.size)
 	}
-	copy(n.data[at:], p)
+	for len(p) > 0 {
+		k := copy(n.room(at), p)
+		p, at = p[k:], at+k
+		n.size = max(n.size, at)
+	}
 }
 
-// room for a file that grows, once it is written in pieces.
-func room(old, end int) int {
-	if old == 0 || end <= old {
-		return max(old, end)
+// room to write in, from a place on that is not behind the end.
+func (n *node) room(at int) []byte {
+	i := at / chunkBytes
+	switch {
+	case i == len(n.chunks):
+		n.chunks, n.whole = append(n.chunks, make([]byte, chunkBytes)), nil
+	case at < n.shared || i < n.frozen || len(n.chunks[i]) < chunkBytes:
+		own := make([]byte, chunkBytes)
+		n.read(own, i*chunkBytes)
+		n.chunks, n.whole = slices.Clone(n.chunks), nil
+		n.chunks[i] = own
+		if i == n.frozen-1 {
+			n.frozen = i
+		}
 	}
-	return end + end/2
+	return n.chunks[i][at%chunkBytes:]
+}
+
+// content of a file. Chunks have chunkBytes each, but for the last of what was written at
+// once; what they have behind the size means nothing.
+type content struct {
+	chunks [][]byte
+	size   int
+	whole  []byte // all of it; nil: it does not lie in one piece
+}
+
+const chunkBytes = 32 << 10 // logs grow by this, and what is written over in shared ones is copied by it
+
+func (c *content) read(p []byte, at int) (n int) {
+	p = p[:max(0, min(len(p), c.size-at))]
+	for n < len(p) {
+		n += copy(p[n:], c.chunks[(at+n)/chunkBytes][(at+n)%chunkBytes:])
+	}
+	return n
 }
 
 // find a directory and the name in it.
@@ -355,7 +391,13 @@ func (f *file) Close() error { return nil }
 func (f *file) Mapped() []byte {
 	f.d.mu.Lock()
 	defer f.d.mu.Unlock()
-	return f.n.share()
+	c := f.n.share()
+	if c.whole != nil {
+		return c.whole
+	}
+	all := make([]byte, c.size)
+	c.read(all, 0)
+	return all
 }
 
 func (f *file) Read(p []byte) (int, error) {
@@ -372,8 +414,8 @@ func (f *file) ReadAt(p []byte, at int64) (int, error) {
 	if f.n.isDir() {
 		return 0, errMode
 	}
-	n := copy(p, f.n.data[min(at, int64(len(f.n.data))):])
-	if n < len(p) || n == 0 && at >= int64(len(f.n.data)) {
+	n := f.n.read(p, int(at))
+	if n < len(p) || at >= int64(f.n.size) {
 		return n, io.EOF
 	}
 	return n, nil
@@ -414,7 +456,7 @@ func (f *file) Fd() uintptr                    { return vfs.InvalidFd }
 func (f *file) Stat() (vfs.FileInfo, error) {
 	f.d.mu.Lock()
 	defer f.d.mu.Unlock()
-	return info{f.name, int64(len(f.n.data)), f.n.isDir()}, nil
+	return info{f.name, int64(f.n.size), f.n.isDir()}, nil
 }
 
 // info of a file. Nothing here has a time: a run can be repeated from its seed.

@@ -15,7 +15,7 @@ import (
 // The disk does what pebble's own one in memory does, through random operations and
 // power cuts.
 func TestAsMemFS(t *testing.T) {
-	for seed := range uint64(200) {
+	for seed := range uint64(60) {
 		r := rand.New(rand.NewPCG(seed, 0))
 		var want, got vfs.FS = vfs.NewCrashableMem(), New()
 		open := map[string][2]vfs.File{} // files that are being written
@@ -36,8 +36,8 @@ func TestAsMemFS(t *testing.T) {
 					errs = [2]error{do(f[0]), do(f[1])}
 				}
 			}
-			piece := bytes.Repeat([]byte{byte(1 + r.IntN(255))}, 1+r.IntN(3000))
-			at := int64(r.IntN(6000))
+			piece := bytes.Repeat([]byte{byte(1 + r.IntN(255))}, 1+r.IntN(1<<(4+r.IntN(14))))
+			at := int64(r.IntN(3 * chunkBytes))
 			switch k := r.IntN(40); {
 			case k < 2:
 				both(func(fs vfs.FS) error { return fs.MkdirAll(fmt.Sprintf("d%d", len(piece)%2), 0o700) })
@@ -121,22 +121,32 @@ func dump(t *testing.T, fs vfs.FS) string {
 	return b.String()
 }
 
-// Who has mapped a file sees what it was, whatever happens to it.
+// Who has mapped a file sees what it was, whatever happens to it: whether it lies in one
+// piece or in many.
 func TestMappedStays(t *testing.T) {
-	d := New()
-	f, err := d.Create("f", "")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, _ = f.Write([]byte("as it was"))
-	m := f.(interface{ Mapped() []byte }).Mapped()
-	_, _ = f.Write([]byte(", and more"))
-	_, _ = f.WriteAt([]byte("AS"), 0)
-	if string(m) != "as it was" {
-		t.Errorf("it is now %q", m)
-	}
-	all := make([]byte, 19)
-	if n, err := f.ReadAt(all, 0); err != nil || string(all[:n]) != "AS it was, and more" {
-		t.Errorf("the file has %q, %v", all[:n], err)
+	for _, pieces := range [][]int{{9}, {2 * chunkBytes}, {chunkBytes, chunkBytes}, {5*chunkBytes + 7}, {100, 3 * chunkBytes}} {
+		d := New()
+		f, err := d.Create("f", "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var want []byte
+		for i, n := range pieces {
+			piece := bytes.Repeat([]byte{'a' + byte(i)}, n)
+			want = append(want, piece...)
+			_, _ = f.Write(piece)
+		}
+		mapped := f.(interface{ Mapped() []byte })
+		was := mapped.Mapped()
+		_, _ = f.Write([]byte(", and more"))
+		_, _ = f.WriteAt([]byte("XYZ"), int64(len(want)/2))
+		if !bytes.Equal(was, want) {
+			t.Errorf("%v: it is not what it was", pieces)
+		}
+		now := append(slices.Clone(want), ", and more"...)
+		copy(now[len(want)/2:], "XYZ")
+		if got := mapped.Mapped(); !bytes.Equal(got, now) {
+			t.Errorf("%v: mapped again it has %d bytes, not %d, or others", pieces, len(got), len(now))
+		}
 	}
 }
