@@ -90,13 +90,23 @@ func (n *Node) executions(ctx context.Context) error {
 	}
 }
 
+// savePause is the least time from one save to the next: a page that changes each round
+// is written once in it, and a crash makes no more to be executed again than that.
+const savePause = 100 * time.Millisecond
+
 func (n *Node) saves(ctx context.Context) error {
 	for {
+		pause := time.After(savePause)
 		if _, err := n.Save(); err != nil {
 			return err
 		}
 		select {
 		case <-n.dirty:
+		case <-ctx.Done():
+			return nil
+		}
+		select {
+		case <-pause:
 		case <-ctx.Done():
 			return nil
 		}
