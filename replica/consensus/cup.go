@@ -132,12 +132,15 @@ func (c *Core) ends() {
 	c.emit(stop)
 }
 
-// Belongs tells whether this node is, or is about to be, of use: a member of a
-// committee that is known, a receiver of its key, or registered.
-func (c *Core) Belongs(s *block.Summary) bool {
+// Belongs tells whether this node is, or is about to be, of use.
+func (c *Core) Belongs(s *block.Summary) bool { return Belongs(c.Registry, c.Node, s) }
+
+// Belongs tells whether a node is a member of a committee that is known, a receiver of its
+// key, or registered.
+func Belongs(registry Registry, node ic.NodeID, s *block.Summary) bool {
 	in := func(list []block.Member) bool {
 		for _, m := range list {
-			if m.Node == c.Node {
+			if m.Node == node {
 				return true
 			}
 		}
@@ -147,12 +150,12 @@ func (c *Core) Belongs(s *block.Summary) bool {
 		return true
 	}
 	lists := s.Configs
-	if rec, err := c.Registry.At(c.Registry.Latest()); err == nil {
+	if rec, err := registry.At(registry.Latest()); err == nil {
 		lists = append([]block.Config{{Receivers: rec.Members}}, lists...)
 	}
 	for _, cfg := range lists {
 		for _, r := range cfg.Receivers {
-			if r.Node == c.Node {
+			if r.Node == node {
 				return true
 			}
 		}

@@ -42,6 +42,11 @@ func (l *Left) Error() string {
 	return fmt.Sprintf("this node is no member of subnet %s after height %d: its last interval has ended\n  its keys and state can be erased", l.Subnet, l.Height)
 }
 
+// gone is Left for a node that is no member to begin with.
+func (n *Node) gone(cup *block.Artifact) error {
+	return &Left{Height: cup.Height, Subnet: n.SubnetID(), Node: n.NodeID(), Version: n.Registry.Latest()}
+}
+
 // stop as the core says. What a version signed that does not go on counts no more.
 func (n *Node) stop(e consensus.Stop) error {
 	switch {

@@ -231,6 +231,9 @@ func New(cfg Config) (*Node, error) {
 	for _, m := range summary.Current.Members {
 		n.pull.known = append(n.pull.known, m.Node)
 	}
+	if s == nil && cup != n.Start && !consensus.Belongs(n.Registry, n.NodeID(), summary) { // it left, before it had saved the last state
+		return nil, n.gone(cup)
+	}
 	if s == nil {
 		n.Log(fmt.Sprintf("no state to begin with: waiting for that of height %d or a later one", cup.Height))
 		if cup.Height > 0 {
@@ -242,7 +245,7 @@ func New(cfg Config) (*Node, error) {
 		return nil, err
 	}
 	if (fresh || len(cup.Signature) == 0) && !n.core.Belongs(summary) { // it never was a member, or nobody needs it any more
-		return nil, &Left{Height: cup.Height, Subnet: cfg.Subnet.ID, Node: n.NodeID(), Version: n.Registry.Latest()}
+		return nil, n.gone(cup)
 	}
 	if fresh {
 		if err := n.Store.Persist([]*block.Artifact{cup}, true); err != nil {

@@ -83,12 +83,27 @@ func (r *replica) membersFrom(version uint64) (out []p2p.Peer, err error) {
 // gateEvery is how often it is asked which version consensus runs under.
 const gateEvery = time.Second
 
+// farewell is for how long those may still connect who are members no more: they ask
+// whether this node has the package with which they leave, which may be on its way to the
+// disk.
+const farewell = 30 * time.Second
+
 // gate lets the members in, as the registry and consensus go on.
 func (r *replica) gate(ctx context.Context, inUse func() uint64, log func(string, ...any)) {
 	tick := time.NewTicker(gateEvery)
 	defer tick.Stop()
+	since := inUse()
+	var changed time.Time // when another version came into use; zero: it is since
 	for last := [2]uint64{}; ; {
-		now := [2]uint64{inUse(), r.registry.Latest()}
+		switch in := inUse(); {
+		case in == since:
+			changed = time.Time{}
+		case changed.IsZero():
+			changed = time.Now()
+		case time.Since(changed) > farewell:
+			since, changed = in, time.Time{}
+		}
+		now := [2]uint64{since, r.registry.Latest()}
 		if now != last {
 			members, err := r.membersFrom(now[0])
 			if err == nil {
