@@ -116,7 +116,7 @@ func (x *saving) write() error {
 	if x.err != nil {
 		return x.err
 	}
-	if err := x.s.do(func() error { return x.b.Commit(pebble.NoSync) }); err != nil {
+	if err := x.s.apply(x.b, pebble.NoSync); err != nil {
 		return err
 	}
 	x.s.files.drop()

@@ -61,7 +61,7 @@ func (s *Store) commitFiles() error {
 	if err := s.files.write(b); err != nil {
 		return err
 	}
-	if err := s.do(func() error { return b.Commit(pebble.Sync) }); err != nil {
+	if err := s.apply(b, pebble.Sync); err != nil {
 		return err
 	}
 	s.files.drop()

@@ -98,6 +98,7 @@ type Store struct {
 
 	sizes      sizes
 	stageBytes int
+	gathered   int // bytes since tables were written; of alone only
 	alone      bool
 	beside     sync.WaitGroup // writes of Staging
 	saving     sync.Mutex     // held by who writes states and page files
@@ -334,7 +335,35 @@ func (s *Store) commit(b *pebble.Batch, sync bool) error {
 	if sync {
 		opts = pebble.Sync
 	}
+	return s.apply(b, opts)
+}
+
+// apply is all that changes the database.
+func (s *Store) apply(b *pebble.Batch, opts *pebble.WriteOptions) error {
+	if s.alone {
+		if err := s.inTurn(b.Len() + int(b.Count())*entryBytes); err != nil {
+			return err
+		}
+	}
 	return s.do(func() error { return b.Commit(opts) })
+}
+
+// What the database gathers in memory before it writes tables, where it is told when:
+// less than would make it do so by itself, which depends on its dice. What is in tables
+// is durable.
+const (
+	gatherBytes = 128 << 10
+	entryBytes  = 100 // of the database's own for an entry, at most
+)
+
+// inTurn has tables written where the next batch would make them too large.
+func (s *Store) inTurn(size int) error {
+	s.gathered += size
+	if s.gathered < gatherBytes {
+		return nil
+	}
+	s.gathered = size
+	return s.do(s.db.Flush)
 }
 
 // space fails while there is still enough of it to stop in good order.

@@ -106,7 +106,7 @@ func (s *Store) merge(victims map[uint64]bool, memory func(key string) pages.Map
 	if err := s.files.write(batch); err != nil {
 		return err
 	}
-	if err := s.do(func() error { return batch.Commit(pebble.NoSync) }); err != nil {
+	if err := s.apply(batch, pebble.NoSync); err != nil {
 		return err
 	}
 	for old, now := range written {
