@@ -164,7 +164,7 @@ func (h *Host) SetMembers(members []Peer) error {
 			continue
 		}
 		keep[m.ID] = true
-		if r := h.byNode[m.ID]; r != nil && r.Addr == m.Addr {
+		if r := h.byNode[m.ID]; r != nil && r.Addr == m.Addr && r.Key.Equal(m.Key) {
 			continue
 		} else if r != nil {
 			h.forget(r)
