@@ -170,7 +170,7 @@ func (p *peer) ended(err error) bool {
 			p.w.after(p.w.span(0, time.Second), p.start)
 			return true
 		}
-		p.left = true
+		p.left, p.shown = true, 0 // its state could be erased, so readers may not count on it
 		p.refused = err
 	default:
 		return false

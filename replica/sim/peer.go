@@ -449,6 +449,7 @@ func (p *peer) lost(after *ram.FS) {
 	p.w.crashes++
 	p.w.log("power cut at node %d", p.index)
 	p.down()
+	p.said.forget()
 	p.disk.mem = after
 }
 

@@ -42,6 +42,12 @@ func heard(data []byte) (*block.Artifact, error) {
 	return &block.Artifact{Kind: block.Proposal, Height: o.Height(), Hash: o.Hash(), Signer: o.Signer, Signature: o.Signature, Block: o.Block}, nil
 }
 
+// forget what the node was told, when its power fails: it may be on its disk, or not. What
+// it said itself is there.
+func (s *sayings) forget() {
+	s.blocks, s.two = map[maker]block.Hash{}, map[maker]bool{}
+}
+
 // check what the node is about to send.
 func (s *sayings) check(p *peer, data []byte) error {
 	a, err := heard(data)
