@@ -113,7 +113,7 @@ await check('status and info as queries', async () => {
 await check('only controllers may', async () => {
   const other = await c.as(ID.Ed25519KeyIdentity.generate());
   await rejects(other.ic.stop_canister({ canister_id: id }), /IC0512|controller/i);
-  await rejects(other.ic.canister_status({ canister_id: id }), /IC0512|controller/i);
+  await rejects(other.ic.canister_status({ canister_id: id }), /IC0542|not allowed to read/i);
 });
 await check('stop, refuse, start', async () => {
   await ic.stop_canister({ canister_id: id });
