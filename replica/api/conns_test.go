@@ -316,3 +316,25 @@ func TestRunBehind(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A connection on which nothing was asked yet, as clients keep in reserve, is no request
+// that is under way when the node stops.
+func TestStopWithAFreshConnection(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- api.New(apitest.New(false), api.Config{}).Run(ctx, l) }()
+	c, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	time.Sleep(50 * time.Millisecond) // until it is accepted
+	stop()
+	if err := <-ended; err != nil {
+		t.Errorf("stopped: %v", err)
+	}
+}

@@ -37,7 +37,7 @@ const (
 	idleTimeout   = 120 * time.Second // agents keep their connection between polls
 	headerBytes   = 16 << 10          // of all headers
 	finishTimeout = 3 * time.Second   // for requests under way when the node stops; then their contexts end
-	drainTimeout  = 5 * time.Second   // until their connections are closed
+	drainTimeout  = 8 * time.Second   // until their connections are closed: net/http gives one that has asked nothing yet 5 seconds
 )
 
 func (l Limits) withDefaults() Limits {
