@@ -166,8 +166,8 @@ func (p *peer) ended(err error) bool {
 	case *node.Halt:
 		p.halted = true
 	case *node.Left:
-		if p.w.net.has(p.w.ids.public[p.index].Node) { // and came back since
-			p.w.after(p.w.span(0, time.Second), p.start)
+		if p.w.net.has(p.w.ids.public[p.index].Node) { // and is wanted again, as it learns in a while
+			p.w.after(maxNews, p.start)
 			return true
 		}
 		p.left, p.shown = true, 0 // its state could be erased, so readers may not count on it
