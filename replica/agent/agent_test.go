@@ -83,15 +83,21 @@ func TestCallAndQuery(t *testing.T) {
 	}
 }
 
-// A call that takes longer than the node waits is polled for.
-func TestPoll(t *testing.T) {
+// held is a call that a node has accepted and holds.
+func held(t *testing.T) (*apitest.Node, *Sent) {
+	t.Helper()
 	n := apitest.New(false)
 	n.Hold = true
-	a := serve(t, n, nil)
-	sent, err := a.Submit(t.Context(), apitest.Canister, apitest.Canister, "echo", []byte("hello"))
+	sent, err := serve(t, n, nil).Submit(t.Context(), apitest.Canister, apitest.Canister, "echo", []byte("hello"))
 	if err != nil {
 		t.Fatal(err)
 	}
+	return n, sent
+}
+
+// A call that takes longer than the node waits is polled for.
+func TestPoll(t *testing.T) {
+	n, sent := held(t)
 	n.Release()
 	if reply, err := sent.Wait(t.Context()); err != nil || string(reply) != "hello" {
 		t.Errorf("%q, %v", reply, err)
@@ -100,13 +106,7 @@ func TestPoll(t *testing.T) {
 
 // A call that no block took is told to have expired, as soon as that is certain.
 func TestExpired(t *testing.T) {
-	n := apitest.New(false)
-	n.Hold = true
-	a := serve(t, n, nil)
-	sent, err := a.Submit(t.Context(), apitest.Canister, apitest.Canister, "echo", []byte("hello"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	n, sent := held(t)
 	n.Lose(ic.Time(requestTTL) - 1) // it may still be executed
 	ctx, cancel := context.WithTimeout(t.Context(), 4*pollFirst)
 	defer cancel()

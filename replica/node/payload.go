@@ -34,7 +34,7 @@ func (n *Node) claim(data []byte) (c envelope.Claim, err error) {
 	if c, err = n.known(data); c.Msg != nil || err != nil {
 		return c, err
 	}
-	return n.claimed(bytes.Clone(data))
+	return n.readCall(bytes.Clone(data))
 }
 
 // claimed is claim of what stays the node's.
@@ -42,6 +42,12 @@ func (n *Node) claimed(data []byte) (c envelope.Claim, err error) {
 	if c, err = n.known(data); c.Msg != nil || err != nil {
 		return c, err
 	}
+	return n.readCall(data)
+}
+
+// readCall reads and remembers a call that is not known, of which known has seen the form.
+func (n *Node) readCall(data []byte) (c envelope.Claim, err error) {
+	c.Raw = data[1+data[0]:]
 	if c.Msg, c.Read, err = n.Parse(c.Raw); err != nil {
 		return c, err
 	}
