@@ -68,6 +68,9 @@ type Config struct {
 	// Statuses is how many calls may be known for further ones to be taken; 0: as on
 	// mainnet. The same on all nodes.
 	Statuses int
+	// Answers is how many bytes the answers of ended calls may take for all of them to be
+	// kept; 0: as on mainnet. The same on all nodes.
+	Answers uint64
 	// Limits of a round; what is zero is as on mainnet. The same on all nodes.
 	Limits scheduler.Limits
 }
@@ -83,6 +86,9 @@ type Machine struct {
 // subnetCapacity is the memory of a subnet's canisters, in bytes (resource-limits.md).
 const subnetCapacity = 2 << 40
 
+// answerCapacity is that of the answers to users, in bytes (replica.md A.9).
+const answerCapacity = 4 << 30
+
 // New makes a machine on an engine whose host functions are sysapi.Functions().
 func New(cfg Config, eng machine.Engine) *Machine {
 	subnet := cfg.Subnet
@@ -91,6 +97,9 @@ func New(cfg Config, eng machine.Engine) *Machine {
 	}
 	if cfg.Statuses == 0 {
 		cfg.Statuses = ingress.MaxStatuses
+	}
+	if cfg.Answers == 0 {
+		cfg.Answers = answerCapacity
 	}
 	cfg.Limits = cfg.Limits.OrMainnet()
 	return &Machine{cfg: cfg, engine: eng, tip: canister.NewTip(eng, cfg.HotBytes), subnet: &subnet}
@@ -145,6 +154,7 @@ func (m *Machine) Apply(s *state.State, b *Batch) *state.State {
 	}
 	round := &scheduler.Round{Room: room, Management: &management.Management{Room: room, Config: m.management(m.subnet), Randomness: b.Randomness}, Parallel: m.cfg.Parallel, Limits: m.cfg.Limits}
 	round.Run()
+	d.Thin(m.cfg.Answers, room.Now)
 	return d.Seal()
 }
 

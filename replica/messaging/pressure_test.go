@@ -1,6 +1,7 @@
 package messaging
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -188,5 +189,52 @@ func TestWritesAreRationed(t *testing.T) {
 	}
 	w.store = map[string]string{}
 	w.persist(nil)
+	w.checkReload()
+}
+
+// Answers to users take no more than their room: the oldest are dropped, and it stays
+// known that their calls have ended.
+func TestOldAnswersAreDropped(t *testing.T) {
+	const size, room = 10_000, 45_000
+	w := newWorld(t)
+	w.m.cfg.Answers = room
+	id := w.universal(alice)
+	w.time += 6 * 60 * second // what it took to install is forgotten
+	var ids []ic.RequestID
+	for i := range 6 {
+		if i == 4 { // what a caller is told of a trap takes room too
+			ids = append(ids, w.send(bob, id, "update", prog{}.b(strings.Repeat("x", size-500)).op('T')))
+		} else {
+			ids = append(ids, w.send(bob, id, "update", prog{}.b(strings.Repeat("x", size)).reply()))
+		}
+		w.round()
+	}
+	states := func() (all []state.CallState) {
+		for _, id := range ids {
+			c := w.s.Status(id)
+			if all = append(all, c.State); (c.State == state.Done) != (c.Reply == nil && c.Reject == nil) {
+				t.Errorf("a call that is %s has an answer of %d bytes and %+v", c.State, len(c.Reply), c.Reject)
+			}
+		}
+		return all
+	}
+	want := []state.CallState{state.Done, state.Done, state.Replied, state.Replied, state.Rejected, state.Replied}
+	if got := states(); !slices.Equal(got, want) {
+		t.Errorf("the calls are %v, want %v", got, want)
+	}
+	if n := w.s.Head().Answers; n > room || n < room-size {
+		t.Errorf("%d bytes of answers are kept", n)
+	}
+	w.checkReload()
+	w.s = w.reload() // and goes on the same
+	w.must(w.call(bob, id, "update", prog{}.b(strings.Repeat("y", size)).reply()))
+	if got := states(); got[2] != state.Done || got[3] != state.Replied {
+		t.Errorf("after a further call they are %v", got)
+	}
+	w.time += 6 * 60 * second
+	w.round()
+	if h := w.s.Head(); h.Answers != 0 || w.s.NumCalls() != 0 {
+		t.Errorf("%d bytes of answers of %d calls are left", h.Answers, w.s.NumCalls())
+	}
 	w.checkReload()
 }

@@ -70,7 +70,19 @@ func (d *Draft) NumCalls() int { return d.s.calls.Len() }
 // SetCall makes c the status of the call.
 func (d *Draft) SetCall(id ic.RequestID, c *Call) {
 	d.ending(id, c)
+	d.Head.Answers += c.answerBytes() - d.Call(id).answerBytes()
 	d.s.calls.Set(d.s.owner, string(id[:]), c)
+}
+
+// answerBytes is the memory that the call's answer takes; of no call none.
+func (c *Call) answerBytes() uint64 {
+	switch {
+	case c == nil:
+		return 0
+	case c.Reject != nil:
+		return uint64(len(c.Reject.Message))
+	}
+	return uint64(len(c.Reply))
 }
 
 // ending notes when the call may be forgotten.
@@ -87,7 +99,35 @@ func (d *Draft) flushEnds() {
 		old, _ := d.s.ends.Get(key)
 		d.s.ends.Set(d.s.owner, key, append(old[:len(old):len(old)], ids...))
 	}
-	d.ended = nil
+	clear(d.ended)
+}
+
+// Thin drops the answers of the calls that are to be forgotten first, until those that
+// are left take no more than so many bytes. That the calls ended stays known.
+func (d *Draft) Thin(most uint64, now ic.Time) {
+	if d.Head.Answers <= most {
+		return
+	}
+	d.flushEnds()
+	d.s.ends.Each(func(key string, ids []ic.RequestID) bool {
+		if key <= d.s.thin {
+			return true
+		}
+		for _, id := range ids {
+			c := d.Call(id)
+			if c == nil || c.State == Done || timeKey(c.forgotten(), "") != key {
+				continue // it is thin already, or found at another time
+			}
+			done := *c
+			done.State, done.Reply, done.Reject = Done, nil, nil
+			d.Head.Answers -= c.answerBytes()
+			d.s.calls.Set(d.s.owner, string(id[:]), &done)
+		}
+		if key < timeKey(now+callKept, "") { // later ends may be added to those that follow
+			d.s.thin = key
+		}
+		return d.Head.Answers > most
+	})
 }
 
 // Forget drops the statuses of calls that ended long enough ago.
@@ -100,6 +140,7 @@ func (d *Draft) Forget(now ic.Time) {
 		d.s.ends.Unset(d.s.owner, key)
 		for _, id := range ids {
 			if c := d.Call(id); c != nil && timeKey(c.forgotten(), "") == key { // else it has ended anew
+				d.Head.Answers -= c.answerBytes()
 				d.s.calls.Unset(d.s.owner, string(id[:]))
 			}
 		}

@@ -261,7 +261,9 @@ func (l *loader) finish() (*State, error) {
 		d.Put(c)
 	}
 	d.s.line = lineOf(d.s.queue)
+	d.Head.Answers = 0
 	l.s.calls.Each(func(key string, c *Call) bool {
+		d.Head.Answers += c.answerBytes()
 		d.ending(ic.RequestID([]byte(key)), c)
 		return true
 	})

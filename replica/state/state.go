@@ -73,6 +73,8 @@ type Head struct {
 	// Guaranteed and BestEffort are the memory of all canisters' messages, in bytes.
 	Guaranteed uint64 `cbor:"22,keyasint,omitempty"`
 	BestEffort uint64 `cbor:"23,keyasint,omitempty"`
+	// Answers are the bytes of all answers to users' calls that are kept.
+	Answers uint64 `cbor:"24,keyasint,omitempty"`
 }
 
 // DayMetrics is one sample of node_metrics_history.
@@ -116,6 +118,7 @@ type State struct {
 	ends      trie.Map[[]ic.RequestID] // by time: calls whose status may be forgotten then
 	stopping  trie.Map[struct{}]       // canisters that wait to be stopped
 	long      trie.Map[struct{}]       // canisters in the middle of a long execution
+	thin      string                   // key in ends: all calls up to it are Done, and no others will come there
 }
 
 // New is the state at height 0.
