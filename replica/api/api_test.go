@@ -251,7 +251,7 @@ func TestEffectiveCanister(t *testing.T) {
 		{canisterPath, ic.Management, "start_canister", []byte("DIDL"), true},
 		{canisterPath, ic.Management, "raw_rand", candid.Marshal(), true},
 		{canisterPath, ic.Management, "install_chunked_code", candid.Marshal(target{me}), true},
-		{canisterPath, ic.Management, "install_chunked_code", candid.Marshal(chunked{me, make([]byte, 2<<20)}), true},
+		{canisterPath, ic.Management, "install_chunked_code", candid.Marshal(chunked{me, make([]byte, 2<<20-1000)}), true},
 		{canisterPath, ic.Management, "install_chunked_code", candid.Marshal(chunked{other, nil}), false},
 		{"/canister/aaaaa-aa", ic.Management, "start_canister", candid.Marshal(target{me}), false},
 		{"/canister/" + ic.CanisterIDFromUint64(0x100000).String(), ic.CanisterIDFromUint64(0x100000).Principal, "echo", nil, false},

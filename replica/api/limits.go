@@ -23,7 +23,7 @@ type Limits struct {
 // The defaults.
 const (
 	defaultBodyBytes    = 5 << 20 // that of the production network
-	defaultIngressBytes = 7 << 19 // 3.5 MiB: a system subnet's; application subnets have 2 MiB
+	defaultIngressBytes = 2 << 20 // an application subnet's
 	defaultConnections  = 4096    // each takes about 12 KiB when idle
 	defaultCalls        = 2048    // at 10 s each that is 200 calls/s that never end
 	defaultQueries      = 512     // two per core of a large machine; the backend has a queue of its own

@@ -18,8 +18,9 @@ const (
 	MaxTTL = 5 * 60 * 1e9
 	// Drift is how much a node's clock may differ from a user's, in ns.
 	Drift = 30 * 1e9
-	// MaxBytes of one message.
-	MaxBytes = 2 << 20
+	// MaxBytes of one message, and of one on a system subnet.
+	MaxBytes       = 2 << 20
+	SystemMaxBytes = 7 << 19
 	// MaxStatuses is how many calls' statuses a state keeps: 1000 a second for 300
 	// seconds, twice.
 	MaxStatuses = 600_000

@@ -113,8 +113,13 @@ func (m *Machine) management(s *state.Subnet) management.Config {
 }
 
 func (m *Machine) sysapi(s *state.Subnet, nodes int) sysapi.Subnet {
-	return sysapi.Subnet{ID: m.cfg.Subnet.ID, RootKey: m.cfg.Subnet.RootKey, Costs: cycles.Schedule{Nodes: max(nodes, 1), Free: s.Free}}
+	system := s.Type == systemSubnet
+	return sysapi.Subnet{ID: m.cfg.Subnet.ID, RootKey: m.cfg.Subnet.RootKey, Costs: cycles.Schedule{Nodes: max(nodes, 1), Free: s.Free || system, System: system}}
 }
+
+// systemSubnet is the type of the subnets that run the network itself: their canisters
+// pay nothing and are not held back.
+const systemSubnet = "system"
 
 // follow takes over what a batch says of the subnet.
 func (m *Machine) follow(b *Batch) {
@@ -143,7 +148,7 @@ func (m *Machine) Apply(s *state.State, b *Batch) *state.State {
 		d.SetSubnet(m.subnet)
 	}
 	countBlocks(&d.Head, b)
-	room := &canister.Room{Draft: d, Subnet: m.sysapi(m.subnet, d.Head.Nodes), Now: d.Head.Time, Tip: m.tip, Capacity: m.cfg.Capacity, Calls: m.cfg.Limits.Guaranteed, Unlimited: m.cfg.Provisional}
+	room := &canister.Room{Draft: d, Subnet: m.sysapi(m.subnet, d.Head.Nodes), Now: d.Head.Time, Tip: m.tip, Capacity: m.cfg.Capacity, Calls: m.cfg.Limits.Guaranteed, Unlimited: m.cfg.Provisional || m.subnet.Type == systemSubnet}
 	if room.Capacity == 0 {
 		room.Capacity = subnetCapacity
 	}
@@ -165,7 +170,7 @@ func (m *Machine) induct(r *canister.Room, msg *ic.Ingress) {
 	if r.Call(msg.ID) != nil || r.NumCalls() >= 2*m.cfg.Statuses || ingress.Admissible(msg.Expiry, r.Now) != nil {
 		return
 	}
-	full := r.NumCalls() >= m.cfg.Statuses && m.subnet.Type != "system"
+	full := r.NumCalls() >= m.cfg.Statuses && m.subnet.Type != systemSubnet
 	callee, effective := known(r, msg.Canister), known(r, msg.Effective)
 	r.SetCall(msg.ID, &state.Call{State: state.Received, Sender: msg.Sender, Callee: callee, Effective: effective, Expiry: msg.Expiry, Updated: r.Now})
 	next := &state.Message{

@@ -155,3 +155,25 @@ func TestInstructionLimit(t *testing.T) {
 	id := w.universal(alice)
 	w.rejected(w.query(bob, id, "query", prog{}.u64('x', 1<<40).reply()), ic.CanisterInstructionLimitExceeded, "exceeded the limit of 5000000000 instructions")
 }
+
+// Canisters of a system subnet pay nothing, and nothing holds them back.
+func TestSystemSubnet(t *testing.T) {
+	w := newWorld(t)
+	w.m.subnet.Type = systemSubnet
+	id := w.universal(alice)
+	w.mainnet()
+	upgrade := candid.Marshal(installArg{upgradeMode(), id, universal, prog{}})
+	before := w.s.Canister(id).Cycles
+	w.time += 1000 * second
+	first, second := w.send(alice, aaaaa, "install_code", upgrade), w.send(alice, aaaaa, "install_code", upgrade)
+	w.round()
+	for i, id := range []ic.RequestID{first, second} {
+		if c := w.s.Status(id); c.State != state.Replied {
+			t.Errorf("upgrade %d of one round: %+v", i, c)
+		}
+	}
+	w.must(w.call(bob, id, "update", prog{}.u32('q', 10).reply()))
+	if got := w.s.Canister(id).Cycles; got != before {
+		t.Errorf("of %s cycles %s are left", before, got)
+	}
+}

@@ -169,6 +169,10 @@ func (n *net) authentication() {
 	_, err = reader.agent.Call(n.ctx, id, "echo", nil)
 	n.refused("a call with a delegation for queries", err, http.StatusBadRequest)
 	reader.answers(id, "caller", nil, agent.PrincipalOf(root).Bytes())
+	n.replies(id, "echo", make([]byte, 2<<20-1000), make([]byte, 2<<20-1000))
+	_, err = n.agent.Call(n.ctx, id, "echo", make([]byte, 2<<20))
+	n.refused("a call of more than 2 MiB", err, http.StatusRequestEntityTooLarge)
+	n.answers(id, "ask", make([]byte, 2<<20), make([]byte, 2<<20)) // queries may be larger
 	late, err := agent.New(n.url, agent.Options{Identity: root, Now: func() time.Time { return time.Now().Add(-time.Hour) }})
 	if err != nil {
 		n.Fatal(err)

@@ -144,7 +144,7 @@ func run(ctx context.Context, f flags, out io.Writer) error {
 	}
 
 	m := newMetrics(r.node, r.peers)
-	server := api.New(backend{r.node}, api.Config{Keys: r.userKeys, Version: Version, Metrics: m, Observe: m.observe, More: r.registryHandlers()})
+	server := api.New(backend{r.node}, api.Config{Limits: api.Limits{IngressBytes: r.callBytes}, Keys: r.userKeys, Version: Version, Metrics: m, Observe: m.observe, More: r.registryHandlers()})
 	front, err := browsers(backend{r.node}, server, f.domains, log)
 	if err != nil {
 		return errors.Join(err, r.shut(log))

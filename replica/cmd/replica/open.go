@@ -28,6 +28,7 @@ import (
 	"ashlar/replica/registry"
 	"ashlar/replica/state"
 	"ashlar/replica/store"
+	"ashlar/replica/wire/block"
 	"ashlar/replica/wire/envelope"
 	"ashlar/replica/wire/records"
 )
@@ -40,8 +41,10 @@ type replica struct {
 	registry *registry.Store
 	userKeys *usersig.Crowd
 	peers    *p2p.Host // nil: a network of one node
-	dir      string
-	rotating sync.Mutex
+	// callBytes is the most that a user's call may have.
+	callBytes int
+	dir       string
+	rotating  sync.Mutex
 }
 
 // shut ends the talk with peers, closes the store and erases the secrets; what made the store fail was
@@ -106,6 +109,7 @@ func (r *replica) join(f flags, log func(string, ...any)) error {
 		return err
 	}
 	subnet := subnetOf(view)
+	r.callBytes = callBytes(&view.Subnet)
 	r.userKeys = api.NewKeys(subnet.RootKey)
 	machine := messaging.New(messaging.Config{Subnet: subnet, Provisional: f.dev, Version: Version, HotBytes: mem.hot,
 		Pool: node.NewInstances(mem.idle), Cache: node.NewAnswers(int(mem.answers)), Parallel: engine.Parallel}, eng)
@@ -191,6 +195,18 @@ func subnetOf(v *registry.View) state.Subnet {
 		s.Nodes = append(s.Nodes, state.Node{ID: id, PublicKey: keystore.NodeDER(v.Nodes[i].PublicKey)})
 	}
 	return s
+}
+
+// callBytes is the most that a call on the subnet may have: what its record says, or the
+// usual of its type; never more than a block holds.
+func callBytes(s *records.Subnet) int {
+	switch {
+	case s.MaxIngressBytes != 0:
+		return int(min(s.MaxIngressBytes, block.MaxIngressBytes))
+	case s.Type == records.System:
+		return ingress.SystemMaxBytes
+	}
+	return ingress.MaxBytes
 }
 
 func parseEnvelope(raw []byte) (*ic.Ingress, *envelope.Envelope, error) {

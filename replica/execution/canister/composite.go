@@ -1,7 +1,6 @@
 package canister
 
 import (
-	"ashlar/replica/execution/cycles"
 	"ashlar/replica/execution/machine"
 	"ashlar/replica/execution/sysapi"
 	"ashlar/replica/ic"
@@ -32,7 +31,7 @@ type graph struct {
 
 // run executes one entry point; the caller gives the instance back or closes it.
 func (g *graph) run(c *state.Canister, inst machine.Instance, e machine.Entry, env *sysapi.Env) *ic.UserError {
-	limit := min(g.left, cycles.QueryInstructions)
+	limit := min(g.left, g.reader.Subnet.Costs.Query())
 	out := inst.Run(e, env, limits(limit, env.Context))
 	g.left -= min(g.left, out.Used)
 	g.used(c.ID).Instructions += uint64(out.Used)

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"sort"
 
-	"ashlar/replica/execution/cycles"
 	"ashlar/replica/execution/machine"
 	"ashlar/replica/execution/sysapi"
 	"ashlar/replica/execution/wasm"
@@ -56,7 +55,7 @@ func (r *Room) Deploy(c *state.Canister, in *Installation) (machine.Instructions
 	if err := keepFits(c, in, module.Info()); err != nil {
 		return 0, err
 	}
-	cost := r.Subnet.Costs.Run(cycles.InstallInstructions, module.Info().Memory64)
+	cost := r.Subnet.Costs.Run(r.Subnet.Costs.Install(), module.Info().Memory64)
 	if err := r.withdraw(c, cost, in.Caller); err != nil {
 		return 0, notInstalled(err)
 	}
@@ -211,7 +210,8 @@ func (d *deployment) entry(c *state.Canister, ctx sysapi.Context, name string, a
 	}
 	env := d.room.env(c, ctx)
 	env.Caller, env.Arg = d.in.Caller, arg
-	used, err := d.room.run(c, machine.Entry{Export: name}, env, cycles.InstallInstructions-min(d.used, cycles.InstallInstructions), true)
+	limit := d.room.Subnet.Costs.Install()
+	used, err := d.room.run(c, machine.Entry{Export: name}, env, limit-min(d.used, limit), true)
 	d.used += used
 	if err != nil {
 		return err

@@ -3,7 +3,6 @@ package canister
 import (
 	"fmt"
 
-	"ashlar/replica/execution/cycles"
 	"ashlar/replica/execution/machine"
 	"ashlar/replica/execution/sysapi"
 	"ashlar/replica/ic"
@@ -93,9 +92,9 @@ func (r *Room) method(c *state.Canister, name string) (sysapi.Context, machine.E
 	info := r.module(c.Module.Hash).Info()
 	switch {
 	case info.Updates[name]:
-		return sysapi.Update, machine.Entry{Export: "canister_update " + name}, cycles.MessageInstructions, nil
+		return sysapi.Update, machine.Entry{Export: "canister_update " + name}, r.Subnet.Costs.Message(), nil
 	case info.Queries[name]:
-		return sysapi.ReplicatedQuery, machine.Entry{Export: "canister_query " + name}, cycles.QueryInstructions, nil
+		return sysapi.ReplicatedQuery, machine.Entry{Export: "canister_query " + name}, r.Subnet.Costs.Query(), nil
 	case info.CompositeQueries[name]:
 		return 0, machine.Entry{}, 0, compositeInCall()
 	}

@@ -98,7 +98,7 @@ func (r *Reader) env(c *state.Canister, ctx sysapi.Context) *sysapi.Env {
 
 // Query answers a user's query.
 func (r *Reader) Query(q *ic.Query) *Answer {
-	g := &graph{reader: r, left: cycles.QueryInstructions, basis: newBasis(r)}
+	g := &graph{reader: r, left: r.Subnet.Costs.Query(), basis: newBasis(r)}
 	c := r.State.Canister(q.Canister)
 	if c == nil {
 		return refusal(NotFound(q.Canister))

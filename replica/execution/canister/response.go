@@ -1,7 +1,6 @@
 package canister
 
 import (
-	"ashlar/replica/execution/cycles"
 	"ashlar/replica/execution/machine"
 	"ashlar/replica/execution/sysapi"
 	"ashlar/replica/ic"
@@ -33,7 +32,8 @@ func (r *Room) response(c *state.Canister, m *state.Message) machine.Instruction
 	if m.Reject != nil {
 		entry = machine.Entry{Func: cb.RejectFunc, Arg: cb.RejectEnv}
 	}
-	used, err := r.run(next, entry, env, cycles.MessageInstructions, true)
+	limit := r.Subnet.Costs.Message()
+	used, err := r.run(next, entry, env, limit, true)
 	if err == nil {
 		r.applied(next, env, cb.PaidRun, used)
 		call.Instructions += uint64(used)
@@ -41,7 +41,7 @@ func (r *Room) response(c *state.Canister, m *state.Message) machine.Instruction
 		return used
 	}
 	c.TakeLog(next)
-	more, err := r.cleanup(c, cb, &call, m, cycles.MessageInstructions-min(used, cycles.MessageInstructions), err)
+	more, err := r.cleanup(c, cb, &call, m, limit-min(used, limit), err)
 	used += more
 	r.settle(c, cb.PaidRun, used)
 	call.Instructions += uint64(used)

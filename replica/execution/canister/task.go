@@ -1,7 +1,6 @@
 package canister
 
 import (
-	"ashlar/replica/execution/cycles"
 	"ashlar/replica/execution/machine"
 	"ashlar/replica/execution/sysapi"
 	"ashlar/replica/ic"
@@ -36,7 +35,8 @@ func (r *Room) RunTask(id ic.CanisterID, t Task) bool {
 			return false
 		}
 	}
-	paid, err := r.prepay(&c, cycles.MessageInstructions, "")
+	limit := r.Subnet.Costs.Message()
+	paid, err := r.prepay(&c, limit, "")
 	if err != nil {
 		if t == Timer {
 			r.Put(&c)
@@ -47,7 +47,7 @@ func (r *Room) RunTask(id ic.CanisterID, t Task) bool {
 		c.LowMemory = state.HookExecuted
 	}
 	m := &state.Message{Origin: state.Origin{Kind: state.Task, Caller: ic.Management}}
-	r.begin(&c, m, sysapi.Task, machine.Entry{Export: string(t)}, cycles.MessageInstructions, paid)
+	r.begin(&c, m, sysapi.Task, machine.Entry{Export: string(t)}, limit, paid)
 	return true
 }
 

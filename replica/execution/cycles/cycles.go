@@ -16,6 +16,8 @@ import (
 type Schedule struct {
 	Nodes int
 	Free  bool // subnets whose canisters pay nothing
+	// System subnets, whose messages may take longer. Free is set too.
+	System bool
 }
 
 // referenceNodes is the size of the subnet the prices below are for.
@@ -41,12 +43,9 @@ const (
 
 // Limits that prices refer to.
 const (
-	// MessageInstructions is the limit of one update message, callback or task.
-	MessageInstructions machine.Instructions = 40_000_000_000
-	// InstallInstructions is the limit of one installation or upgrade.
-	InstallInstructions machine.Instructions = 300_000_000_000
-	// QueryInstructions is the limit of one query.
-	QueryInstructions machine.Instructions = 5_000_000_000
+	messageInstructions, systemMessage machine.Instructions = 40_000_000_000, 50_000_000_000
+	installInstructions, systemInstall machine.Instructions = 300_000_000_000, 1_000_000_000_000
+	queryInstructions, systemQuery     machine.Instructions = 5_000_000_000, 50_000_000_000
 	// InspectInstructions is the limit of canister_inspect_message.
 	InspectInstructions machine.Instructions = 200_000_000
 	// MaxResponseBytes of an inter-canister response: what a call pays for ahead.
@@ -54,6 +53,22 @@ const (
 	// reservationSeconds is how far ahead storage is paid on a full subnet.
 	reservationSeconds = 300_000_000
 )
+
+// Message is the limit of one update message, callback or task, in instructions.
+func (s Schedule) Message() machine.Instructions { return s.limit(messageInstructions, systemMessage) }
+
+// Install is the limit of one installation or upgrade.
+func (s Schedule) Install() machine.Instructions { return s.limit(installInstructions, systemInstall) }
+
+// Query is the limit of one query, and of all that it calls.
+func (s Schedule) Query() machine.Instructions { return s.limit(queryInstructions, systemQuery) }
+
+func (s Schedule) limit(usual, system machine.Instructions) machine.Instructions {
+	if s.System {
+		return system
+	}
+	return usual
+}
 
 const (
 	gib        = 1 << 30
@@ -102,7 +117,7 @@ func (s Schedule) Transmit(bytes uint64) ic.Cycles {
 // Response is what a call sets aside for its response: to run the callback, and
 // for the largest response there can be.
 func (s Schedule) Response(memory64 bool) (run, transmit ic.Cycles) {
-	return s.Run(MessageInstructions, memory64), s.Transmit(MaxResponseBytes)
+	return s.Run(s.Message(), memory64), s.Transmit(MaxResponseBytes)
 }
 
 // CallInAll is what ic0.cost_call tells: what is withdrawn when a call is made.

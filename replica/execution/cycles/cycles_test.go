@@ -3,6 +3,7 @@ package cycles
 import (
 	"testing"
 
+	"ashlar/replica/execution/machine"
 	"ashlar/replica/ic"
 )
 
@@ -63,5 +64,25 @@ func TestCallInAll(t *testing.T) {
 	}
 	if want := ic.NewCycles(2 << 20 * 1000); transmit != want {
 		t.Errorf("for the response's bytes: %s, want %s", transmit, want)
+	}
+}
+
+// Messages on system subnets may take longer, and cost nothing (replica.md A.9).
+func TestSystemSubnets(t *testing.T) {
+	app, system := Schedule{Nodes: 13}, Schedule{Nodes: 40, Free: true, System: true}
+	const b = 1_000_000_000
+	for _, c := range []struct {
+		name      string
+		got, want machine.Instructions
+	}{
+		{"message", app.Message(), 40 * b}, {"installation", app.Install(), 300 * b}, {"query", app.Query(), 5 * b},
+		{"message of the system", system.Message(), 50 * b}, {"installation of the system", system.Install(), 1000 * b}, {"query of the system", system.Query(), 50 * b},
+	} {
+		if c.got != c.want {
+			t.Errorf("%s: %d instructions, want %d", c.name, c.got, c.want)
+		}
+	}
+	if got := system.CallInAll(1000, false); !got.IsZero() {
+		t.Errorf("a call costs %s", got)
 	}
 }
