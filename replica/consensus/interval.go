@@ -35,6 +35,8 @@ type Record struct {
 	Halt     bool             // stop at the next catch-up package
 	Admins   []ic.Principal   // of the subnet
 	Free     bool             // canisters pay nothing
+
+	MaxCanisters uint64 // on the subnet; 0: the usual
 }
 
 func (r *Record) interval() uint64 {

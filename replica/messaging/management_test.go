@@ -225,7 +225,7 @@ func TestSnapshots(t *testing.T) {
 	// Onto a canister that is smaller, on a subnet that is full.
 	tiny, capacity := w.create(alice), w.m.cfg.Capacity
 	w.m.cfg.Capacity = w.s.Head().MemoryBytes + wasmPage
-	w.rejected(w.call(alice, aaaaa, "load_canister_snapshot", candid.Marshal(snapshotRef{tiny, s.ID})), ic.SubnetOversubscribed, "of memory but only 64.00 KiB are available")
+	w.rejected(w.call(alice, aaaaa, "load_canister_snapshot", candid.Marshal(snapshotRef{tiny, s.ID})), ic.SubnetOversubscribed, "of memory but only 61.55 KiB are available")
 	w.m.cfg.Capacity = capacity
 	w.rejected(w.call(bob, aaaaa, "list_canister_snapshots", idArg(id)), ic.CanisterInvalidController, "")
 	var list []snapshotInfo

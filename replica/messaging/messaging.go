@@ -37,6 +37,8 @@ type Batch struct {
 	Members []state.Node
 	Admins  []ic.Principal
 	Free    bool
+	// MaxCanisters on the subnet; 0: the usual.
+	MaxCanisters uint64
 	// Maker made the block, and Missed should have before it; for node metrics.
 	Maker  ic.NodeID
 	Missed []ic.NodeID
@@ -127,7 +129,7 @@ func (m *Machine) follow(b *Batch) {
 		return
 	}
 	next := *m.subnet
-	next.Nodes, next.Admins, next.Free = b.Members, b.Admins, b.Free
+	next.Nodes, next.Admins, next.Free, next.MaxCanisters = b.Members, b.Admins, b.Free, b.MaxCanisters
 	if len(next.Admins) == 0 {
 		next.Admins = nil
 	}
@@ -148,10 +150,7 @@ func (m *Machine) Apply(s *state.State, b *Batch) *state.State {
 		d.SetSubnet(m.subnet)
 	}
 	countBlocks(&d.Head, b)
-	room := &canister.Room{Draft: d, Subnet: m.sysapi(m.subnet, d.Head.Nodes), Now: d.Head.Time, Tip: m.tip, Capacity: m.cfg.Capacity, Calls: m.cfg.Limits.Guaranteed, Unlimited: m.cfg.Provisional || m.subnet.Type == systemSubnet}
-	if room.Capacity == 0 {
-		room.Capacity = subnetCapacity
-	}
+	room := &canister.Room{Draft: d, Subnet: m.sysapi(m.subnet, d.Head.Nodes), Now: d.Head.Time, Tip: m.tip, Most: m.most(), Unlimited: m.cfg.Provisional || m.subnet.Type == systemSubnet}
 	d.Forget(room.Now)
 	countQueries(d, b)
 	for i := range b.Ingress {
@@ -161,6 +160,20 @@ func (m *Machine) Apply(s *state.State, b *Batch) *state.State {
 	round.Run()
 	d.Thin(m.cfg.Answers, room.Now)
 	return d.Seal()
+}
+
+// reserved of 1024 parts are for callbacks alone, 10 GiB of 2 TiB: who made a call while
+// there was memory shall hear its answer.
+const reserved = 5
+
+// most is what all canisters together may take.
+func (m *Machine) most() state.Means {
+	all := state.Means{Memory: m.cfg.Capacity, Messages: m.cfg.Limits.Guaranteed, Calls: m.cfg.Limits.Calls, Sections: m.cfg.Limits.Sections}
+	if all.Memory == 0 {
+		all.Memory = subnetCapacity
+	}
+	all.Reserve = all.Memory / 1024 * reserved
+	return all
 }
 
 // induct takes over a user's message: into a queue, or rejected at once. What was

@@ -1,6 +1,8 @@
 package messaging
 
 import (
+	"encoding/binary"
+	"math"
 	"slices"
 	"strings"
 	"testing"
@@ -237,4 +239,105 @@ func TestOldAnswersAreDropped(t *testing.T) {
 		t.Errorf("%d bytes of answers of %d calls are left", h.Answers, w.s.NumCalls())
 	}
 	w.checkReload()
+}
+
+// Beyond the subnet's number of open calls each canister has some of its own.
+func TestOpenCalls(t *testing.T) {
+	w := newWorld(t)
+	ids := []ic.CanisterID{w.universal(alice), w.universal(alice)}
+	busy := w.universal(alice)
+	w.limit(scheduler.Limits{Slice: 25_000_000, Calls: 140})
+	w.send(bob, busy, "update", prog{}.u64('x', 10*25_000_000/loops).reply()) // so that all calls stay open
+	w.round()
+	to := outgoing{to: busy, method: "update", arg: prog{}.reply(), timeout: 200, onReply: prog{}, onReject: prog{}}
+	made := func(i, tries int) int {
+		return strings.Count(string(w.must(w.call(bob, ids[i], "update", results(tries, to)))), "\x00\x00\x00\x00\x00\x00\x00\x00")
+	}
+	// The other message has a core for itself, and so half of what is left.
+	for step, c := range []struct{ canister, made int }{{0, 70}, {1, 50}, {0, 10}, {1, 5}} {
+		if got := made(c.canister, 80); got != c.made {
+			t.Errorf("step %d: canister %d makes %d calls, want %d", step, c.canister, got, c.made)
+		}
+	}
+	if n := w.s.Head().Open; n != 135 {
+		t.Errorf("%d calls are open", n)
+	}
+	w.checkReload()
+	for range 16 {
+		w.round()
+	}
+	if n := w.s.Head().Open; n != 0 {
+		t.Errorf("%d calls are open at the end", n)
+	}
+	if got := made(1, 60); got != 60 {
+		t.Errorf("with room again it makes %d calls", got)
+	}
+}
+
+// Custom sections have their own room on the subnet.
+func TestCustomSectionsNeedRoom(t *testing.T) {
+	w := newWorld(t)
+	section := func(n int) []byte { // a module more with one of n bytes, its name included
+		name := "icp:public x"
+		size := 1 + len(name) + n - 1
+		return append(append(append(slices.Clone(universal), 0, byte(size&0x7f|0x80), byte(size>>7), byte(len(name))), name...), make([]byte, n-1)...)
+	}
+	a, b := w.create(alice), w.create(alice)
+	bare := func() uint64 { return w.s.Head().Sections }
+	w.must(w.install(alice, a, mode{Install: unit}, universal, nil))
+	own := bare() // of the module itself
+	w.limit(scheduler.Limits{Sections: 3*own + 1500})
+	w.must(w.install(alice, a, mode{Reinstall: unit}, section(1000), nil))
+	w.rejected(w.install(alice, b, mode{Install: unit}, section(1000), nil), ic.SubnetOversubscribed, "of Wasm custom sections memory but only")
+	if c := w.s.Canister(b); c.Module != nil || bare() != own+1000 {
+		t.Errorf("the module is %v, sections take %d bytes", c.Module, bare())
+	}
+	w.must(w.install(alice, b, mode{Install: unit}, section(500), nil))
+	w.must(w.install(alice, a, mode{Reinstall: unit}, section(900), nil)) // less is always possible
+	w.checkReload()
+	w.must(w.call(alice, aaaaa, "uninstall_code", idArg(a)))
+	w.must(w.install(alice, b, mode{Reinstall: unit}, section(1000), nil))
+	w.checkReload()
+}
+
+// Some memory of a full subnet is there for callbacks alone.
+func TestCallbacksHaveMemory(t *testing.T) {
+	w := newWorld(t)
+	id, other := w.universal(alice), w.universal(alice)
+	const reserve = 20 * wasmPage
+	w.m.cfg.Capacity = (w.s.Head().Taken + reserve) / (1024 - 5) * 1024 // so that only the reserve is left, nearly
+	grow := func(n uint64) prog { return prog{}.u64('w', n).reply() }
+	full := func(got []byte) bool { return binary.LittleEndian.Uint64(got) == math.MaxUint64 }
+	if free := w.m.most().Memory - w.s.Head().Taken; free < w.m.most().Reserve {
+		t.Fatalf("%d bytes are left", free)
+	}
+	n := (w.m.most().Memory - w.s.Head().Taken) / wasmPage
+	if !full(w.must(w.call(bob, id, "update", grow(n)))) {
+		t.Error("an update takes the reserve")
+	}
+	back := outgoing{to: other, method: "update", arg: prog{}.reply(), onReply: grow(n)}
+	if full(w.must(w.call(bob, id, "update", prog{}.call(back)))) {
+		t.Error("a callback has no memory")
+	}
+	if !full(w.must(w.call(bob, id, "update", prog{}.call(back)))) {
+		t.Error("a callback finds memory that is not there")
+	}
+	w.checkReload()
+}
+
+// A subnet has a number of canisters that is never exceeded.
+func TestCanistersAreCounted(t *testing.T) {
+	w := newWorld(t)
+	w.m.subnet.MaxCanisters = 2
+	id := w.create(alice)
+	w.create(alice)
+	type none struct{}
+	make1 := func() ic.Reply {
+		return w.call(alice, aaaaa, "provisional_create_canister_with_cycles", candid.Marshal(none{}))
+	}
+	w.rejected(make1(), ic.MaxNumberOfCanistersReached, "Subnet "+w.m.cfg.Subnet.ID.String()+" has reached the allowed canister limit of 2 canisters.")
+	w.must(w.call(alice, aaaaa, "stop_canister", idArg(id)))
+	w.must(w.call(alice, aaaaa, "delete_canister", idArg(id)))
+	w.must(make1())
+	w.rejected(make1(), ic.MaxNumberOfCanistersReached, "")
 }

@@ -266,7 +266,7 @@ func (n *Node) settled() error {
 func (n *Node) batch(d consensus.Deliver) (*messaging.Batch, []ic.RequestID) {
 	b := &messaging.Batch{Height: d.Block.Height, Time: d.Block.Time, Randomness: d.Randomness,
 		RegistryVersion: d.Block.Registry, Nodes: len(d.Members), Members: nodesOf(d.Members), Maker: d.Block.Maker,
-		Admins: d.Record.Admins, Free: d.Record.Free}
+		Admins: d.Record.Admins, Free: d.Record.Free, MaxCanisters: d.Record.MaxCanisters}
 	list, err := queriesOf(d.Block)
 	if err != nil {
 		panic(fmt.Sprintf("node: final block %d: %v", d.Block.Height, err))

@@ -25,6 +25,8 @@ type Record struct {
 	Halt     bool             // make no blocks above the next summary
 	Admins   []ic.Principal   // of the subnet
 	Free     bool             // canisters pay nothing
+
+	MaxCanisters uint64 // on the subnet; 0: the usual
 }
 
 // At reads a version.
@@ -33,7 +35,7 @@ func (s Subnet) At(version uint64) (*Record, error) {
 	if err := s.Get(records.KeySubnet(s.ID), version, &r); err != nil {
 		return nil, err
 	}
-	out := &Record{Interval: r.Interval, Version: r.Version, Halt: r.Halted || r.HaltAtCUP, Admins: r.Admins, Free: r.CostSchedule == records.FreeOfCost}
+	out := &Record{Interval: r.Interval, Version: r.Version, Halt: r.Halted || r.HaltAtCUP, Admins: r.Admins, Free: r.CostSchedule == records.FreeOfCost, MaxCanisters: r.MaxCanisters}
 	for _, id := range sorted(r.Members) {
 		key, err := s.nodeKey(id, version)
 		if err != nil {

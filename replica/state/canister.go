@@ -228,8 +228,11 @@ func (m *Module) Section(name string) *Section {
 	return nil
 }
 
-// SectionBytes is the memory that the sections take.
+// SectionBytes is the memory that the sections take; of no module none.
 func (m *Module) SectionBytes() (n uint64) {
+	if m == nil {
+		return 0
+	}
 	for _, s := range m.Sections {
 		n += uint64(len(s.Name) + len(s.Content))
 	}

@@ -36,6 +36,8 @@ func (d *Draft) putFork(c *Canister) {
 	d.mine(c.ID)
 	d.Head.Taken += c.MemoryTaken() - d.own.MemoryTaken()
 	d.Head.Guaranteed += c.Guaranteed() - d.own.Guaranteed()
+	d.Head.Open += uint64(c.Callbacks.Len()) - uint64(d.own.Callbacks.Len())
+	d.Head.Sections += c.Module.SectionBytes() - d.own.Module.SectionBytes()
 	d.own = c
 }
 

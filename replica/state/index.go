@@ -78,6 +78,8 @@ func (d *Draft) recount(old, now *Canister) {
 		d.Head.Compute -= old.Settings.ComputeAllocation
 		d.Head.Guaranteed -= old.Guaranteed()
 		d.Head.BestEffort -= old.BestEffort()
+		d.Head.Open -= uint64(old.Callbacks.Len())
+		d.Head.Sections -= old.Module.SectionBytes()
 	}
 	if now != nil {
 		b = now.Module
@@ -86,6 +88,8 @@ func (d *Draft) recount(old, now *Canister) {
 		d.Head.Compute += now.Settings.ComputeAllocation
 		d.Head.Guaranteed += now.Guaranteed()
 		d.Head.BestEffort += now.BestEffort()
+		d.Head.Open += uint64(now.Callbacks.Len())
+		d.Head.Sections += now.Module.SectionBytes()
 	}
 	if a != b {
 		if b != nil {

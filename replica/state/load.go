@@ -249,7 +249,8 @@ func (l *loader) finish() (*State, error) {
 		return nil, errors.New("state: the store holds no state: its head or its subnet is missing")
 	}
 	d := l.s.Draft()
-	d.Head.MemoryBytes, d.Head.Taken, d.Head.Compute, d.Head.Guaranteed, d.Head.BestEffort = 0, 0, 0, 0, 0 // counted again as the canisters come
+	d.Head.MemoryBytes, d.Head.Compute, d.Head.BestEffort = 0, 0, 0 // counted again as the canisters come
+	d.Head.SetInUse(Means{})
 	for _, id := range l.ids {
 		c, err := l.canisters[id].finish()
 		if err == nil {

@@ -21,13 +21,9 @@ type Long struct {
 	Start *Record `cbor:"4,keyasint"`
 	Now   ic.Time `cbor:"5,keyasint"`
 	Nodes int     `cbor:"6,keyasint"`
-	// Free is by how many bytes the canister may grow, Taken what all canisters took.
-	Free  uint64 `cbor:"7,keyasint"`
-	Taken uint64 `cbor:"13,keyasint"`
-	// Room is by how many bytes the messages of its guaranteed calls may grow, Held
-	// what those of all canisters took.
-	Room uint64 `cbor:"14,keyasint,omitempty"`
-	Held uint64 `cbor:"15,keyasint,omitempty"`
+	// Free is what the canister may take, InUse what all canisters took.
+	Free  Means `cbor:"16,keyasint"`
+	InUse Means `cbor:"17,keyasint"`
 	// Paid was withdrawn for the execution; it is not in the present balance.
 	Paid ic.Cycles `cbor:"8,keyasint"`
 	// Code of an installation, where it is not in the message: empty, or a SHA-256.

@@ -37,6 +37,8 @@ type Subnet struct {
 	// do for them.
 	Admins []ic.Principal `cbor:"8,keyasint,omitempty"`
 	Free   bool           `cbor:"9,keyasint,omitempty"`
+	// MaxCanisters on the subnet; 0: the usual.
+	MaxCanisters uint64 `cbor:"10,keyasint,omitempty"`
 }
 
 // Node of the subnet.
@@ -73,6 +75,10 @@ type Head struct {
 	// Guaranteed and BestEffort are the memory of all canisters' messages, in bytes.
 	Guaranteed uint64 `cbor:"22,keyasint,omitempty"`
 	BestEffort uint64 `cbor:"23,keyasint,omitempty"`
+	// Open is the number of calls that canisters wait for, and Sections the bytes of their
+	// modules' custom sections.
+	Open     uint64 `cbor:"25,keyasint,omitempty"`
+	Sections uint64 `cbor:"26,keyasint,omitempty"`
 	// Answers are the bytes of all answers to users' calls that are kept.
 	Answers uint64 `cbor:"24,keyasint,omitempty"`
 }

@@ -67,6 +67,9 @@ func (r *Room) Deploy(c *state.Canister, in *Installation) (machine.Instructions
 	}
 	fault := d.run(&next)
 	if fault == nil {
+		fault = r.SectionsFit(c, &next)
+	}
+	if fault == nil {
 		fault = r.Grow(&next, Growth{Before: c.MemoryTaken(), ByUser: true, Caller: in.Caller})
 	}
 	if fault == nil {

@@ -22,7 +22,9 @@ type Growth struct {
 	// ByUser is set where the management canister answers, which then knows the
 	// words for it; else the canister's own run failed.
 	ByUser bool
-	Caller ic.Principal
+	// Callback is set in a callback, for which memory is kept.
+	Callback bool
+	Caller   ic.Principal
 }
 
 // Grow lets c, a private copy, take more than before: there must be room, its
@@ -33,10 +35,10 @@ func (r *Room) Grow(c *state.Canister, g Growth) *ic.UserError {
 		return nil
 	}
 	more := after - g.Before
-	if free := r.Free(); more > free {
+	if free := r.memory(g.Callback); more > free {
 		return g.noRoom(c, more, free)
 	}
-	ahead := r.Subnet.Costs.Reservation(more, r.Head.Taken, reservationThreshold, r.Capacity)
+	ahead := r.Subnet.Costs.Reservation(more, r.Head.Taken, reservationThreshold, r.Most.Memory)
 	reserved := c.Reserved.Add(ahead)
 	if !ahead.IsZero() && c.Settings.ReservedLimit.Less(reserved) {
 		over, _ := reserved.Sub(c.Settings.ReservedLimit)
@@ -54,21 +56,43 @@ func (r *Room) Grow(c *state.Canister, g Growth) *ic.UserError {
 	return nil
 }
 
-// Free is by how many bytes canisters may grow: all of the subnet, or those of one
-// turn, which has a part of it for itself.
-func (r *Room) Free() uint64 {
+// Free is what canisters may take: of all of the subnet, or those of one turn, which has
+// a part of it for itself.
+func (r *Room) Free() state.Means {
 	if r.turn != nil {
-		return r.turn.memory.left(r.Head.Taken)
+		return r.turn.free.Left(r.turn.inUse, r.Head.InUse())
 	}
-	return share{r.Capacity, 0}.left(r.Head.Taken)
+	return r.Most.Left(state.Means{}, r.Head.InUse())
 }
 
-// FreeCalls is by how many bytes the messages of guaranteed calls may grow.
-func (r *Room) FreeCalls() uint64 {
-	if r.turn != nil {
-		return r.turn.calls.left(r.Head.Guaranteed)
+// memory is by how many bytes a canister may grow.
+func (r *Room) memory(callback bool) uint64 {
+	free := r.Free()
+	if callback {
+		return free.Memory
 	}
-	return share{r.Calls, 0}.left(r.Head.Guaranteed)
+	return free.Memory - min(free.Memory, free.Reserve)
+}
+
+// ownCalls a canister may always have open, however many others have.
+const ownCalls = 50
+
+// calls is how many more c may have open.
+func (r *Room) calls(c *state.Canister) int {
+	own := ownCalls - min(ownCalls, c.Callbacks.Len())
+	return max(own, int(r.Free().Calls))
+}
+
+// SectionsFit holds the custom sections of what a canister is to become against the room
+// there is for them on the subnet.
+func (r *Room) SectionsFit(was, next *state.Canister) *ic.UserError {
+	before, after := was.Module.SectionBytes(), next.Module.SectionBytes()
+	free := r.Free().Sections
+	if after <= before || after-before <= free {
+		return nil
+	}
+	return ic.Errorf(ic.SubnetOversubscribed, "Canister requested %s of Wasm custom sections memory but only %s are available in the subnet.\n"+
+		"Try removing custom sections using a tool like `wasm-strip` or moving to another subnet. See documentation: %ssubnet-custom-section-memory-capacity-oversubscribed", size(after-before), size(free), ic.ErrorDocs)
 }
 
 func (g *Growth) noRoom(c *state.Canister, more, left uint64) *ic.UserError {

@@ -42,10 +42,8 @@ type Room struct {
 	Subnet sysapi.Subnet
 	Now    ic.Time
 	Tip    *Tip
-	// Capacity is how many bytes all canisters together may take.
-	Capacity uint64
-	// Calls is how many bytes the messages of all guaranteed calls may take.
-	Calls uint64
+	// Most is what all canisters together may take.
+	Most state.Means
 	// Unlimited networks let canisters write and install as fast as they want.
 	Unlimited bool
 
@@ -167,7 +165,7 @@ func (r *Room) env(c *state.Canister, ctx sysapi.Context) *sysapi.Env {
 	e := &sysapi.Env{
 		Context: ctx, Subnet: &r.Subnet, Self: c.ID, Now: r.Now, Memory64: c.Module.Memory64,
 		Run: c.Run, Version: c.Version, Settings: &c.Settings, Replicated: true,
-		Balance: c.Cycles, Freezing: Freezing(r.Subnet.Costs, c), Pending: c.Pending, CallRoom: r.FreeCalls(),
+		Balance: c.Cycles, Freezing: Freezing(r.Subnet.Costs, c), Pending: c.Pending, CallRoom: r.Free().Messages, MoreCalls: r.calls(c),
 	}
 	e.Timer = &timer
 	return e
@@ -223,7 +221,7 @@ func (r *Room) run(c *state.Canister, e machine.Entry, env *sysapi.Env, limit ma
 	}
 	in, bounds := input(env), limits(limit, env.Context)
 	// Stable memory that finds no room does not grow, as beyond its own limit.
-	room := c.MemoryTaken() - c.MemoryUsage() + r.Free()
+	room := c.MemoryTaken() - c.MemoryUsage() + r.memory(env.Context&callbacks != 0)
 	bounds.StableBytes = min(bounds.StableBytes, h.inst.StableBytes()+room)
 	out := h.inst.Run(e, env, t.limit(bounds))
 	t.spend(out.Used)
@@ -267,12 +265,15 @@ func (r *Room) grown(c *state.Canister, inst machine.Instance, env *sysapi.Env) 
 	before := c.MemoryTaken()
 	c.HeapBytes, c.StableBytes = heap, stable
 	c.Cycles = env.Balance
-	if err := r.Grow(c, Growth{Before: before, Caller: env.Caller}); err != nil {
+	if err := r.Grow(c, Growth{Before: before, Callback: env.Context&callbacks != 0, Caller: env.Caller}); err != nil {
 		return err
 	}
 	env.Balance = c.Cycles
 	return nil
 }
+
+// callbacks are the contexts of what follows a call.
+const callbacks = sysapi.Reply | sysapi.Reject | sysapi.Cleanup
 
 // deploying are the contexts of an installation or upgrade.
 const deploying = sysapi.Init | sysapi.PreUpgrade | sysapi.Start

@@ -31,11 +31,10 @@ type Core struct {
 	Used, Limit machine.Instructions
 	// Slice is how many instructions one message may use in this round.
 	Slice machine.Instructions
-	// Free is by how many bytes its canisters may grow in this round, and Calls by how
-	// many the messages of their guaranteed calls.
-	Free, Calls uint64
-	Turns       []*Turn
-	next        int
+	// Free is what its canisters may take in this round.
+	Free  state.Means
+	Turns []*Turn
+	next  int
 }
 
 // Full tells that nothing more begins on this core in this round.
@@ -73,8 +72,7 @@ func (c *Core) work(yield func(*Turn) bool) {
 		c.next++
 		c.take(t)
 		if t.long == nil {
-			t.memory = share{c.Free, t.Room.Head.Taken}
-			t.calls = share{c.Calls, t.Room.Head.Guaranteed}
+			t.free, t.inUse = c.Free, t.Room.Head.InUse()
 		}
 		t.yield = yield
 		t.work(t)
@@ -82,8 +80,7 @@ func (c *Core) work(yield func(*Turn) bool) {
 		if t.paused {
 			return // in another round, perhaps of another core
 		}
-		c.Free = min(c.Free, t.Room.Free())
-		c.Calls = min(c.Calls, t.Room.FreeCalls())
+		c.Free = c.Free.Least(t.Room.Free())
 	}
 }
 
@@ -116,7 +113,7 @@ type Turn struct {
 	paid                           ic.Cycles
 	counters                       counters
 	batch                          batch
-	memory, calls                  share
+	free, inUse                    state.Means // what it may take, and what all had taken when it began
 	// Versions that nobody sees: scratch is Step's, which Room.Put copies, the others
 	// are used by turns.
 	scratch state.Canister
@@ -127,19 +124,11 @@ type Turn struct {
 	broken bool        // it was ended in the middle
 }
 
-// share is by how many bytes a turn may make grow what all canisters took when it began.
-type share struct{ free, taken uint64 }
-
-func (s share) left(now uint64) uint64 {
-	grown := now - min(now, s.taken)
-	return s.free - min(s.free, grown)
-}
-
 // counters of a fork before the present message.
 type counters struct {
-	burned       ic.Cycles
-	updates      uint64
-	taken, calls uint64
+	burned  ic.Cycles
+	updates uint64
+	inUse   state.Means
 }
 
 // effect is what a turn does to others: an answer, a request, or word that a user's
@@ -160,7 +149,7 @@ func (r *Room) Turn(c *state.Canister, work func(*Turn)) *Turn {
 }
 
 func (r *Room) fork(t *Turn, c *state.Canister) *Room {
-	return &Room{Draft: r.Draft.Fork(c), Subnet: r.Subnet, Now: r.Now, Tip: r.Tip, Capacity: r.Capacity, Calls: r.Calls, Unlimited: r.Unlimited, turn: t}
+	return &Room{Draft: r.Draft.Fork(c), Subnet: r.Subnet, Now: r.Now, Tip: r.Tip, Most: r.Most, Unlimited: r.Unlimited, turn: t}
 }
 
 // Resume is a turn that goes on with c's long execution: with the one that rests, or
@@ -181,8 +170,8 @@ func (r *Room) Resume(c *state.Canister, install func(t *Turn, m *state.Message)
 	t := &Turn{Canister: c.ID, hot: r.Tip.take(c.ID), long: l, counted: machine.Instructions(l.Done)}
 	t.Room = r.fork(t, &start)
 	t.Room.Now, t.Room.Head.Height, t.Room.Subnet.Costs.Nodes = l.Now, l.Since, l.Nodes
-	t.Room.Head.Taken, t.memory = l.Taken, share{l.Free, l.Taken}
-	t.Room.Head.Guaranteed, t.calls = l.Held, share{l.Room, l.Held}
+	t.free, t.inUse = l.Free, l.InUse
+	t.Room.Head.SetInUse(l.InUse)
 	t.work = func(t *Turn) {
 		switch l.Kind {
 		case state.LongMessage:
@@ -253,7 +242,8 @@ func (t *Turn) execute(m state.Long, run func() bool) {
 func (t *Turn) reset() {
 	t.Room.Reset(t.start)
 	head := &t.Room.Head
-	head.Burned, head.Updates, head.Taken, head.Guaranteed = t.counters.burned, t.counters.updates, t.counters.taken, t.counters.calls
+	head.Burned, head.Updates = t.counters.burned, t.counters.updates
+	head.SetInUse(t.counters.inUse)
 }
 
 // copy makes a version of the turn's canister that Put is to get. It lies where one was
@@ -279,9 +269,9 @@ func (t *Turn) begin(m state.Long) {
 	}
 	r := t.Room
 	m.Now, m.Nodes, m.Pass, m.Since = r.Now, r.Subnet.Costs.Nodes, wasm.Version, r.Head.Height
-	m.Free, m.Taken, m.Room, m.Held = r.Free(), r.Head.Taken, r.FreeCalls(), r.Head.Guaranteed
+	m.Free, m.InUse = r.Free(), r.Head.InUse()
 	t.message, t.start = m, r.Canister(t.Canister)
-	t.counters = counters{r.Head.Burned, r.Head.Updates, r.Head.Taken, r.Head.Guaranteed}
+	t.counters = counters{r.Head.Burned, r.Head.Updates, m.InUse}
 	t.before, t.total, t.spared, t.paid = 0, 0, 0, ic.Cycles{}
 	t.target = t.counted + t.core.Slice
 }

@@ -87,6 +87,9 @@ func provisionalAmount(n candid.Natural) ic.Cycles {
 // nextID is the next free canister id of the subnet's last range: ids of the
 // earlier ones came with canisters that moved here, or are given by name.
 func (x *call) nextID() (ic.CanisterID, *ic.UserError) {
+	if err := x.crowded(); err != nil {
+		return ic.CanisterID{}, err
+	}
 	if ranges := x.Draft.Subnet().Ranges; len(ranges) > 0 {
 		first, ok1 := ranges[len(ranges)-1].First.Uint64()
 		last, ok2 := ranges[len(ranges)-1].Last.Uint64()
@@ -98,7 +101,24 @@ func (x *call) nextID() (ic.CanisterID, *ic.UserError) {
 			}
 		}
 	}
-	return ic.CanisterID{}, ic.Errorf(ic.SubnetOversubscribed, "Could not create canister. Subnet has surpassed its canister ID allocation.")
+	return ic.CanisterID{}, ic.Errorf(ic.SubnetOversubscribed, "Could not create canister. Subnet has surpassed its canister ID allocation.\n"+elsewhere+"subnet-out-of-canister-ids")
+}
+
+const elsewhere = "Try creating the canister on another subnet. See documentation: " + ic.ErrorDocs
+
+// usualCanisters are the most on a subnet whose record does not say.
+const usualCanisters = 120_000
+
+// crowded is the error of one canister too many.
+func (x *call) crowded() *ic.UserError {
+	most := x.Draft.Subnet().MaxCanisters
+	if most == 0 {
+		most = usualCanisters
+	}
+	if uint64(x.NumCanisters()) < most {
+		return nil
+	}
+	return ic.Errorf(ic.MaxNumberOfCanistersReached, "Subnet %s has reached the allowed canister limit of %d canisters. Retry creating the canister.\n"+elsewhere+"maximum-number-of-canisters-reached", x.Subnet.ID, most)
 }
 
 const internal = "This is an internal error on the IC. Please report it to IC devs on the forum: https://forum.dfinity.org"
@@ -106,6 +126,9 @@ const internal = "This is an internal error on the IC. Please report it to IC de
 func (x *call) specifiedID(id ic.CanisterID) (ic.CanisterID, *ic.UserError) {
 	if _, ok := id.Uint64(); !x.Hosts(id) || !ok {
 		return id, ic.Errorf(ic.CanisterNotHostedBySubnet, "Unsuccessful validation of specified ID: Specified CanisterId %s is not hosted by subnet %s.\n%s", id, x.Subnet.ID, internal)
+	}
+	if err := x.crowded(); err != nil {
+		return id, err
 	}
 	if x.Canister(id) != nil {
 		return id, ic.Errorf(ic.CanisterIDAlreadyExists, "Unsuccessful canister creation: canister id %s already exists.\n%s", id, internal)

@@ -201,6 +201,7 @@ func loadSnapshot(x *call) ([]byte, *ic.UserError) {
 			return nil, err
 		}
 	}
+	was := *c
 	c.Module, c.Memory = module, &state.Memory{Heap: memory.Heap, Stable: memory.Stable, Globals: memory.Globals}
 	c.HeapBytes, c.StableBytes, c.Certified, c.Chunks = s.HeapBytes, s.StableBytes, s.Certified, s.Chunks
 	if s.Uploaded { // one that was taken leaves both as they are
@@ -209,6 +210,9 @@ func loadSnapshot(x *call) ([]byte, *ic.UserError) {
 		}
 	}
 	c.WatchMemory()
+	if err := x.SectionsFit(&was, c); err != nil {
+		return nil, err
+	}
 	if err := x.fits(c); err != nil {
 		return nil, err
 	}

@@ -16,6 +16,7 @@
 package scheduler
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 
@@ -35,25 +36,20 @@ type Limits struct {
 	// Bytes of messages on the subnet: of calls whose response is guaranteed, which
 	// cannot be made beyond it, and of others, which are dropped beyond it.
 	Guaranteed, BestEffort uint64
+	// Calls that all canisters may have open; beyond it each has a few for itself.
+	Calls uint64
+	// Sections is how many bytes the custom sections of all modules may take.
+	Sections uint64
 }
 
 // Mainnet's limits: 4 B instructions per core and round.
-var Mainnet = Limits{Slice: 2_000_000_000, Core: 2_000_000_000, Guaranteed: 15 << 30, BestEffort: 5 << 30}
+var Mainnet = Limits{Slice: 2_000_000_000, Core: 2_000_000_000, Guaranteed: 15 << 30, BestEffort: 5 << 30, Calls: 1_000_000, Sections: 2 << 30}
 
 // OrMainnet takes those of mainnet for what is zero.
 func (l Limits) OrMainnet() Limits {
-	if l.Slice == 0 {
-		l.Slice = Mainnet.Slice
-	}
-	if l.Core == 0 {
-		l.Core = Mainnet.Core
-	}
-	if l.Guaranteed == 0 {
-		l.Guaranteed = Mainnet.Guaranteed
-	}
-	if l.BestEffort == 0 {
-		l.BestEffort = Mainnet.BestEffort
-	}
+	l.Slice, l.Core = cmp.Or(l.Slice, Mainnet.Slice), cmp.Or(l.Core, Mainnet.Core)
+	l.Guaranteed, l.BestEffort = cmp.Or(l.Guaranteed, Mainnet.Guaranteed), cmp.Or(l.BestEffort, Mainnet.BestEffort)
+	l.Calls, l.Sections = cmp.Or(l.Calls, Mainnet.Calls), cmp.Or(l.Sections, Mainnet.Sections)
 	return l
 }
 
@@ -167,7 +163,7 @@ func (r *Round) execute(turns [][]*canister.Turn) (moved bool) {
 		}
 	}
 	for _, c := range busy {
-		c.Free, c.Calls = r.Room.Free()/uint64(len(busy)), r.Room.FreeCalls()/uint64(len(busy))
+		c.Free = r.Room.Free().Part(len(busy))
 	}
 	if r.Parallel != nil && len(busy) > 1 {
 		r.Parallel(len(busy), func(i int) { busy[i].Run() })

@@ -89,7 +89,7 @@ func (r *Round) deploy(old *state.Canister, w waiting) {
 
 // alone gives one turn the core that is for the management canister.
 func (r *Round) alone(t *canister.Turn) {
-	r.subnet.Free, r.subnet.Calls = r.Room.Free(), r.Room.FreeCalls()
+	r.subnet.Free = r.Room.Free()
 	r.subnet.Assign([]*canister.Turn{t})
 	r.subnet.Run()
 	r.Room.Finish(t)

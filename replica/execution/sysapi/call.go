@@ -138,7 +138,7 @@ func (e *Env) pay(b *Call) bool {
 	if !b.BestEffort {
 		room = max(state.ResponseBytes, uint64(len(b.Method)+len(b.Arg)))
 	}
-	if open >= MaxPending || e.liquid().Less(total) || e.CallRoom < room {
+	if len(e.Calls) >= e.MoreCalls || open >= MaxPending || e.liquid().Less(total) || e.CallRoom < room {
 		return false
 	}
 	e.CallRoom -= room

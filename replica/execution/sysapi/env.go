@@ -108,6 +108,8 @@ type Env struct {
 	Pending func(callee ic.Principal) int
 	// CallRoom is how many bytes there are for messages of guaranteed calls.
 	CallRoom uint64
+	// MoreCalls is how many calls may be made.
+	MoreCalls int
 
 	Effects
 	cert     []byte // made by Certificate

@@ -107,7 +107,7 @@ func newEnv(ctx Context) *Env {
 		Context: ctx, Self: ic.CanisterIDFromUint64(1), Caller: "caller", Arg: []byte("argument"), Method: "m", Answers: true,
 		Subnet:   &Subnet{ID: ic.SubnetID{Principal: "subnet"}, RootKey: []byte("key"), Costs: cycles.Schedule{Nodes: 13}},
 		Settings: &state.Settings{Environment: []state.Variable{{Name: "v", Value: "w"}}}, Certificate: func() []byte { return []byte("cert") },
-		Balance: ic.Cycles{Hi: 1}, Available: ic.NewCycles(100), Pending: func(ic.Principal) int { return 0 },
+		Balance: ic.Cycles{Hi: 1}, Available: ic.NewCycles(100), Pending: func(ic.Principal) int { return 0 }, MoreCalls: 1,
 	}
 	if ctx&(Reject|CompositeReject|Cleanup) != 0 {
 		e.Reject = &ic.Reject{Class: ic.CanisterReject, Message: "no"}
