@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"strconv"
 	"strings"
@@ -39,7 +40,7 @@ func faultBusy() *fault {
 
 func faultTooLarge() *fault {
 	return &fault{status: http.StatusRequestEntityTooLarge, cause: "client_body_too_large", title: "The request is too large",
-		what: "A canister takes requests of up to " + strconv.Itoa(requestBytes>>20) + " MiB.", todo: []string{"Send it in pieces."}}
+		what: fmt.Sprintf("A canister takes requests of up to %d MiB, and of up to %d MiB where it has to write something.", requestBytes>>20, callBytes>>20), todo: []string{"Send it in pieces."}}
 }
 
 // faultBody is a body that did not come as it should.

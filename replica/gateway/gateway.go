@@ -30,7 +30,8 @@ import (
 // Limits on one browser and on all together. Those of bodies to a canister and of
 // connections are the API's, which stands behind or around.
 const (
-	requestBytes   = 3 << 20          // of a request's body: an update call holds 3.5 MiB
+	requestBytes   = 3 << 20          // of a request's body: what a query holds, at the least
+	callBytes      = 2 << 20          // of one that an update call is to carry, on most subnets
 	headersBytes   = 256 << 10        // of a response's headers: what Chromium reads
 	maxHeaders     = 256              // of a response
 	maxRequests    = 256              // under way at once: each may hold some copies of a reply of 3 MiB

@@ -5,6 +5,7 @@ import (
 	"compress/flate"
 	"compress/gzip"
 	"io"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -175,6 +176,22 @@ func TestFullCertification(t *testing.T) {
 	} {
 		if err := verify(s, &c.req, resp); (err == nil) != c.ok {
 			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// The marks that end a path stand nowhere else in it, whatever the URL is.
+func TestMarksInsideAPath(t *testing.T) {
+	s := certifiedtest.New(canister, now)
+	for _, mark := range []string{"<$>", "<*>"} {
+		inside, beside := certifiedtest.Path(mark+"/<$>"), certifiedtest.Path("x"+mark+"/<$>")
+		no := s.Put(inside, certifiedtest.Reply, certified.Request{}, page("no"))
+		yes := s.Put(beside, certifiedtest.Reply, certified.Request{}, page("yes"))
+		if err := verify(s, get("/"+url.PathEscape(mark)), s.Sign([]string{mark}, inside, no)); err == nil || !strings.Contains(err.Error(), "before its end") {
+			t.Errorf("a path with %s inside: %v", mark, err)
+		}
+		if err := verify(s, get("/x"+url.PathEscape(mark)), s.Sign([]string{"x" + mark}, beside, yes)); err != nil {
+			t.Errorf("x%s: %v", mark, err)
 		}
 	}
 }

@@ -34,6 +34,9 @@ func checkPath(path []string, url string, tree *hashtree.Tree) error {
 		return fmt.Errorf("expr_path %q is %s in the tree", path, status)
 	}
 	at, last := path[1:len(path)-1], path[len(path)-1]
+	if slices.Contains(at, exact) || slices.Contains(at, wildcard) {
+		return fmt.Errorf("expr_path %q has %s or %s before its end", path, exact, wildcard)
+	}
 	switch last {
 	case exact:
 		if !slices.Equal(at, segments) {
