@@ -166,6 +166,7 @@ func (u *user) try(ctx context.Context, raw []byte, id ic.RequestID) (uint32, bo
 		u.t.Error(err)
 		return 0, false
 	}
+	r.Header.Set("Content-Type", "application/cbor")
 	answer, err := http.DefaultClient.Do(r)
 	if err != nil {
 		return 0, false

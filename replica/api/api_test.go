@@ -75,8 +75,13 @@ func seal(t testing.TB, c envelope.Content, by envelope.Signer) ([]byte, ic.Requ
 }
 
 func post(h http.Handler, path string, body []byte) *httptest.ResponseRecorder {
-	w := httptest.NewRecorder()
-	h.ServeHTTP(w, httptest.NewRequest("POST", path, bytes.NewReader(body)))
+	return postAs(h, path, body, "application/cbor")
+}
+
+func postAs(h http.Handler, path string, body []byte, content ...string) *httptest.ResponseRecorder {
+	w, r := httptest.NewRecorder(), httptest.NewRequest("POST", path, bytes.NewReader(body))
+	r.Header["Content-Type"] = content
+	h.ServeHTTP(w, r)
 	return w
 }
 
@@ -403,6 +408,33 @@ func TestStatus(t *testing.T) {
 	}
 }
 
+// A request says that it is CBOR, or it is not read, as on mainnet.
+func TestContentType(t *testing.T) {
+	n := apitest.New(false)
+	h := api.New(n, api.Config{})
+	sealed := func(kind string) []byte {
+		raw, _ := seal(t, message(n, kind, "echo", apitest.Canister.Principal, nil), newUser(1))
+		return raw
+	}
+	for _, c := range []struct {
+		content []string
+		ok      bool
+	}{
+		{[]string{"application/cbor"}, true}, {[]string{"Application/CBOR"}, true}, {[]string{"text/plain", "application/cbor"}, true},
+		{nil, false}, {[]string{""}, false}, {[]string{"application/json"}, false}, {[]string{"application/cbor; charset=utf-8"}, false},
+	} {
+		for path, body := range map[string][]byte{"/api/v4" + canisterPath + "/call": sealed(envelope.Call), "/api/v3" + canisterPath + "/query": sealed(envelope.Query)} {
+			w := postAs(h, path, body, c.content...)
+			if refused := w.Code == 400 && w.Body.String() == "Unexpected content-type, expected application/cbor."; refused == c.ok {
+				t.Errorf("%s as %q: %d %s", path, c.content, w.Code, w.Body)
+			}
+		}
+	}
+	if got := postAs(h, "/api/v2"+canisterPath+"/call", []byte("garbage")); got.Code != 400 || !strings.Contains(got.Body.String(), "unable_to_parse_cbor") {
+		t.Errorf("what is no CBOR is seen first: %d %s", got.Code, got.Body)
+	}
+}
+
 // Statuses that are not an endpoint's own answer.
 func TestRefusals(t *testing.T) {
 	n := apitest.New(false)
@@ -439,8 +471,9 @@ func TestRefusals(t *testing.T) {
 		{"another subnet's canister", "POST", "/api/v2/canister/" + apitest.Other.String() + "/query", query, 400, "error: canister_not_found\ndetails: The specified canister does not exist."},
 		{"an upper-case id", "POST", "/api/v2/canister/" + strings.ToUpper(apitest.Canister.String()) + "/call", call(0), 400, "error: malformed_request\ndetails: "},
 	} {
-		w := httptest.NewRecorder()
-		h.ServeHTTP(w, httptest.NewRequest(c.method, c.path, bytes.NewReader(c.body)))
+		w, r := httptest.NewRecorder(), httptest.NewRequest(c.method, c.path, bytes.NewReader(c.body))
+		r.Header.Set("Content-Type", "application/cbor")
+		h.ServeHTTP(w, r)
 		text := w.Body.String()
 		if w.Code != c.status || !strings.Contains(text, c.text) {
 			t.Errorf("%s: %d %s", c.name, w.Code, text)

@@ -129,7 +129,7 @@ func TestSlowBodies(t *testing.T) {
 	n := apitest.New(false)
 	raw, _ := seal(t, message(n, envelope.Call, "echo", apitest.Canister.Principal, []byte("hello")), newUser(1))
 	post := func(bytes int) string {
-		return fmt.Sprintf("POST /api/v4%s/call HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n", canisterPath, bytes)
+		return fmt.Sprintf("POST /api/v4%s/call HTTP/1.1\r\nHost: x\r\nContent-Type: application/cbor\r\nContent-Length: %d\r\n\r\n", canisterPath, bytes)
 	}
 	served(t, n, api.Limits{Calls: 1}, func(w *wire) {
 		began := time.Now()
@@ -241,7 +241,7 @@ func TestConnectionsAtWork(t *testing.T) {
 	raw, id := seal(t, message(n, envelope.Call, "echo", apitest.Canister.Principal, nil), newUser(1))
 	served(t, n, api.Limits{Connections: 1}, func(w *wire) {
 		busy := w.dial()
-		busy.send(fmt.Sprintf("POST /api/v4%s/call HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s", canisterPath, len(raw), raw))
+		busy.send(fmt.Sprintf("POST /api/v4%s/call HTTP/1.1\r\nHost: x\r\nContent-Type: application/cbor\r\nContent-Length: %d\r\n\r\n%s", canisterPath, len(raw), raw))
 		synctest.Wait()
 		next := w.dial()
 		next.send(getStatus)

@@ -66,7 +66,7 @@ func writeCBOR(w http.ResponseWriter, v any) error { return writeBytes(w, cbor.M
 
 // writeBytes answers with CBOR.
 func writeBytes(w http.ResponseWriter, body []byte) error {
-	w.Header().Set("Content-Type", "application/cbor")
+	w.Header().Set("Content-Type", contentCBOR)
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	_, _ = w.Write(body) // the client may be gone

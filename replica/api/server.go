@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -142,6 +144,14 @@ func (s *Server) buffered(next handler) handler {
 	}
 }
 
+const contentCBOR = "application/cbor"
+
+// isCBOR tells whether a request says that its body is CBOR, in the very words that
+// mainnet's replicas want.
+func isCBOR(h http.Header) bool {
+	return slices.ContainsFunc(h.Values("Content-Type"), func(v string) bool { return strings.EqualFold(v, contentCBOR) })
+}
+
 // held is a body that was read.
 type held struct {
 	*bytes.Reader
@@ -180,6 +190,8 @@ func (s *Server) request(r *http.Request, kind string, limit int) (*envelope.Env
 	switch {
 	case errors.Is(err, envelope.ErrSyntax):
 		return nil, nil, edge(http.StatusBadRequest, "unable_to_parse_cbor", "Failed to parse the CBOR request body: %v", err)
+	case !isCBOR(r.Header):
+		return nil, nil, badRequest("Unexpected content-type, expected %s.", contentCBOR)
 	case err != nil && kind == envelope.Call:
 		return nil, nil, badRequest("Could not parse body as call message: %v", err)
 	case err != nil:
