@@ -21,9 +21,16 @@ type Long struct {
 	Start *Record `cbor:"4,keyasint"`
 	Now   ic.Time `cbor:"5,keyasint"`
 	Nodes int     `cbor:"6,keyasint"`
-	// Free is what the canister may take, InUse what all canisters took.
-	Free  Means `cbor:"16,keyasint"`
-	InUse Means `cbor:"17,keyasint"`
+	// What the canister may take, and what all canisters took: see Means.
+	FreeMemory    uint64 `cbor:"7,keyasint"`
+	InUseMemory   uint64 `cbor:"13,keyasint"`
+	FreeMessages  uint64 `cbor:"14,keyasint,omitempty"`
+	InUseMessages uint64 `cbor:"15,keyasint,omitempty"`
+	FreeCalls     uint64 `cbor:"16,keyasint,omitempty"`
+	InUseCalls    uint64 `cbor:"17,keyasint,omitempty"`
+	FreeSections  uint64 `cbor:"18,keyasint,omitempty"`
+	InUseSections uint64 `cbor:"19,keyasint,omitempty"`
+	Reserve       uint64 `cbor:"20,keyasint,omitempty"`
 	// Paid was withdrawn for the execution; it is not in the present balance.
 	Paid ic.Cycles `cbor:"8,keyasint"`
 	// Code of an installation, where it is not in the message: empty, or a SHA-256.
@@ -52,6 +59,17 @@ func (c *Canister) longCode() string {
 		return ""
 	}
 	return c.Long.Code
+}
+
+// Means are what the canister may take, and what all had taken.
+func (l *Long) Means() (free, inUse Means) {
+	return Means{l.FreeMemory, l.FreeMessages, l.FreeCalls, l.FreeSections, l.Reserve}, Means{l.InUseMemory, l.InUseMessages, l.InUseCalls, l.InUseSections, 0}
+}
+
+// SetMeans notes both.
+func (l *Long) SetMeans(free, inUse Means) {
+	l.FreeMemory, l.FreeMessages, l.FreeCalls, l.FreeSections, l.Reserve = free.Memory, free.Messages, free.Calls, free.Sections, free.Reserve
+	l.InUseMemory, l.InUseMessages, l.InUseCalls, l.InUseSections = inUse.Memory, inUse.Messages, inUse.Calls, inUse.Sections
 }
 
 // Merge makes the end of a long execution a version of the canister as it is now:

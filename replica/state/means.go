@@ -3,12 +3,12 @@ package state
 // Means is what canisters may take of a subnet, or have taken: memory, messages of
 // guaranteed calls and custom sections in bytes, and the number of calls that are open.
 type Means struct {
-	Memory   uint64 `cbor:"1,keyasint,omitempty"`
-	Messages uint64 `cbor:"2,keyasint,omitempty"`
-	Calls    uint64 `cbor:"3,keyasint,omitempty"`
-	Sections uint64 `cbor:"4,keyasint,omitempty"`
+	Memory   uint64
+	Messages uint64
+	Calls    uint64
+	Sections uint64
 	// Reserve is the part of what is left of Memory that only callbacks may take.
-	Reserve uint64 `cbor:"5,keyasint,omitempty"`
+	Reserve uint64
 }
 
 // InUse is what all canisters have taken.

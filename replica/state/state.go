@@ -75,12 +75,10 @@ type Head struct {
 	// Guaranteed and BestEffort are the memory of all canisters' messages, in bytes.
 	Guaranteed uint64 `cbor:"22,keyasint,omitempty"`
 	BestEffort uint64 `cbor:"23,keyasint,omitempty"`
-	// Open is the number of calls that canisters wait for, and Sections the bytes of their
-	// modules' custom sections.
-	Open     uint64 `cbor:"25,keyasint,omitempty"`
-	Sections uint64 `cbor:"26,keyasint,omitempty"`
-	// Answers are the bytes of all answers to users' calls that are kept.
-	Answers uint64 `cbor:"24,keyasint,omitempty"`
+	// Open is the number of calls that canisters wait for, Sections the bytes of their
+	// modules' custom sections, and Answers those of all answers to users' calls that are
+	// kept. They follow from the rest, and are not stored.
+	Open, Sections, Answers uint64 `cbor:"-"`
 }
 
 // DayMetrics is one sample of node_metrics_history.

@@ -170,8 +170,8 @@ func (r *Room) Resume(c *state.Canister, install func(t *Turn, m *state.Message)
 	t := &Turn{Canister: c.ID, hot: r.Tip.take(c.ID), long: l, counted: machine.Instructions(l.Done)}
 	t.Room = r.fork(t, &start)
 	t.Room.Now, t.Room.Head.Height, t.Room.Subnet.Costs.Nodes = l.Now, l.Since, l.Nodes
-	t.free, t.inUse = l.Free, l.InUse
-	t.Room.Head.SetInUse(l.InUse)
+	t.free, t.inUse = l.Means()
+	t.Room.Head.SetInUse(t.inUse)
 	t.work = func(t *Turn) {
 		switch l.Kind {
 		case state.LongMessage:
@@ -269,9 +269,10 @@ func (t *Turn) begin(m state.Long) {
 	}
 	r := t.Room
 	m.Now, m.Nodes, m.Pass, m.Since = r.Now, r.Subnet.Costs.Nodes, wasm.Version, r.Head.Height
-	m.Free, m.InUse = r.Free(), r.Head.InUse()
+	inUse := r.Head.InUse()
+	m.SetMeans(r.Free(), inUse)
 	t.message, t.start = m, r.Canister(t.Canister)
-	t.counters = counters{r.Head.Burned, r.Head.Updates, m.InUse}
+	t.counters = counters{r.Head.Burned, r.Head.Updates, inUse}
 	t.before, t.total, t.spared, t.paid = 0, 0, 0, ic.Cycles{}
 	t.target = t.counted + t.core.Slice
 }
