@@ -3,9 +3,11 @@ package main
 import (
 	"errors"
 	"fmt"
+	"strconv"
 
 	"ashlar/replica/ic"
 	"ashlar/replica/registry/admin"
+	"ashlar/replica/wire/records"
 )
 
 func (c *call) found() error {
@@ -161,6 +163,22 @@ func (c *call) setAdmins() error {
 		admins = append(admins, p)
 	}
 	return c.change(func(n *admin.Network) error { return n.Admins(admins) })
+}
+
+func (c *call) setCost() error {
+	schedule, ok := map[string]records.CostSchedule{"normal": records.NormalCost, "free": records.FreeOfCost}[c.args[0]]
+	if !ok {
+		return fmt.Errorf("%q is not how canisters pay: it is free or normal", c.args[0])
+	}
+	return c.change(func(n *admin.Network) error { return n.Cost(schedule) })
+}
+
+func (c *call) setCanisters() error {
+	most, err := strconv.ParseUint(c.args[0], 10, 64)
+	if err != nil {
+		return fmt.Errorf("%q is not a number of canisters", c.args[0])
+	}
+	return c.change(func(n *admin.Network) error { return n.Canisters(most) })
 }
 
 func (c *call) open(do func(*admin.Network) error) error {

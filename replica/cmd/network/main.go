@@ -71,6 +71,8 @@ var commands = []struct {
 	{"version", 1, "VERSION --dir DIR [--sha256 HEX --url URL]", (*call).run},
 	{"interval", 1, "ROUNDS --dir DIR", (*call).setInterval},
 	{"admins", 1, "PRINCIPAL,... --dir DIR (- for none)", (*call).setAdmins},
+	{"cost", 1, "free|normal --dir DIR", (*call).setCost},
+	{"canisters", 1, "NUMBER --dir DIR (0: the usual)", (*call).setCanisters},
 	{"halt", 0, "--dir DIR", func(c *call) error { return c.change(func(n *admin.Network) error { return n.Halt(true) }) }},
 	{"resume", 0, "--dir DIR", func(c *call) error { return c.change(func(n *admin.Network) error { return n.Halt(false) }) }},
 	{"rotate-keys", -1, "[URL ...] --dir DIR", (*call).rotate},

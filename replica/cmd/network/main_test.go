@@ -247,6 +247,43 @@ func TestAdmins(t *testing.T) {
 	}
 }
 
+// So is what canisters pay, and how many of them there may be; consensus reads both.
+func TestCostAndCanisters(t *testing.T) {
+	dir := t.TempDir()
+	do(t, "new", "--dir", dir, "--nodes", "1")
+	id := view(t, dir).ID
+	reads := func() *registry.Record {
+		s, err := registry.Open(dir, t.Logf)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
+		r, err := registry.Subnet{Store: s, ID: id}.At(s.Latest())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}
+	if r := reads(); r.Free || r.MaxCanisters != 0 {
+		t.Errorf("a new network: %+v", r)
+	}
+	do(t, "cost", "free", "--dir", dir, "--offline")
+	do(t, "canisters", "1000", "--dir", dir, "--offline")
+	if r := reads(); !r.Free || r.MaxCanisters != 1000 {
+		t.Errorf("free, with 1000 canisters: %+v", r)
+	}
+	do(t, "cost", "normal", "--dir", dir, "--offline")
+	do(t, "canisters", "0", "--dir", dir, "--offline")
+	if r := reads(); r.Free || r.MaxCanisters != 0 {
+		t.Errorf("as it was: %+v", r)
+	}
+	for _, bad := range [][]string{{"cost", "cheap"}, {"canisters", "many"}, {"canisters", "-1"}} {
+		if _, err := try(append(bad, "--dir", dir, "--offline")...); err == nil {
+			t.Errorf("%v was taken", bad)
+		}
+	}
+}
+
 // Who recovers a subnet must find a state first.
 func TestRecoverFromNothing(t *testing.T) {
 	dir := t.TempDir()

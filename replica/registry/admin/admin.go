@@ -191,6 +191,16 @@ func (n *Network) Admins(admins []ic.Principal) error {
 	return n.subnetChange(func(r *records.Subnet) error { r.Admins = admins; return nil })
 }
 
+// Cost says whether the subnet's canisters pay.
+func (n *Network) Cost(s records.CostSchedule) error {
+	return n.subnetChange(func(r *records.Subnet) error { r.CostSchedule = s; return nil })
+}
+
+// Canisters is how many there may be on the subnet; 0: the usual number.
+func (n *Network) Canisters(most uint64) error {
+	return n.subnetChange(func(r *records.Subnet) error { r.MaxCanisters = most; return nil })
+}
+
 // Halt stops the subnet at its next catch-up package, or lets it go on.
 func (n *Network) Halt(halt bool) error {
 	return n.subnetChange(func(r *records.Subnet) error { r.HaltAtCUP, r.Halted = halt, false; return nil })
