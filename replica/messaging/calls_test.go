@@ -234,7 +234,28 @@ func TestCompositeQueries(t *testing.T) {
 	if got := w.must(w.query(bob, a, "query", prog{}.op('g').reply())); string(got) != "" {
 		t.Errorf("a composite query left %q", got)
 	}
-	w.rejected(w.query(bob, a, "composite", prog{}.call(outgoing{to: a, method: "composite", arg: inner, onReject: prog{}.op('m').op('X')})), ic.QueryCallGraphLoopDetected, "re-entering")
+	// A call to itself, straight or round about, begins with what there was before the query.
+	seen := prog{}.op('g').reply()
+	again := outgoing{to: a, method: "query", arg: seen, onReply: prog{}.b("[").op('r').op('a').op('r').b("]").op('r').op('g').op('r').op('R')}
+	w.must(w.call(bob, a, "update", prog{}.b("A").op('G').reply()))
+	if got := w.must(w.query(bob, a, "composite", prog{}.b("A2").op('G').call(again))); string(got) != "[A]A2" {
+		t.Errorf("a call to itself gives %q", got)
+	}
+	back := outgoing{to: b, method: "composite", arg: prog{}.call(again), onReply: replyArg}
+	if got := w.must(w.query(bob, a, "composite", prog{}.b("A2").op('G').call(back))); string(got) != "[A]B" {
+		t.Errorf("a call back gives %q", got)
+	}
+	for _, n := range []int{6, 7} {
+		deep := seen
+		for range n {
+			deep = prog{}.call(outgoing{to: a, method: "composite", arg: deep, onReply: replyArg})
+		}
+		if r := w.query(bob, a, "composite", deep); n == 6 && (r.Reject != nil || string(r.Data) != "A") {
+			t.Errorf("%d calls to itself: %+v", n, r)
+		} else if n == 7 {
+			w.rejected(r, ic.QueryCallGraphTooDeep, "Composite query calls exceeded the maximum call depth.")
+		}
+	}
 	w.rejected(w.query(bob, a, "none", nil), ic.CanisterMethodNotFound, "Canister has no query method 'none'")
 	if got := w.must(w.query(bob, a, "query", prog{}.op('E').reply())); string(got) != "certificate" {
 		t.Errorf("data certificate is %q", got)

@@ -41,9 +41,11 @@ func (n *net) composites() {
 			n.Errorf("%s: rejected with %d %q, want %d %q", c.name, word(got), got[8:], c.class, c.text)
 		}
 	}
-	_, err := n.compose(id, program().Forwarded(to(id, "compose", replied)))
-	n.rejected("a call to itself", err, ic.CanisterError, "IC0517")
-	got, err := n.compose(id, program().API("data_certificate_present").ReplyInt())
+	got, err := n.compose(id, program().Forwarded(to(id, "compose", program().Forwarded(to(id, "ask", program().Reply([]byte("again")))))))
+	n.says("a call to itself", []byte("again"), got, err)
+	got, err = n.compose(id, program().Forwarded(to(other, "compose", program().Forwarded(to(id, "ask", program().Reply([]byte("back")))))))
+	n.says("a call back", []byte("back"), got, err)
+	got, err = n.compose(id, program().API("data_certificate_present").ReplyInt())
 	n.says("the first one has a certificate", number(1), got, err)
 	// What a callback sees of memory was written by the query; after the answer it is gone.
 	got, err = n.compose(id, program().Push(0x10).Push(5).Store().Then(callback(other, "ask", replied, program().Push(0x10).Load().ReplyInt(), nil, nil)))
@@ -100,11 +102,10 @@ func (n *net) compositeLimits() {
 		}
 		return s
 	}
-	got, err := n.compose(ids[0], chain(6))
-	n.says("six canisters", []byte("deep"), got, err)
-	if got, err = n.compose(ids[0], chain(9)); err == nil && string(got) == "deep" {
-		n.Error("nine canisters answer")
-	}
+	got, err := n.compose(ids[0], chain(7))
+	n.says("seven canisters, six calls", []byte("deep"), got, err)
+	_, err = n.compose(ids[0], chain(8))
+	n.rejected("eight canisters", err, ic.CanisterError, "IC0525")
 	_, err = n.compose(ids[0], program().Forwarded(script.Outgoing{To: ids[1].Bytes(), Method: "ask", Arg: program().Forever()}))
 	if err == nil {
 		n.Error("a loop answers")

@@ -18,12 +18,13 @@ const (
 //	user ──> composite ──call──> composite ──call──> query
 //	             ^ callbacks ───────┘ ^ callbacks ─────┘
 //
-// The first answer of a query ends it: calls it still waits for could not change
+// A canister may be called again while it waits, by itself too: each query begins with
+// the canister as the state has it. The first answer of a query ends it: calls it still waits for could not change
 // the answer. A limit of the whole graph ends all of it.
 type graph struct {
 	reader *Reader
 	left   machine.Instructions
-	path   []ic.CanisterID // queries that wait for others
+	depth  int // queries that wait for others
 	over   *ic.UserError   // a limit that ends the graph
 	basis  *Basis
 	uses   []Use
@@ -68,11 +69,11 @@ func (g *graph) composite(c *state.Canister, a *asked) ic.Reply {
 // their callbacks, which may make more, until one of them answers. ran counts
 // the instructions of the query and its callbacks so far.
 func (g *graph) await(c *state.Canister, inst machine.Instance, a *asked, waiting []sysapi.Call, ran machine.Instructions) (*ic.Reply, *ic.UserError) {
-	if len(g.path) >= maxQueryDepth {
+	if g.depth >= maxQueryDepth {
 		g.over = ic.Errorf(ic.QueryCallGraphTooDeep, "Composite query calls exceeded the maximum call depth.")
 	}
-	g.path = append(g.path, c.ID)
-	defer func() { g.path = g.path[:len(g.path)-1] }()
+	g.depth++
+	defer func() { g.depth-- }()
 	var failure *ic.UserError
 	for len(waiting) > 0 {
 		call := waiting[0]
@@ -107,7 +108,7 @@ func (g *graph) call(from *state.Canister, call *sysapi.Call) ic.Reply {
 		return failed(g.over)
 	case r.Late != nil && r.Late():
 		g.basis.unsafe = true
-		g.over = ic.Errorf(ic.QueryTimeLimitExceeded, "Composite query calls exceeded the time limit.")
+		g.over = ic.Errorf(ic.QueryTimeLimitExceeded, "Composite query call exceeded the time limit.")
 		return failed(g.over)
 	case call.Callee == ic.Management:
 		g.basis.unsafe = true
@@ -119,12 +120,6 @@ func (g *graph) call(from *state.Canister, call *sysapi.Call) ic.Reply {
 		return failed(ic.Errorf(ic.UnknownManagementMessage, "Management canister has no query method '%s'", call.Method))
 	}
 	id := ic.CanisterID{Principal: call.Callee}
-	for _, waits := range g.path {
-		if waits == id {
-			g.over = ic.Errorf(ic.QueryCallGraphLoopDetected, "Query calls re-entering the same canister are not allowed yet.")
-			return failed(g.over)
-		}
-	}
 	c := r.State.Canister(id)
 	if c == nil {
 		g.basis.unsafe = true
