@@ -24,8 +24,8 @@ const (
 type graph struct {
 	reader *Reader
 	left   machine.Instructions
-	depth  int // queries that wait for others
-	over   *ic.UserError   // a limit that ends the graph
+	depth  int           // queries that wait for others
+	over   *ic.UserError // a limit that ends the graph
 	basis  *Basis
 	uses   []Use
 }
