@@ -74,6 +74,20 @@ func (n *net) errorTexts() {
 			n.words(c.name+", in a query", id, err, c.code, c.text)
 		}
 	}
+	long := func(size uint64) script.Script {
+		return program().Push(64).Grow().Drop().Push(0).Push(size).API("msg_reply_data_append").API("msg_reply")
+	}
+	for _, c := range []struct {
+		name string
+		send func(ic.CanisterID, script.Script) ([]byte, error)
+		most uint64
+	}{{"an update", n.do, 2 << 20}, {"a query", n.ask, 3 << 20}} {
+		if got, err := c.send(id, long(c.most)); err != nil || uint64(len(got)) != c.most {
+			n.Errorf("%s replies with %d bytes, %v", c.name, len(got), err)
+		}
+		_, err := c.send(id, long(c.most+1))
+		n.words("a longer reply of "+c.name, id, err, ic.CanisterContractViolation, violated+fmt.Sprintf("ic0.msg_reply_data_append: application payload size (%d) cannot be larger than %d..\nConsider checking the response size and returning an error if it is too long.", c.most+1, c.most)+explained+"msg_reply_data_append-payload-too-large")
+	}
 	_, err := n.agent.Call(n.ctx, id, "nothing", nil)
 	n.words("no update method", id, err, ic.CanisterMethodNotFound, "Canister has no update method 'nothing'..\nCheck that the method being called is exported by the target canister."+explained+"method-not-found")
 	_, err = n.agent.Query(n.ctx, id, "nothing", nil)
