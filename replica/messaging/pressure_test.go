@@ -328,7 +328,12 @@ func TestCallbacksHaveMemory(t *testing.T) {
 // A subnet has a number of canisters that is never exceeded.
 func TestCanistersAreCounted(t *testing.T) {
 	w := newWorld(t)
-	w.m.subnet.MaxCanisters = 2
+	says := func(most uint64) { // what the registry says
+		old := w.s
+		w.s = w.m.Apply(old, &Batch{Height: old.Height() + 1, Time: w.time, Nodes: 1, Members: []state.Node{{ID: ic.NodeID{Principal: "node"}}}, MaxCanisters: most})
+		w.persist(old)
+	}
+	says(2)
 	id := w.create(alice)
 	w.create(alice)
 	type none struct{}
@@ -340,4 +345,9 @@ func TestCanistersAreCounted(t *testing.T) {
 	w.must(w.call(alice, aaaaa, "delete_canister", idArg(id)))
 	w.must(make1())
 	w.rejected(make1(), ic.MaxNumberOfCanistersReached, "")
+	w.checkReload()
+	w.s = w.reload() // it is part of the state
+	w.rejected(make1(), ic.MaxNumberOfCanistersReached, "")
+	says(3)
+	w.must(make1())
 }
