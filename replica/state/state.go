@@ -178,6 +178,11 @@ func (s *State) Metadata(id ic.CanisterID, name string) (public, found bool) {
 // then makes its next block soon, though no user waits.
 func (s *State) Busy() bool { return s.ready.Len() > 0 || s.queue.Len() > 0 }
 
+// Queued yields the messages for the management canister, in their order.
+func (s *State) Queued(yield func(*Message) bool) {
+	s.queue.Each(func(_ string, m *Message) bool { return yield(m) })
+}
+
 // Draft begins the next version.
 func (s *State) Draft() *Draft {
 	next := *s
