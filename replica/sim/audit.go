@@ -28,7 +28,7 @@ func (g *canisters) audit(s *state.State) error {
 	if n := s.NumCanisters(); n > 0 && n != accounts {
 		return violated("height %d has %d canisters, not %d", s.Height(), n, accounts)
 	}
-	work := map[asked]int{}
+	work, answers, err := map[asked]int{}, map[asked]int{}, error(nil)
 	s.Queued(func(m *state.Message) bool {
 		work[asker(&m.Origin)]++
 		return true
@@ -36,7 +36,11 @@ func (g *canisters) audit(s *state.State) error {
 	s.Canisters(func(c *state.Canister) bool {
 		c.Queue.Each(func(_ string, m *state.Message) bool {
 			if m.Origin.Kind == state.Response {
-				work[asked{caller: c.ID.Principal, callback: m.Origin.Callback}]++
+				answered := asked{caller: c.ID.Principal, callback: m.Origin.Callback}
+				work[answered]++
+				if answers[answered]++; answers[answered] > 1 {
+					err = violated("height %d: the answer to call %d of canister %s waits twice", s.Height(), m.Origin.Callback, c.ID)
+				}
 			} else {
 				work[asker(&m.Origin)]++
 			}
@@ -50,7 +54,7 @@ func (g *canisters) audit(s *state.State) error {
 		})
 		return true
 	})
-	rests, err := !s.Busy(), error(nil)
+	rests := !s.Busy()
 	s.Canisters(func(c *state.Canister) bool {
 		rests = rests && c.Long == nil && c.Contexts.Len() == 0 && c.Callbacks.Len() == 0
 		open := map[uint64]uint64{}

@@ -60,7 +60,7 @@ func (g *canisters) machine(p *peer) node.Machine {
 	}
 	// What nodes may do as they like, they do in different ways.
 	cfg := messaging.Config{Subnet: p.subnet(), Version: p.version, Limits: limits}
-	if p.index%2 == 1 {
+	if (uint64(p.index)+g.w.Seed)%2 == 1 {
 		cfg.Parallel, cfg.HotBytes = engine.Parallel, 512<<10
 	}
 	eng := &engineOf{Engine: shared, known: map[[32]byte]bool{}}

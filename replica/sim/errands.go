@@ -118,9 +118,13 @@ func (e *errands) work() (s script.Script) {
 	return nil
 }
 
-// loop takes up to some rounds.
+// loop takes up to five rounds, and now and then up to fifty: deadlines pass meanwhile.
 func (e *errands) loop() script.Script {
-	return script.Script(nil).Repeat(1+e.r.IntN(2000), loopAt, nil)
+	n := 1 + e.r.IntN(5*slice/loopInstructions)
+	if e.r.IntN(16) == 0 {
+		n *= 10
+	}
+	return script.Script(nil).Repeat(n, loopAt, nil)
 }
 
 // send makes a call with tokens. What it owes itself it answers in the callbacks, if
