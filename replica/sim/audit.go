@@ -46,6 +46,9 @@ func (g *canisters) audit(s *state.State) error {
 			}
 			return true
 		})
+		for i := range c.StopCalls {
+			work[asker(&c.StopCalls[i].Origin)]++
+		}
 		c.Contexts.Each(func(_ string, x *state.CallContext) bool {
 			if !x.Responded && x.Origin.Kind != state.Task {
 				work[asker(&x.Origin)]++
@@ -56,7 +59,7 @@ func (g *canisters) audit(s *state.State) error {
 	})
 	rests := !s.Busy()
 	s.Canisters(func(c *state.Canister) bool {
-		rests = rests && c.Long == nil && c.Contexts.Len() == 0 && c.Callbacks.Len() == 0
+		rests = rests && c.Long == nil && len(c.StopCalls) == 0 && c.Contexts.Len() == 0 && c.Callbacks.Len() == 0
 		open := map[uint64]uint64{}
 		c.Callbacks.Each(func(key string, cb *state.Callback) bool {
 			open[cb.Context]++

@@ -15,9 +15,7 @@ import (
 	"ashlar/replica/ic"
 	"ashlar/replica/messaging"
 	"ashlar/replica/node"
-	"ashlar/replica/spectest/script"
 	"ashlar/replica/state"
-	"ashlar/replica/wire/candid"
 )
 
 // canisters are the state machine of a real node: Wasm on wazero, which calls other
@@ -31,22 +29,11 @@ type canisters struct {
 	atRest bool // the latest state that was audited
 }
 
-// What each canister begins with.
-const (
-	funds   = 200_000_000_000_000 // cycles
-	savings = 1_000_000           // tokens
-)
-
 // slice of a message in a round, in instructions: an errand of a millisecond takes many rounds.
 const slice = 150_000
 
 // limits of a round.
 var limits = scheduler.Limits{Slice: slice, Core: 60_000_000}
-
-// modules that the canisters run: with a heartbeat, and without.
-var modules = sync.OnceValue(func() (m [2][]byte) {
-	return [2][]byte{script.Module(script.Options{Heartbeat: true}), script.Module(script.Options{})}
-})
 
 // compiled code is the same for all nodes of all runs.
 var compiled = sync.OnceValues(func() (*engine.Engine, error) {
@@ -87,45 +74,10 @@ func (t *town) Apply(s *state.State, b *messaging.Batch) *state.State {
 	m := messaging.New(first, t.eng)
 	defer m.Close()
 	for _, create := range []bool{true, false} {
-		next.Ingress = append(t.arriving(create, b.Time), b.Ingress...)
+		next.Ingress = append(founding(create, t.pages, b.Time), b.Ingress...)
 		s = m.Apply(s, &next)
 	}
 	return s
-}
-
-// arriving are the messages that create the canisters, or install their code.
-func (t *town) arriving(create bool, now ic.Time) (all []ic.Ingress) {
-	for i := range byte(accounts) {
-		msg := ic.Ingress{ID: sha256.Sum256([]byte{i}), Sender: "founder", Canister: ic.CanisterID{Principal: ic.Management}, Effective: account(i), Expiry: now + 60e9}
-		if create {
-			amount := candid.Nat64Of(funds)
-			msg.Method, msg.Arg = "provisional_create_canister_with_cycles", candid.Marshal(struct {
-				Amount *candid.Natural `candid:"amount"`
-			}{&amount})
-		} else {
-			msg.ID[0] ^= 1
-			msg.Method, msg.Arg = "install_code", t.install(i)
-		}
-		all = append(all, msg)
-	}
-	return all
-}
-
-func (t *town) install(i byte) []byte {
-	type mode struct {
-		candid.OneOf
-		Install *candid.Unit `candid:"install"`
-	}
-	in := struct {
-		Mode     mode          `candid:"mode"`
-		Canister ic.CanisterID `candid:"canister_id"`
-		Code     []byte        `candid:"wasm_module"`
-		Arg      []byte        `candid:"arg"`
-	}{mode{Install: &candid.Unit{}}, account(i), modules()[min(i, 1)], beginning(0)}
-	if i == 0 {
-		in.Arg = beginning(t.pages)
-	}
-	return candid.Marshal(in)
 }
 
 // engineOf is the engine of one life of a node. Code is compiled once in all lives, but
@@ -160,15 +112,15 @@ func (e *engineOf) Load(hash [32]byte, code func() []byte) (machine.Module, erro
 	return e.Engine.Load(hash, code)
 }
 
-// An errand on the wire: expiry, nonce, user, canister, what to do, and the user's signature.
-const errandBytes = 8 + 8 + 1 + 1
+// A call on the wire: expiry, nonce, user, canister, what to do, and the user's signature.
+const callBytes = 8 + 8 + 1 + 1
 
-func errandCall(user, to byte, do script.Script, nonce uint64, expiry ic.Time) (*ic.Ingress, []byte) {
+func callOf(user, to byte, do []byte, nonce uint64, expiry ic.Time) (*ic.Ingress, []byte) {
 	raw := binary.BigEndian.AppendUint64(nil, uint64(expiry))
 	raw = binary.BigEndian.AppendUint64(raw, nonce)
 	raw = append(append(raw, user, to), do...)
 	raw = append(raw, signature(raw)...)
-	msg, err := parseErrand(raw)
+	msg, err := parseCall(raw)
 	if err != nil {
 		panic(err)
 	}
@@ -176,26 +128,34 @@ func errandCall(user, to byte, do script.Script, nonce uint64, expiry ic.Time) (
 }
 
 func (*canisters) call(r *rand.Rand, nonce uint64, expiry ic.Time) (*ic.Ingress, []byte) {
-	to := byte(r.IntN(accounts))
-	return errandCall(byte(r.IntN(3)), to, (&errands{r}).ofUser(to), nonce, expiry)
+	e, to := &errands{r}, byte(r.IntN(accounts))
+	if r.IntN(12) == 0 {
+		return callOf(founder[0], accounts+to, e.upkeep(), nonce, expiry)
+	}
+	return callOf(byte(r.IntN(3)), to, e.ofUser(to), nonce, expiry)
 }
 
 func (*canisters) long(r *rand.Rand, rounds int, nonce uint64, expiry ic.Time) (*ic.Ingress, []byte) {
-	return errandCall(0, byte(r.IntN(accounts)), (&errands{r}).long(rounds), nonce, expiry)
+	return callOf(0, byte(r.IntN(accounts)), (&errands{r}).long(rounds), nonce, expiry)
 }
 
-func (*canisters) parse(raw []byte) (*ic.Ingress, error) { return parseErrand(raw) }
+func (*canisters) parse(raw []byte) (*ic.Ingress, error) { return parseCall(raw) }
 
-func parseErrand(raw []byte) (*ic.Ingress, error) {
-	if len(raw) < errandBytes+16 {
-		return nil, fmt.Errorf("an errand has at least %d bytes, not %d", errandBytes+16, len(raw))
+func parseCall(raw []byte) (*ic.Ingress, error) {
+	if len(raw) <= callBytes+16 {
+		return nil, fmt.Errorf("a call has more than %d bytes, not %d", callBytes+16, len(raw))
 	}
 	content := raw[:len(raw)-16]
 	if string(signature(content)) != string(raw[len(content):]) {
 		return nil, errors.New("the user's signature does not match")
 	}
-	return &ic.Ingress{ID: sha256.Sum256(raw), Sender: ic.Principal(raw[16:17]), Canister: account(raw[17]), Effective: account(raw[17]),
-		Method: method, Arg: content[errandBytes:], Expiry: ic.Time(binary.BigEndian.Uint64(raw)), Bytes: len(raw)}, nil
+	to, do := raw[17], content[callBytes:]
+	m := &ic.Ingress{ID: sha256.Sum256(raw), Sender: ic.Principal(raw[16:17]), Canister: account(to), Effective: account(to), Expiry: ic.Time(binary.BigEndian.Uint64(raw)), Bytes: len(raw)}
+	if m.Method, m.Arg = method, do; to >= accounts { // about it
+		m.Canister.Principal = ic.Management
+		m.Method, m.Arg = upkeep(to, do)
+	}
+	return m, nil
 }
 
 func (*canisters) minted(s *state.State) ic.Cycles {

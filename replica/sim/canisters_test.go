@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"crypto/sha256"
 	"strings"
 	"testing"
 
@@ -29,6 +30,16 @@ func (g *watched) audit(s *state.State) error {
 		}
 		if c.StableBytes > 0 {
 			g.saw["stable memory"]++
+		}
+		g.saw[c.Run.String()]++
+		if c.Snapshots.Len() > 0 {
+			g.saw["snapshot"]++
+		}
+		if c.Module != nil && c.Module.Hash == sha256.Sum256(code(c.ID, 1)) {
+			g.saw["upgraded"]++
+			if c.Callbacks.Len() > 0 {
+				g.saw["upgraded, and waits"]++
+			}
 		}
 		c.Callbacks.Each(func(_ string, cb *state.Callback) bool {
 			g.saw["guaranteed"]++
@@ -84,7 +95,7 @@ func TestErrandsMeetEverything(t *testing.T) {
 		w.close()
 	}
 	for _, what := range []string{"long message", "long task", "long installation", "long callback", "begins anew", "guaranteed", "best effort", "to itself", "task that calls",
-		"management canister", "rest", "end that nobody knows", "stable memory", "as drawn", "no", "did not reply"} {
+		"management canister", "rest", "end that nobody knows", "stable memory", "as drawn", "no", "did not reply", "stopping", "stopped", "running", "snapshot", "upgraded", "upgraded, and waits"} {
 		if saw[what] == 0 {
 			t.Errorf("never seen: %s", what)
 		}

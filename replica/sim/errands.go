@@ -7,7 +7,7 @@ import (
 	"ashlar/replica/spectest/script"
 )
 
-// method of the canisters that runs an errand.
+// method of the canisters that does what its argument says.
 const method = "do"
 
 // Where a canister keeps its books, and what it needs to run.
