@@ -37,13 +37,26 @@ func Binaries(root, dir string, packages []string, extraEnv ...string) error {
 		}
 		names[path.Base(p)] = p
 	}
+	return goBuild(root, abs+"/", "", packages, extraEnv...)
+}
+
+// BinaryOf builds one Go main as the file to, with another version than its own.
+func BinaryOf(root, to, version, pkg string) error {
+	abs, err := filepath.Abs(to)
+	if err != nil {
+		return err
+	}
+	return goBuild(root, abs, " -X main.Version="+version, []string{pkg})
+}
+
+func goBuild(root, to, ldflags string, packages []string, extraEnv ...string) error {
 	env := append(append(os.Environ(), goEnv...), extraEnv...)
 	wrapper, modules, err := trimasm(root, env)
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(filepath.Dir(wrapper))
-	args := append([]string{"build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w -buildid=", "-toolexec='" + wrapper + "'", "-o", abs + "/"}, packages...)
+	args := append([]string{"build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w -buildid=" + ldflags, "-toolexec='" + wrapper + "'", "-o", to}, packages...)
 	cmd := exec.Command("go", args...)
 	cmd.Dir, cmd.Env = root, append(env, "ASHLAR_MODCACHE="+modules)
 	var out bytes.Buffer

@@ -2,6 +2,7 @@ package testnet
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -20,18 +21,20 @@ var commands = map[string]struct {
 	about string
 	nodes wants // whether it wants their numbers
 	do    func(ctx context.Context, n *Net, nodes []*Node, out io.Writer) error
+	named func(ctx context.Context, n *Net, name string, out io.Writer) error // instead of do, for a word
 }{
-	"status":    {"what each node does", none, status},
-	"kill":      {"kill -9", some, each((*Node).Kill)},
-	"stop":      {"stop in good order", some, each((*Node).Stop)},
-	"start":     {"start what is down", some, each((*Node).Start)},
-	"restart":   {"stop and start", some, restart},
-	"wipe":      {"kill, and forget all but the keys and the registry", some, wipe},
-	"partition": {"keep these from the others; users reach them still", some, partition},
-	"add":       {"make a node that becomes a member, and start it; or let those that left come back", perhaps, add},
-	"remove":    {"these are no members any more: they end once their peers go on without", some, remove},
-	"recover":   {"too many nodes lost their disks: go on from the newest state of the others", none, recoverSubnet},
-	"heal":      {"end all partitions", none, func(_ context.Context, n *Net, _ []*Node, _ io.Writer) error { return n.Heal() }},
+	"status":    {"what each node does", none, status, nil},
+	"kill":      {"kill -9", some, each((*Node).Kill), nil},
+	"stop":      {"stop in good order", some, each((*Node).Stop), nil},
+	"start":     {"start what is down", some, each((*Node).Start), nil},
+	"restart":   {"stop and start", some, restart, nil},
+	"wipe":      {"kill, and forget all but the keys and the registry", some, wipe, nil},
+	"partition": {"keep these from the others; users reach them still", some, partition, nil},
+	"add":       {"make a node that becomes a member, and start it; or let those that left come back", perhaps, add, nil},
+	"remove":    {"these are no members any more: they end once their peers go on without", some, remove, nil},
+	"recover":   {"too many nodes lost their disks: go on from the newest state of the others", none, recoverSubnet, nil},
+	"heal":      {"end all partitions", none, func(_ context.Context, n *Net, _ []*Node, _ io.Writer) error { return n.Heal() }, nil},
+	"upgrade":   {"all change to a version of the replica at one height; mk builds it of this tree", word, nil, upgrade},
 }
 
 // wants is whether a command takes numbers of nodes.
@@ -41,17 +44,18 @@ const (
 	none    wants = ""
 	some    wants = " N..."
 	perhaps wants = " [N...]"
+	word    wants = " VERSION"
 )
 
-func (w wants) fits(numbers int) bool { return w == perhaps || (w == some) == (numbers > 0) }
+func (w wants) fits(words int) bool {
+	return w == perhaps || w == word && words == 1 || w != word && (w == some) == (words > 0)
+}
 
 // Commands lists them for people.
 func Commands() string {
 	var b strings.Builder
-	for _, name := range []string{"status", "kill", "stop", "start", "restart", "wipe", "partition", "heal", "add", "remove", "recover"} {
-		word := name
-		word += string(commands[name].nodes)
-		fmt.Fprintf(&b, "  mk testnet %-16s %s\n", word, commands[name].about)
+	for _, name := range []string{"status", "kill", "stop", "start", "restart", "wipe", "partition", "heal", "add", "remove", "recover", "upgrade"} {
+		fmt.Fprintf(&b, "  mk testnet %-16s %s\n", name+string(commands[name].nodes), commands[name].about)
 	}
 	return b.String()
 }
@@ -119,10 +123,14 @@ func recoverSubnet(_ context.Context, n *Net, _ []*Node, out io.Writer) error {
 
 func status(ctx context.Context, n *Net, _ []*Node, out io.Writer) error {
 	t := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
-	fmt.Fprintf(t, "node\turl\tprocess\tcertified\tpeers\trefused\tlog\n")
+	fmt.Fprintf(t, "node\turl\tprocess\tversion\tcertified\tpeers\trefused\tlog\n")
 	for _, d := range n.Nodes {
+		version, since := d.Version()
+		if version = cmp.Or(version, "dev"); since != "" {
+			version += " since " + since
+		}
 		if d.PID() == 0 {
-			fmt.Fprintf(t, "%d\t%s\t%s\t\t\t\t%s\n", d.Number, d.URL, d.State(), d.Log)
+			fmt.Fprintf(t, "%d\t%s\t%s\t%s\t\t\t\t%s\n", d.Number, d.URL, d.State(), version, d.Log)
 			continue
 		}
 		var values [3]string
@@ -132,7 +140,7 @@ func status(ctx context.Context, n *Net, _ []*Node, out io.Writer) error {
 				values[i] = strconv.FormatUint(v, 10)
 			}
 		}
-		fmt.Fprintf(t, "%d\t%s\t%s\t%s\t%s\t%s\t%s\n", d.Number, d.URL, d.State(), values[0], values[1], values[2], d.Log)
+		fmt.Fprintf(t, "%d\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", d.Number, d.URL, d.State(), version, values[0], values[1], values[2], d.Log)
 	}
 	for _, group := range n.apart {
 		fmt.Fprintf(t, "apart: %v\n", group)
@@ -204,6 +212,9 @@ func (n *Net) Do(ctx context.Context, words []string, out io.Writer) error {
 	}
 	if !c.nodes.fits(len(words) - 1) {
 		return fmt.Errorf("want one of:\n%s", Commands())
+	}
+	if c.named != nil {
+		return c.named(ctx, n, words[1], out)
 	}
 	var nodes []*Node
 	for _, w := range words[1:] {

@@ -3,7 +3,6 @@ package testnet
 import (
 	"bufio"
 	"bytes"
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -13,7 +12,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"strconv"
 	"strings"
 	"sync"
@@ -33,7 +31,7 @@ type Node struct {
 	ended     chan struct{}
 	err       error  // why it ended
 	wanted    bool   // to run; else it was stopped by us
-	version   string // of the replica, if there are several; "": that the network began with
+	version   string // of the replica; "": what the program replica is
 	changed   string // at which height it changed to it
 }
 
@@ -52,7 +50,7 @@ func (d *Node) Start() error {
 	}
 	defer log.Close()
 	args := []string{d.program(), "--dev", "--listen", d.at.String(), "--state", d.Dir, "--apart", d.apart()}
-	if d.net.Versions != nil {
+	if d.net.strict() {
 		args = append(args, "--strict-version")
 	}
 	if d.net.links != nil {
@@ -81,48 +79,6 @@ func (d *Node) Start() error {
 		close(ended)
 	}()
 	return nil
-}
-
-// program that the node runs.
-func (d *Node) program() string {
-	if p := d.net.Versions[cmp.Or(d.version, d.net.Options.Version)]; p != "" {
-		return p
-	}
-	return filepath.Join(d.net.Bin, "replica")
-}
-
-// goesOnWith is what a replica says in the end for which another version goes on.
-var goesOnWith = regexp.MustCompile(`the subnet goes on after height (\d+) with replica version (\S+)`)
-
-// upgraded tells whether the process ended since another version goes on, and there is
-// that version. Called with mu held.
-func (d *Node) upgraded() bool {
-	m := goesOnWith.FindStringSubmatch(d.lastWords())
-	if m == nil || d.state() != "upgrade" || d.net.Versions[m[2]] == "" {
-		return false
-	}
-	d.version, d.changed = m[2], m[1]
-	return true
-}
-
-func (d *Node) restart() {
-	d.mu.Lock()
-	wanted := d.wanted
-	d.mu.Unlock()
-	if !wanted { // it was stopped meanwhile
-		return
-	}
-	d.net.Say("node %d goes on after height %s with version %s", d.Number, d.changed, d.version)
-	if err := d.Start(); err != nil {
-		d.net.Say("%v", err)
-	}
-}
-
-// Version of the replica that the node runs, and the height at which it changed to it.
-func (d *Node) Version() (version, since string) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.version, d.changed
 }
 
 // memory: each node has its share of the machine.

@@ -1,11 +1,9 @@
 package testnet
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -41,7 +39,7 @@ var faults = []fault{
 	{"cut off", func(_ context.Context, n *Net, nodes []*Node) error { return n.Partition(numbers(nodes)...) }, func(_ context.Context, n *Net, _ []*Node) error { return n.Heal() }, nil},
 	{"stopped", toEach((*Node).Stop), toEach((*Node).Start), nil},
 	{"frozen", toEach((*Node).freeze), toEach((*Node).thaw), nil},
-	{"killed while the version changes", killAndUpgrade, toEach((*Node).Start), func(n *Net) bool { return len(n.Versions) > 1 }},
+	{"killed while the version changes", killAndUpgrade, toEach((*Node).Start), func(n *Net) bool { return len(n.versions()) > 1 }},
 	{"removed", removeAway, comeBack, func(n *Net) bool { return n.Rounds > 0 && n.Rounds <= shortInterval }},
 	{"wiped", wipeAway, startAgain, nil},
 }
@@ -53,16 +51,13 @@ func killAndUpgrade(ctx context.Context, n *Net, nodes []*Node) error {
 	if err := toEach((*Node).Kill)(ctx, n, nodes); err != nil {
 		return err
 	}
-	n.mu.Lock()
-	now := cmp.Or(n.version, n.Options.Version)
-	for _, v := range slices.Sorted(maps.Keys(n.Versions)) {
-		if v != now {
-			n.version = v
+	for _, v := range n.versions() {
+		if v != n.version {
+			if err := n.Upgrade(v); err != nil {
+				return err
+			}
+			break
 		}
-	}
-	n.mu.Unlock()
-	if err := n.Upgrade(n.version); err != nil {
-		return err
 	}
 	others := slices.DeleteFunc(slices.Clone(n.Nodes), func(d *Node) bool { return slices.Contains(nodes, d) })
 	err := n.await(ctx, func() bool {

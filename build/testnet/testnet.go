@@ -48,11 +48,7 @@ type Options struct {
 	Port   int        // 0: DefaultPort
 	Rounds uint64     // from one summary to the next, of a network that is made new; 0: the usual
 	Netem  string     // what tc netem is told of each node's link, such as "delay 60ms loss 1%"; "": no namespaces
-	// Versions are replicas for the versions that the registry may name, by them. None:
-	// the program replica, whatever the registry says.
-	Versions map[string]string
-	Version  string // that a network begins with that is made new, if there are Versions
-	Say      func(format string, args ...any)
+	Say    func(format string, args ...any)
 }
 
 // Net is a network, running or not.
@@ -63,7 +59,7 @@ type Net struct {
 
 	mu      sync.Mutex // of what the commands change
 	apart   [][]int    // groups that a partition made
-	version string     // that was elected last; "": that of Options
+	version string     // that was elected last; "": none in this run
 	links   *links     // nil: no namespaces
 }
 
@@ -112,11 +108,11 @@ func (n *Net) create() ([]byte, error) {
 	if n.Rounds != 0 {
 		args = append(args, "--interval", strconv.FormatUint(n.Rounds, 10))
 	}
-	if n.Options.Version != "" {
-		args = append(args, "--version", n.Options.Version)
-	}
 	made, err := n.network(args...)
 	if err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(versionsIn(n.Dir), 0o755); err != nil {
 		return nil, err
 	}
 	return []byte(made), os.WriteFile(n.file(), []byte(made), 0o644)
@@ -226,16 +222,6 @@ func (n *Net) Add() (*Node, error) {
 	}
 	n.Nodes = append(n.Nodes, d)
 	return d, d.Start()
-}
-
-// Upgrade has all members change to another version of the replica, at one height.
-func (n *Net) Upgrade(version string) error {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if _, err := n.network("version", version, "--dir", n.Dir, "--offline"); err != nil {
-		return err
-	}
-	return n.send()
 }
 
 // AddAgain makes nodes members that were, or are still for the moment, and starts them.

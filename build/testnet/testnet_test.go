@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 	"encoding/hex"
+	"errors"
 	"flag"
 	"fmt"
 	mathrand "math/rand/v2"
@@ -55,21 +56,31 @@ func TestMain(m *testing.M) {
 }
 
 // versions of the replica, to change from one to the other.
-var versions = sync.OnceValues(func() (map[string]string, error) {
-	bin, err := programs()
-	if err != nil {
-		return nil, err
+var versions = sync.OnceValues(func() (dir string, err error) {
+	if dir, err = programs(); err != nil {
+		return "", err
 	}
-	all := map[string]string{}
 	for _, v := range []string{"a", "b"} {
-		all[v] = filepath.Join(bin, "replica-"+v)
-		out, err := exec.Command("go", "build", "-ldflags", "-X main.Version="+v, "-o", all[v], "ashlar/replica/cmd/replica").CombinedOutput()
+		out, err := exec.Command("go", "build", "-ldflags", "-X main.Version="+v, "-o", ProgramOf(dir, v), "ashlar/replica/cmd/replica").CombinedOutput()
 		if err != nil {
-			return nil, fmt.Errorf("%w\n%s", err, out)
+			return "", fmt.Errorf("%w\n%s", err, out)
 		}
 	}
-	return all, nil
+	return dir, nil
 })
+
+// withVersions gives a network the programs of two more versions.
+func withVersions(t *testing.T, n *Net) *Net {
+	t.Helper()
+	from, err := versions()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(os.Remove(versionsIn(n.Dir)), os.Symlink(versionsIn(from), versionsIn(n.Dir))); err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
 
 func open(t *testing.T, nodes int, rounds uint64) *Net {
 	t.Helper()
@@ -198,11 +209,7 @@ func stormTime(t *testing.T) time.Duration {
 // Nodes are killed, cut off, frozen and stopped, a third of them at a time, while
 // users call: each call is answered and was executed once.
 func TestStorm(t *testing.T) {
-	all, err := versions()
-	if err != nil {
-		t.Fatal(err)
-	}
-	n := start(t, openWith(t, Options{Nodes: 4, Rounds: 40, Versions: all, Version: "a"}))
+	n := start(t, withVersions(t, openWith(t, Options{Nodes: 4, Rounds: 40})))
 	id := counter(t, n.agent(t, 1))
 	ctx, stop := context.WithCancel(t.Context())
 	var mu sync.Mutex

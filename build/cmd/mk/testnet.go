@@ -7,6 +7,7 @@ import (
 	"os"
 	"strconv"
 
+	"ashlar/build/images"
 	"ashlar/build/testnet"
 )
 
@@ -16,6 +17,11 @@ func testnetCommand(ctx context.Context, w *workshop, args []string) error {
 	if len(args) == 1 && args[0] == "help" {
 		w.print.Say("make testnet N=4 runs a network; then, in another terminal:\n%s", testnet.Commands())
 		return nil
+	}
+	if len(args) == 2 && args[0] == "upgrade" {
+		if err := w.buildVersion(args[1]); err != nil {
+			return err
+		}
 	}
 	if len(args) > 0 {
 		return testnet.Tell(w.out("testnet"), args, os.Stdout)
@@ -44,6 +50,21 @@ func testnetCommand(ctx context.Context, w *workshop, args []string) error {
 		return err
 	}
 	return w.run(ctx, n)
+}
+
+// buildVersion builds the replica of this tree under the name of another version,
+// where the network looks for it.
+func (w *workshop) buildVersion(version string) error {
+	if err := testnet.CheckVersion(version); err != nil {
+		return err
+	}
+	return w.print.Step("replica "+version, func() (string, error) {
+		to := testnet.ProgramOf(w.out("testnet"), version)
+		if err := images.BinaryOf(w.root, to, version, "./replica/cmd/replica"); err != nil {
+			return "", err
+		}
+		return w.relative(to), nil
+	})
 }
 
 func (w *workshop) run(ctx context.Context, n *testnet.Net) error {

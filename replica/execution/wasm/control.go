@@ -206,7 +206,7 @@ func (p *bodyPass) emitBranch(code byte, frameIndex int) {
 
 func (p *bodyPass) branch(code byte) {
 	p.cost(2, 50)
-	p.alive.branch(len(p.stack), 1)
+	p.alive.branch(len(p.stack), 2)
 	to, types := p.target(p.r.u32())
 	if p.r.err != nil {
 		return
@@ -215,7 +215,11 @@ func (p *bodyPass) branch(code byte) {
 		p.pop(I32)
 	}
 	p.popAll(types)
-	p.emitBranch(code, to)
+	if code == opBrIf && len(types) == 0 {
+		p.branchApart(to)
+	} else {
+		p.emitBranch(code, to)
+	}
 	p.closeCharge()
 	if code == opBr {
 		p.deadEnd()
@@ -223,6 +227,17 @@ func (p *bodyPass) branch(code byte) {
 	}
 	p.pushParams(types)
 	p.openCharge(false)
+}
+
+// branchApart is br_if with a block of its own for the branch. The engine's compiler
+// makes one where locals differ at the target, and then no longer sees that the
+// condition is a comparison.
+func (p *bodyPass) branchApart(to int) {
+	p.emit(opIf, typeEmpty)
+	p.depth++
+	p.emitBranch(opBr, to)
+	p.depth--
+	p.emit(opEnd)
 }
 
 func (p *bodyPass) branchTable() {

@@ -41,4 +41,4 @@ const DepthBudget = 40_000_000
 
 // The version of the rewriting: part of the key of every cache of compiled code.
 // Change it with any change of what the pass emits.
-const Version = 5
+const Version = 6
