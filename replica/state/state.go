@@ -319,14 +319,13 @@ type NamedCode struct {
 
 // PutNamed is PutCode of code whose hash is known.
 func (d *Draft) PutNamed(n NamedCode) {
-	if _, ok := d.Code(n.Hash); ok {
-		return
-	}
 	if d.parent != nil {
-		d.codes = append(d.codes, n) // until the parent gets it
+		d.putCodeFork(n)
 		return
 	}
-	d.s.codes.Set(d.s.owner, string(n.Hash[:]), newCode(n.Bytes))
+	if _, ok := d.Code(n.Hash); !ok {
+		d.s.codes.Set(d.s.owner, string(n.Hash[:]), newCode(n.Bytes))
+	}
 }
 
 // Code finds a module's bytes.

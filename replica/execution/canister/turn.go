@@ -82,8 +82,10 @@ func (c *Core) work(yield func(*Turn) bool) {
 		if t.paused {
 			return // in another round, perhaps of another core
 		}
-		c.Free = min(c.Free, t.Room.Free())
-		c.Calls = min(c.Calls, t.Room.FreeCalls())
+		if t.long == nil { // else its share is that of the round it began in, however often that was
+			c.Free = min(c.Free, t.Room.Free())
+			c.Calls = min(c.Calls, t.Room.FreeCalls())
+		}
 	}
 }
 
