@@ -63,7 +63,7 @@ func TestPlantedBugsAreFound(t *testing.T) {
 
 // The hunts find nothing where no bug is planted.
 func TestHunts(t *testing.T) {
-	for _, bug := range []Bug{WrongThreshold, Credulous, TrustDealings, TakeBadShares, VoteTwice} {
+	for _, bug := range []Bug{WrongThreshold, Credulous, TrustDealings, TakeBadShares, VoteTwice, LoseCrossing} {
 		for seed := range uint64(2) {
 			p := hunt(seed, bug)
 			p.Bug = NoBug

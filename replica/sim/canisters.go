@@ -32,8 +32,8 @@ type canisters struct {
 // slice of a message in a round, in instructions: an errand of a millisecond takes many rounds.
 const slice = 150_000
 
-// limits of a round.
-var limits = scheduler.Limits{Slice: slice, Core: 60_000_000}
+// limits of a round: so little fits that messages wait for the next one.
+var limits = scheduler.Limits{Slice: slice, Core: 20_000_000}
 
 // compiled code is the same for all nodes of all runs.
 var compiled = sync.OnceValues(func() (*engine.Engine, error) {
