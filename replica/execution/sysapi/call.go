@@ -152,12 +152,11 @@ func available128(e *Env, c machine.Caller, a []uint64) error {
 
 func available(e *Env, _ machine.Caller, a []uint64) error { return word(a, e.left()) }
 
-// left of the cycles that came with the call.
+// left of the cycles that came with the call. They are there to the end of the message,
+// also after its answer: the specification says that the answer takes them back at once,
+// mainnet does not, and Motoko's one-way functions answer before anything else.
 func (e *Env) left() ic.Cycles {
 	c, _ := e.Available.Sub(e.Accepted)
-	if e.Answer != nil {
-		return ic.Cycles{} // the answer took them back
-	}
 	return c
 }
 
