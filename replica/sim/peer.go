@@ -121,6 +121,11 @@ func (p *peer) start() {
 		if p.left = !p.w.net.has(p.w.ids.public[p.index].Node) && contains(err.Error(), "is no member"); p.left {
 			return // and its disk does not know any more that it was one
 		}
+		if contains(err.Error(), "is no member") && p.knows < uint64(len(p.w.net.records)) { // it is wanted again, as it learns in a while
+			p.refused = nil
+			p.w.after(maxNews, p.start)
+			return
+		}
 		p.w.fail(p.excuse(err))
 		return
 	}
