@@ -43,7 +43,7 @@ var may = map[string]string{
 	"replica/store":        "replica/ic replica/wire replica/state",
 	"replica/sdk":          "replica/ic replica/wire",
 	"replica/node":         "replica/ic replica/wire replica/crypto replica/state replica/consensus replica/ingress replica/messaging replica/execution",
-	"replica/sim":          "replica/node replica/store replica/ic replica/wire replica/crypto replica/state replica/consensus replica/ingress replica/messaging replica/execution",
+	"replica/sim":          "replica/node replica/store replica/ic replica/wire replica/crypto replica/state replica/consensus replica/ingress replica/messaging replica/execution replica/engine replica/spectest/script",
 	"replica/nns":          "replica/ic replica/wire replica/sdk",
 	"replica/spectest":     "replica/ic replica/wire replica/agent",
 	"replica/cmd":          "replica",

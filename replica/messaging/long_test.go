@@ -224,3 +224,86 @@ func TestLongExecutionsSurviveRestarts(t *testing.T) {
 		}
 	}
 }
+
+// An execution that begins on the core on which a long one has just ended finds as much
+// room on a node that kept the long one running as on one that began it anew.
+func TestAfterALongExecution(t *testing.T) {
+	e := newEngine(t)
+	one, two := newWorldOn(t, e).limit(short), newWorldOn(t, e).limit(short)
+	worlds := []*world{one, two}
+	var ids []ic.CanisterID
+	for range 6 {
+		ids = append(ids, one.universal(alice))
+		two.universal(alice)
+	}
+	long := prog{}.u64('x', 2_500_000/loops)
+	for _, w := range worlds {
+		w.send(bob, ids[0], "update", long.call(outgoing{to: ids[5], method: "update", arg: prog{}.reply(), onReply: prog{}.reply()}))
+		for _, id := range ids[1:4] { // on the other cores: of the room for calls, each has a quarter
+			w.send(bob, id, "update", prog{}.reply())
+		}
+		w.round()
+		if w.s.Canister(ids[0]).Long == nil {
+			t.Fatal("the long execution does not rest")
+		}
+	}
+	two.restart(e)
+	for ends := false; !ends; ends = one.s.Canister(ids[0]).Long == nil {
+		for _, w := range worlds {
+			for _, id := range ids[1:5] {
+				w.send(bob, id, "update", long.reply())
+			}
+			w.round()
+		}
+	}
+	for _, id := range ids[1:5] {
+		a, b := one.s.Canister(id).Long, two.s.Canister(id).Long
+		if a == nil || b == nil || a.FreeMemory != b.FreeMemory || a.FreeMessages != b.FreeMessages {
+			t.Errorf("canister %s rests as %+v, after a restart as %+v", id, a, b)
+		}
+	}
+	if one.s.Tree().Digest() != two.s.Tree().Digest() {
+		t.Error("the roots differ")
+	}
+	same(t, one.store, two.store)
+}
+
+// Code that another canister runs when an installation of it begins is there at its end,
+// though the other canister has lost it meanwhile, or in the round before.
+func TestLongInstallationOfKnownCode(t *testing.T) {
+	e := newEngine(t)
+	slow := prog{}.u64('x', 5_000_000/loops)
+	for _, restarts := range []bool{false, true} {
+		for _, before := range []bool{false, true} {
+			w := newWorldOn(t, e)
+			id, other := w.universal(alice), w.create(alice)
+			w.must(w.install(alice, other, mode{Install: &candid.Unit{}}, heartbeat, nil))
+			w.limit(short)
+			send := func(to ic.CanisterID, code []byte, arg prog) ic.RequestID {
+				return w.send(alice, aaaaa, "install_code", candid.Marshal(installArg{mode{Reinstall: &candid.Unit{}}, to, code, arg}))
+			}
+			if before {
+				send(other, universal, nil)
+			}
+			call := send(id, heartbeat, slow)
+			for rounds := 0; w.s.Canister(id).Long == nil; rounds++ {
+				if w.round(); rounds > 50 {
+					t.Fatalf("the installation does not rest: %+v", w.s.Status(call))
+				}
+			}
+			if !before {
+				w.send(alice, aaaaa, "uninstall_code", idArg(other))
+			}
+			for w.s.Canister(id).Long != nil {
+				if restarts {
+					w.restart(e)
+				}
+				w.round()
+			}
+			if c := w.s.Status(call); c.State != state.Replied || !w.s.Canister(id).Module.HasHeartbeat {
+				t.Errorf("the installation ended with %+v", c)
+			}
+			w.checkReload()
+		}
+	}
+}

@@ -78,6 +78,8 @@ func (w *world) act(a Act) {
 		w.net.resume()
 	case Recover:
 		w.net.recover()
+	case LongCall:
+		w.users.long(a.N)
 	case Heal:
 		w.wire.heal()
 	case Lose:

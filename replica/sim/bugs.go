@@ -34,11 +34,19 @@ const (
 	UnsavedState   Bug = "a state counts as saved before it is on disk"
 	LatestRegistry Bug = "the registry is read at the latest version"
 	LastTime       Bug = "the time of a batch is the clock's"
+	// Of canisters that call each other.
+	LoseCrossing   Bug = "a message of a canister to one that had its turn in the same round is lost"
+	AnswerTwice    Bug = "an answer that waits is there twice"
+	ForgetCallback Bug = "callbacks are forgotten where an interval begins"
 )
 
 // Bugs are all of them.
 var Bugs = []Bug{SkippedSync, VoteTwice, WrongThreshold, TakeBadShares, OutOfOrder, MapOrder, StateInMemory, FewVotes,
-	Credulous, TrustDealings, ForgetShare, ExecuteAgain, PurgeEarly, UnsavedState, LatestRegistry, LastTime}
+	Credulous, TrustDealings, ForgetShare, ExecuteAgain, PurgeEarly, UnsavedState, LatestRegistry, LastTime,
+	LoseCrossing, AnswerTwice, ForgetCallback}
+
+// canisters tells whether a bug is one of canisters that call each other.
+func (b Bug) canisters() bool { return b == LoseCrossing || b == AnswerTwice || b == ForgetCallback }
 
 func (b Bug) plant(p *peer, cfg *node.Config) {
 	if p.byzantine() {
@@ -60,6 +68,9 @@ func (b Bug) plant(p *peer, cfg *node.Config) {
 	case OutOfOrder, MapOrder, StateInMemory, ExecuteAgain, LastTime:
 		w := cfg.Machine.(*witness)
 		w.Machine = &wayward{Machine: w.Machine, bug: b, odd: p.index%2 == 1, p: p}
+	case LoseCrossing, AnswerTwice, ForgetCallback:
+		w := cfg.Machine.(*witness)
+		w.Machine = &sloppy{Machine: w.Machine, bug: b, interval: ic.Height(p.w.Interval)}
 	}
 }
 

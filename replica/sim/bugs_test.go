@@ -11,7 +11,7 @@ import (
 // the crashes in which it shows.
 func hunt(seed uint64, bug Bug) *Plan {
 	p := FromSeed(seed, 7)
-	p.Bug = bug
+	p.Bug, p.Canisters = bug, bug.canisters()
 	long := func() { // enough for keys that are made now to be used
 		p.Interval, p.Run, p.Calls, p.Jitter = 10, 8*time.Second, 40, time.Millisecond
 		clear(p.Slow)
@@ -63,7 +63,7 @@ func TestPlantedBugsAreFound(t *testing.T) {
 
 // The hunts find nothing where no bug is planted.
 func TestHunts(t *testing.T) {
-	for _, bug := range []Bug{WrongThreshold, Credulous, TrustDealings, TakeBadShares, VoteTwice} {
+	for _, bug := range []Bug{WrongThreshold, Credulous, TrustDealings, TakeBadShares, VoteTwice, LoseCrossing} {
 		for seed := range uint64(2) {
 			p := hunt(seed, bug)
 			p.Bug = NoBug
@@ -79,7 +79,7 @@ func TestShrink(t *testing.T) {
 	var p *Plan
 	for seed := uint64(0); ; seed++ {
 		p = FromSeed(seed, 7)
-		if p.Bug = SkippedSync; len(p.Acts) < 6 {
+		if p.Bug = SkippedSync; len(p.Acts) < 6 || p.Canisters {
 			continue
 		}
 		if r, err := Run(p); err == nil && r.Violation != nil {

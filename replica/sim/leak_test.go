@@ -14,8 +14,10 @@ func TestNothingIsLeft(t *testing.T) {
 		t.Fatal(err)
 	}
 	before := runtime.NumGoroutine()
-	if r, err := Run(p); err != nil || r.Violation != nil {
-		t.Fatal(err, r.Violation)
+	for _, p.Canisters = range []bool{false, true} {
+		if r, err := Run(p); err != nil || r.Violation != nil {
+			t.Fatal(err, r.Violation)
+		}
 	}
 	for end := time.Now().Add(20 * time.Second); runtime.NumGoroutine() > before; time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {

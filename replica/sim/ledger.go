@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 
 	"ashlar/replica/ic"
@@ -33,6 +34,22 @@ type ledger struct {
 	pages int // of the first account's memory; each batch changes one
 	drawn map[scribbled]pages.Page
 }
+
+func newLedger(pagesOf int) ledger { return ledger{pages: pagesOf, drawn: map[scribbled]pages.Page{}} }
+
+func (l ledger) machine(*peer) node.Machine { return l }
+
+func (ledger) call(r *rand.Rand, nonce uint64, expiry ic.Time) (*ic.Ingress, []byte) {
+	return transferCall(byte(r.IntN(3)), byte(r.IntN(accounts)), byte(r.IntN(accounts)), uint32(r.IntN(endowed/20)), nonce, expiry)
+}
+
+func (ledger) parse(raw []byte) (*ic.Ingress, error) { return parseTransfer(raw) }
+
+func (ledger) minted(*state.State) ic.Cycles { return ic.NewCycles(accounts * endowed) }
+
+func (ledger) audit(*state.State) error { return nil }
+
+func (ledger) rests() bool { return true }
 
 // scribbled is what a page of the first account's memory is made from. All nodes have the
 // same ones, drawn once.
@@ -135,28 +152,6 @@ func remember(d *state.Draft, msg *ic.Ingress) {
 
 // Inspect lets all calls pass.
 func (ledger) Inspect(*state.State, *ic.Ingress, ic.Time) *ic.UserError { return nil }
-
-// supply is all the cycles there are, wherever they are, and all that ever were burned.
-func supply(s *state.State) ic.Cycles {
-	sum := s.Head().Burned
-	s.Canisters(func(c *state.Canister) bool {
-		sum = sum.Add(c.Cycles).Add(c.Reserved)
-		c.Queue.Each(func(_ string, m *state.Message) bool {
-			sum = sum.Add(m.Cycles)
-			return true
-		})
-		c.Contexts.Each(func(_ string, x *state.CallContext) bool {
-			sum = sum.Add(x.Available)
-			return true
-		})
-		c.Callbacks.Each(func(_ string, x *state.Callback) bool {
-			sum = sum.Add(x.PaidRun).Add(x.PaidTransmit)
-			return true
-		})
-		return true
-	})
-	return sum
-}
 
 // A transfer on the wire: expiry, account, account, amount, nonce, user, and the
 // user's signature.

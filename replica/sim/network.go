@@ -118,7 +118,7 @@ func (n *network) recover() {
 		n.w.over = n.w.forgotten() > consensus.Faults(len(n.records[0].Members))
 		return
 	}
-	cup, err := consensus.Recover(consensus.Recovery{Last: last, Height: h, Root: root, Time: max(n.w.truth.clock[h], genesis+ic.Time(n.w.now)), Registry: uint64(len(n.records))})
+	cup, err := consensus.Recover(consensus.Recovery{Last: last, Height: h, Root: root, Time: max(n.w.truth.clock[h], genesis+ic.Time(n.w.now)), Registry: uint64(len(n.records)), Version: n.records[len(n.records)-1].Version})
 	if err != nil {
 		n.w.fail(err)
 		return

@@ -41,6 +41,7 @@ type peer struct {
 	life    int // starts so far
 	store   *store.Store
 	node    *node.Node // nil: down
+	ends    func()     // ends what its state machine runs; nil: nothing runs
 	refused error      // why it stopped, or does not start
 
 	version string // of the replica on it
@@ -120,6 +121,11 @@ func (p *peer) start() {
 		if p.left = !p.w.net.has(p.w.ids.public[p.index].Node) && contains(err.Error(), "is no member"); p.left {
 			return // and its disk does not know any more that it was one
 		}
+		if contains(err.Error(), "is no member") && p.knows < uint64(len(p.w.net.records)) { // it is wanted again, as it learns in a while
+			p.refused = nil
+			p.w.after(maxNews, p.start)
+			return
+		}
 		p.w.fail(p.excuse(err))
 		return
 	}
@@ -143,11 +149,15 @@ func (p *peer) open() (err error) {
 	return err
 }
 
+func (p *peer) subnet() state.Subnet {
+	ids := p.w.ids
+	return state.Subnet{ID: ids.subnetID(), Type: "application", PublicKey: ids.der, RootKey: ids.der,
+		Ranges: []ic.CanisterRange{{First: ic.CanisterIDFromUint64(0), Last: ic.CanisterIDFromUint64(1 << 20)}}}
+}
+
 func (p *peer) config() node.Config {
 	ids := p.w.ids
-	subnet := state.Subnet{ID: ids.subnetID(), Type: "application", PublicKey: ids.der, RootKey: ids.der,
-		Ranges: []ic.CanisterRange{{First: ic.CanisterIDFromUint64(0), Last: ic.CanisterIDFromUint64(1 << 20)}}}
-	cfg := node.Config{Subnet: subnet, Start: p.w.net.start, Version: p.version, Registry: follower{p}, Stage: p.store.Staging(),
+	cfg := node.Config{Subnet: p.subnet(), Start: p.w.net.start, Version: p.version, Registry: follower{p}, Stage: p.store.Staging(),
 		Keys: ids.keys[p.index], Scheme: ids.scheme, Machine: p.w.truth.machine(p), Store: &guarded{Store: p.store, p: p}, Net: p, Clock: p,
 		Pace: consensus.DefaultPace, Limits: ingress.Limits{Messages: 200, Bytes: 1 << 20, SenderMessages: 100, SenderBytes: 1 << 20}, Parse: p.w.users.parse, Check: p.w.users.check}
 	switch {
@@ -463,6 +473,10 @@ func (p *peer) down() {
 
 func (p *peer) shut() {
 	p.disk.rest = nil
+	if p.ends != nil {
+		p.ends()
+		p.ends = nil
+	}
 	if p.store != nil {
 		if p.store.Close() != nil { // the database is stuck and holds its lock: the next one gets another disk
 			p.disk.mem = p.disk.clone()

@@ -19,7 +19,7 @@ type Plan struct {
 	Nodes     int
 	Seed      uint64 // of all that the plan leaves open
 	Real      bool   // signatures: Ed25519 and BLS, not hashes
-	Canisters bool   // state machine: the real one, not the ledger
+	Canisters bool   // state machine: the real one, with canisters that call each other, not the ledger
 	Interval  uint64 // heights between summaries; 0: as on real networks
 	Pages     int    // of the state, beside what accounts need
 	Members   []int  // that the subnet begins with; empty: all nodes
@@ -95,7 +95,8 @@ const (
 	Upgrade  Verb = "upgrade to" // a version, in the registry
 	Halt     Verb = "halt the subnet"
 	Resume   Verb = "resume the subnet"
-	Recover  Verb = "recover the subnet" // by a catch-up package in the registry
+	Recover  Verb = "recover the subnet"     // by a catch-up package in the registry
+	LongCall Verb = "send a call that takes" // N rounds, to a canister
 )
 
 // Lie is what a Byzantine node does.
@@ -184,6 +185,11 @@ func FromSeed(seed uint64, nodes int) *Plan {
 		p.disaster(r)
 	}
 	slices.SortStableFunc(p.Acts, func(a, b Act) int { return int(a.At - b.At) })
+	share := 8
+	if nodes > 4 {
+		share = 24 // they take longer
+	}
+	p.Canisters = r.IntN(share) == 0 // drawn last: all else is as it would be with the ledger
 	return p
 }
 

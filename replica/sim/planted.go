@@ -4,6 +4,7 @@ import (
 	"ashlar/replica/consensus"
 	"ashlar/replica/crypto/bls"
 	"ashlar/replica/ic"
+	"ashlar/replica/messaging"
 	"ashlar/replica/node"
 	"ashlar/replica/state"
 	"ashlar/replica/wire/cbor"
@@ -145,3 +146,49 @@ type latest struct{ consensus.Registry }
 
 // At the latest version.
 func (l latest) At(uint64) (*consensus.Record, error) { return l.Registry.At(l.Latest()) }
+
+// sloppy is a state machine that does what it does on all nodes alike, and wrong.
+type sloppy struct {
+	node.Machine
+	bug      Bug
+	interval ic.Height
+}
+
+// Apply is right but for what waits at its end.
+func (m *sloppy) Apply(s *state.State, b *messaging.Batch) *state.State {
+	after := m.Machine.Apply(s, b)
+	if m.bug == ForgetCallback && after.Height()%m.interval != 0 {
+		return after
+	}
+	d := after.Draft()
+	after.Canisters(func(c *state.Canister) bool {
+		if next := *c; m.spoil(after, &next) {
+			d.Put(&next)
+		}
+		return true
+	})
+	return d.Seal()
+}
+
+// spoil one thing that waits, if there is one.
+func (m *sloppy) spoil(s *state.State, c *state.Canister) (done bool) {
+	if m.bug == ForgetCallback {
+		key, _, ok := c.Callbacks.First()
+		if ok {
+			c.RemoveCallback(state.Number(key))
+		}
+		return ok
+	}
+	c.Queue.Each(func(key string, msg *state.Message) bool {
+		switch from := s.Canister(ic.CanisterID{Principal: msg.Origin.Caller}); {
+		case m.bug == AnswerTwice && msg.Origin.Kind == state.Response:
+			c.Push(msg)
+			done = true
+		case m.bug == LoseCrossing && msg.Origin.Kind == state.Request && from.LastRound == s.Height() && c.LastRound == s.Height() && c.Long == nil:
+			c.Take(key)
+			done = true
+		}
+		return !done
+	})
+	return done
+}

@@ -55,6 +55,7 @@ func (p *Plan) copy() *Plan {
 func (p *Plan) smaller() (ways []func(*Plan) *Plan) {
 	add := func(f func(q *Plan) *Plan) { ways = append(ways, f) }
 	add(func(q *Plan) *Plan { return unless(len(q.Acts) == 0 || q.halts(), q, func() { q.Acts = nil }) })
+	add(func(q *Plan) *Plan { return unless(!q.Canisters, q, func() { q.Canisters = false }) })
 	add(func(q *Plan) *Plan { return unless(len(q.Lies) == 0, q, func() { clear(q.Lies) }) })
 	add(func(q *Plan) *Plan { return unless(len(q.Skew) == 0, q, func() { clear(q.Skew) }) })
 	add(func(q *Plan) *Plan { return unless(len(q.Slow) == 0, q, func() { clear(q.Slow) }) })

@@ -15,6 +15,11 @@
 // signed. And once all is repaired, the subnet goes on and every node catches up.
 // The same plan gives the same trace.
 //
+// The state machine is one of two: a ledger, which is fast (ledger.go), or the real one
+// with canisters that call each other (canisters.go). Of these holds besides, at every
+// height: for everybody who waits for an answer, exactly one is to come; and when all is
+// at rest, no token was made or lost, and as many answers were heard as calls were sent.
+//
 // A plan that fails is made smaller (Shrink) and printed as a story.
 package sim
 

@@ -11,12 +11,20 @@ import (
 )
 
 func TestSeeds(t *testing.T) {
-	for _, c := range []struct{ nodes, seeds int }{{1, 20}, {4, 20}, {7, 6}, {13, 2}} {
-		t.Run(fmt.Sprintf("%d nodes", c.nodes), func(t *testing.T) {
+	for _, c := range []struct {
+		nodes, seeds int
+		canisters    bool // on all; else on those that draw them
+	}{{1, 20, false}, {4, 20, false}, {7, 6, false}, {13, 2, false}, {1, 10, true}, {4, 3, true}} {
+		name := fmt.Sprintf("%d nodes", c.nodes)
+		if c.canisters {
+			name += " with canisters"
+		}
+		t.Run(name, func(t *testing.T) {
 			began := time.Now()
 			var sum Result
 			for seed := range uint64(c.seeds) {
 				p := FromSeed(seed, c.nodes)
+				p.Canisters = p.Canisters || c.canisters
 				r, err := Twice(p)
 				if err != nil {
 					t.Fatalf("seed %d: %v", seed, err)
@@ -77,7 +85,7 @@ func TestStoriesAreRead(t *testing.T) {
 	if p, err := ParseStory(conditions); err != nil || p.Story() != conditions {
 		t.Errorf("%v\n%s\nbecame\n%s", err, conditions, p.Story())
 	}
-	for _, bad := range []string{"", "4 nodes\nwhen 1 sing: kill 1", "4 nodes\nwhen 4 have left: kill 1", "4 nodes\nwhen 1 have left", "no nodes", "4 nodes\nat 1s: sing", "4 nodes\nat 1s: kill 4", "4 nodes\nnode 1 is Byzantine: is nice", "4 nodes\nbug: none", "99 nodes", "4 nodes\nat 1s: kill"} {
+	for _, bad := range []string{"", "4 nodes\nwhen 1 sing: kill 1", "4 nodes\nwhen 4 have left: kill 1", "4 nodes\nwhen 1 have left", "no nodes", "4 nodes\nat 1s: sing", "4 nodes\nat 1s: send a call that takes 60 rounds", "4 nodes\nat 1s: kill 4", "4 nodes\nnode 1 is Byzantine: is nice", "4 nodes\nbug: none", "99 nodes", "4 nodes\nat 1s: kill"} {
 		if _, err := ParseStory(bad); err == nil {
 			t.Errorf("%q is a story", bad)
 		}

@@ -34,6 +34,7 @@ import (
 //	at 5s: add 3
 //	at 5s: upgrade to 2
 //	at 6s: halt the subnet
+//	at 6s: send a call that takes 60 rounds
 //	run 10s, recover within 30s
 //	expect height 50
 //	at 5s: wipe the disk of 3
@@ -137,6 +138,8 @@ func (a Act) text() string {
 		return "upgrade to " + a.Text
 	case Lose:
 		return fmt.Sprintf("lose %d %%", a.N)
+	case LongCall:
+		return fmt.Sprintf("%s %d rounds", a.Do, a.N)
 	case SlowDown:
 		return fmt.Sprintf("slow %s %d times", nodes, a.N)
 	case SetClock:
@@ -193,7 +196,7 @@ func ParseStory(text string) (*Plan, error) {
 	return p, p.check()
 }
 
-// check that all nodes named exist.
+// check that all nodes named exist, and who is called.
 func (p *Plan) check() error {
 	if p.Nodes < 1 || p.Nodes > MaxNodes {
 		return fmt.Errorf("a story begins with how many nodes there are, 1 to %d", MaxNodes)
@@ -201,6 +204,9 @@ func (p *Plan) check() error {
 	var named []int
 	for _, a := range p.Acts {
 		named = append(append(named, a.Nodes...), a.To...)
+		if a.Do == LongCall && !p.Canisters {
+			return fmt.Errorf("%q: only canisters take that long; say so in a line \"canisters\"", a.text())
+		}
 		if a.When != nil {
 			named = append(named, a.When.Nodes...)
 		}
@@ -406,6 +412,7 @@ func (a *Act) read(what string) error {
 		{Silence, "silence *", func(g []string) error { return a.groups(g[0], " to ") }},
 		{Cut, "cut *", func(g []string) error { return a.groups(g[0], " from ") }},
 		{Lose, "lose _ %", func(g []string) error { return read(g, &a.N) }},
+		{LongCall, string(LongCall) + " _ rounds", func(g []string) error { return read(g, &a.N) }},
 		{SlowDown, "slow *", func(g []string) error {
 			w := strings.Fields(g[0])
 			if len(w) < 3 || w[len(w)-1] != "times" {

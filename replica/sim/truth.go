@@ -3,6 +3,7 @@ package sim
 import (
 	"crypto/sha256"
 	"encoding/binary"
+	"fmt"
 	"maps"
 	"slices"
 
@@ -26,7 +27,7 @@ type truth struct {
 	times   map[ic.Height]ic.Time
 	clock   map[ic.Height]ic.Time // of executed states
 	done    map[ic.RequestID]ic.Height
-	answers map[ic.RequestID]string
+	answers map[ic.RequestID]answer
 	best    ic.Height    // certified
 	nodes   []state.Node // as the best state shows them
 	cups    map[ic.Height]block.Hash
@@ -36,8 +37,14 @@ type truth struct {
 
 func newTruth(w *world) *truth {
 	return &truth{w: w, batches: map[ic.Height][32]byte{}, states: map[ic.Height][32]byte{}, roots: map[ic.Height]block.Hash{}, certs: map[ic.Height]string{}, times: map[ic.Height]ic.Time{}, clock: map[ic.Height]ic.Time{},
-		done: map[ic.RequestID]ic.Height{}, answers: map[ic.RequestID]string{},
+		done: map[ic.RequestID]ic.Height{}, answers: map[ic.RequestID]answer{},
 		cups: map[ic.Height]block.Hash{}, upgrade: map[string]ic.Height{}}
+}
+
+// answer to a call, and the height at which somebody saw it first.
+type answer struct {
+	text string
+	at   ic.Height
 }
 
 // witness is a node's state machine, watched.
@@ -56,7 +63,7 @@ func (m *witness) Apply(s *state.State, b *messaging.Batch) *state.State {
 	}
 	t.w.fail(t.before(m.p, s, b))
 	next := m.Machine.Apply(s, b)
-	t.w.fail(t.after(m.p, s, next))
+	t.w.fail(t.after(m.p, next))
 	return next
 }
 
@@ -91,7 +98,7 @@ func (t *truth) before(p *peer, s *state.State, b *messaging.Batch) error {
 	return t.agree(t.batches, b.Height, sha256.Sum256(sum), p, "batch")
 }
 
-func (t *truth) after(p *peer, old, next *state.State) error {
+func (t *truth) after(p *peer, next *state.State) error {
 	root, cycles := next.Tree().Digest(), supply(next)
 	sum := digest(root[:])
 	sum.number(uint64(next.Time()), cycles.Hi, cycles.Lo)
@@ -99,8 +106,13 @@ func (t *truth) after(p *peer, old, next *state.State) error {
 		sum.number(c.Cycles.Hi, c.Cycles.Lo)
 		return true
 	})
-	if err := t.w.users.conserved(old, next, cycles); err != nil {
+	if err := t.w.users.conserved(next, cycles); err != nil {
 		return err
+	}
+	if _, ok := t.states[next.Height()]; !ok { // the others have the same state
+		if err := t.w.users.audit(next); err != nil {
+			return err
+		}
 	}
 	t.roots[next.Height()], t.clock[next.Height()] = block.Hash(root), next.Time()
 	return t.agree(t.states, next.Height(), sha256.Sum256(sum), p, "state")
@@ -185,13 +197,9 @@ func (t *truth) forget(above ic.Height) {
 	maps.DeleteFunc(t.times, func(h ic.Height, _ ic.Time) bool { return gone(h) })
 	maps.DeleteFunc(t.cups, func(h ic.Height, _ block.Hash) bool { return gone(h) })
 	maps.DeleteFunc(t.upgrade, func(_ string, h ic.Height) bool { return gone(h) })
-	for id, h := range t.done {
-		if gone(h) {
-			delete(t.done, id)
-			delete(t.answers, id)
-		}
-	}
-	t.last = slices.DeleteFunc(t.last, func(id ic.RequestID) bool { return t.answers[id] == "" })
+	maps.DeleteFunc(t.done, func(_ ic.RequestID, h ic.Height) bool { return gone(h) })
+	maps.DeleteFunc(t.answers, func(_ ic.RequestID, a answer) bool { return gone(a.at) })
+	t.last = slices.DeleteFunc(t.last, func(id ic.RequestID) bool { return t.answers[id].text == "" })
 	t.best = min(t.best, above)
 	for _, p := range t.w.peers {
 		p.shown = min(p.shown, above)
@@ -237,20 +245,28 @@ func (t *truth) certificate(p *peer, v *node.View, digest [32]byte) error {
 // answered collects new answers, and compares the latest old ones.
 func (t *truth) answered(p *peer, v *node.View) error {
 	for _, id := range t.last {
-		c := v.State.Status(id)
-		if at := t.done[id]; at > v.Height {
+		a := t.answers[id]
+		if a.at > v.Height {
 			continue
 		}
-		if c == nil || string(c.Reply) != t.answers[id] {
-			return violated("node %d, height %d: call %x was answered %q, and is now %+v", p.index, v.Height, id[:4], t.answers[id], c)
+		if c := v.State.Status(id); c == nil || said(c) != a.text {
+			return violated("node %d, height %d: call %x was answered %q, and is now %+v", p.index, v.Height, id[:4], a.text, c)
 		}
 	}
 	t.w.users.ask(v, func(id ic.RequestID, c *state.Call) {
-		t.answers[id] = string(c.Reply)
+		t.answers[id] = answer{said(c), v.Height}
 		if t.last = append(t.last, id); len(t.last) > 8 {
 			t.last = t.last[1:]
 		}
-		t.w.log("call %x is answered %q", id[:4], c.Reply)
+		t.w.log("call %x is answered %q", id[:4], t.answers[id].text)
 	})
 	return nil
+}
+
+// said is the answer that a call has.
+func said(c *state.Call) string {
+	if c.Reject != nil {
+		return fmt.Sprintf("rejected, %s: %s", c.Reject.Code, c.Reject.Message)
+	}
+	return string(c.Reply)
 }

@@ -2,12 +2,12 @@ package sim
 
 import (
 	"context"
+	"math/rand/v2"
 	"time"
 
 	"ashlar/replica/ic"
 	"ashlar/replica/node"
 	"ashlar/replica/state"
-	"ashlar/replica/state/pages"
 	"ashlar/replica/wire/envelope"
 )
 
@@ -20,7 +20,22 @@ type users struct {
 	old   []*request // the last ones, to be sent again
 	ended bool
 	took  []time.Duration // from a call until some node shows its certified answer
-	drawn map[scribbled]pages.Page
+	game
+}
+
+// game is what users play: the state machine of the nodes, calls, and what must hold.
+type game interface {
+	// machine of a node that starts.
+	machine(*peer) node.Machine
+	// call that a user draws.
+	call(r *rand.Rand, nonce uint64, expiry ic.Time) (*ic.Ingress, []byte)
+	parse(raw []byte) (*ic.Ingress, error)
+	// minted is all the cycles that there are to be in a state.
+	minted(*state.State) ic.Cycles
+	// audit looks at a state of a new height.
+	audit(*state.State) error
+	// rests tells whether nothing is under way in the state that was audited last.
+	rests() bool
 }
 
 // request is a call as its user knows it.
@@ -34,7 +49,11 @@ type request struct {
 }
 
 func newUsers(w *world) *users {
-	return &users{w: w, sent: map[ic.RequestID]bool{}, drawn: map[scribbled]pages.Page{}}
+	u := &users{w: w, sent: map[ic.RequestID]bool{}, game: newLedger(w.Pages)}
+	if w.Canisters {
+		u.game = &canisters{w: w}
+	}
+	return u
 }
 
 func (u *users) begin() {
@@ -67,9 +86,22 @@ func (u *users) call() {
 func (u *users) request(ttl time.Duration) *request {
 	u.nonce++
 	r := &request{began: u.w.now}
-	rng := u.w.rng
-	r.msg, r.raw = transferCall(byte(rng.IntN(3)), byte(rng.IntN(accounts)), byte(rng.IntN(accounts)), uint32(rng.IntN(endowed/20)), u.nonce, genesis+ic.Time(u.w.now+ttl))
+	r.msg, r.raw = u.game.call(u.w.rng, u.nonce, genesis+ic.Time(u.w.now+ttl))
 	return r
+}
+
+// long sends a call that takes so many rounds to the first node that runs.
+func (u *users) long(rounds int) {
+	g, ok := u.game.(*canisters)
+	for _, p := range u.w.peers {
+		if ok && p.node != nil && p.view != nil {
+			r := &request{began: u.w.now}
+			u.nonce++
+			r.msg, r.raw = g.long(u.w.rng, rounds, u.nonce, genesis+ic.Time(u.w.now+time.Minute))
+			u.submit(p, r)
+			return
+		}
+	}
 }
 
 func (u *users) submit(p *peer, r *request) {
@@ -130,10 +162,8 @@ func (u *users) served() bool {
 	return true
 }
 
-func (u *users) machine(*peer) node.Machine { return ledger{pages: u.w.Pages, drawn: u.drawn} }
-
 func (u *users) parse(raw []byte) (*ic.Ingress, *envelope.Envelope, error) {
-	msg, err := parseTransfer(raw)
+	msg, err := u.game.parse(raw)
 	return msg, nil, err
 }
 
@@ -143,9 +173,44 @@ func (u *users) check(claims []envelope.Claim, _ ic.Time) []error {
 }
 
 // conserved: cycles are neither made nor lost.
-func (u *users) conserved(_, next *state.State, now ic.Cycles) error {
-	if want := ic.NewCycles(accounts * endowed); now != want {
+func (u *users) conserved(next *state.State, now ic.Cycles) error {
+	if want := u.minted(next); now != want {
 		return violated("height %d has %s cycles in all, there were %s", next.Height(), now, want)
 	}
 	return nil
+}
+
+// supply is all the cycles there are, wherever they are, and all that ever were burned.
+func supply(s *state.State) ic.Cycles {
+	sum := s.Head().Burned
+	add := func(more ic.Cycles) { sum = sum.Add(more) }
+	s.Queued(func(m *state.Message) bool {
+		add(m.Cycles)
+		return true
+	})
+	s.Canisters(func(c *state.Canister) bool {
+		add(c.Cycles)
+		add(c.Reserved)
+		for _, stop := range c.StopCalls {
+			add(stop.Cycles)
+		}
+		if c.Long != nil {
+			add(c.Long.Paid)
+		}
+		c.Queue.Each(func(_ string, m *state.Message) bool {
+			add(m.Cycles)
+			return true
+		})
+		c.Contexts.Each(func(_ string, x *state.CallContext) bool {
+			add(x.Available)
+			return true
+		})
+		c.Callbacks.Each(func(_ string, x *state.Callback) bool {
+			add(x.PaidRun)
+			add(x.PaidTransmit)
+			return true
+		})
+		return true
+	})
+	return sum
 }

@@ -203,7 +203,7 @@ func (w *world) end() {
 			last = true
 			w.users.finish()
 		}
-		return w.users.served()
+		return w.users.served() && w.users.rests()
 	}) && w.wrong == nil {
 		w.fail(violated("not within %v after all was repaired: all nodes certified above height %d and all calls answered\n%s", w.Within, goal, w.state()))
 	}

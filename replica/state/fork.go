@@ -2,6 +2,7 @@ package state
 
 import (
 	"fmt"
+	"slices"
 
 	"ashlar/replica/ic"
 )
@@ -39,6 +40,14 @@ func (d *Draft) putFork(c *Canister) {
 	d.Head.Open += uint64(c.Callbacks.Len()) - uint64(d.own.Callbacks.Len())
 	d.Head.Sections += c.Module.SectionBytes() - d.own.Module.SectionBytes()
 	d.own = c
+}
+
+// putCodeFork keeps code until the parent gets it, also where the parent has it now: who
+// uses it there may stop to, while the fork's work goes on in later rounds.
+func (d *Draft) putCodeFork(n NamedCode) {
+	if !slices.ContainsFunc(d.codes, func(has NamedCode) bool { return has.Hash == n.Hash }) {
+		d.codes = append(d.codes, n)
+	}
 }
 
 func (d *Draft) codeOfFork(hash [32]byte) ([]byte, bool) {

@@ -185,6 +185,11 @@ func (s *State) Metadata(id ic.CanisterID, name string) (public, found bool) {
 // then makes its next block soon, though no user waits.
 func (s *State) Busy() bool { return s.ready.Len() > 0 || s.queue.Len() > 0 }
 
+// Queued yields the messages for the management canister, in their order.
+func (s *State) Queued(yield func(*Message) bool) {
+	s.queue.Each(func(_ string, m *Message) bool { return yield(m) })
+}
+
 // Draft begins the next version.
 func (s *State) Draft() *Draft {
 	next := *s
@@ -321,14 +326,13 @@ type NamedCode struct {
 
 // PutNamed is PutCode of code whose hash is known.
 func (d *Draft) PutNamed(n NamedCode) {
-	if _, ok := d.Code(n.Hash); ok {
-		return
-	}
 	if d.parent != nil {
-		d.codes = append(d.codes, n) // until the parent gets it
+		d.putCodeFork(n)
 		return
 	}
-	d.s.codes.Set(d.s.owner, string(n.Hash[:]), newCode(n.Bytes))
+	if _, ok := d.Code(n.Hash); !ok {
+		d.s.codes.Set(d.s.owner, string(n.Hash[:]), newCode(n.Bytes))
+	}
 }
 
 // Code finds a module's bytes.

@@ -40,6 +40,7 @@ type flags struct {
 	story       string
 	tell, all   bool
 	real        bool
+	canisters   bool
 }
 
 func main() {
@@ -52,6 +53,7 @@ func main() {
 	flag.BoolVar(&f.tell, "v", false, "tell what happens")
 	flag.BoolVar(&f.all, "all", false, "play all seeds, also after one has failed")
 	flag.BoolVar(&f.real, "real", false, "sign with Ed25519 and BLS: ten times slower")
+	flag.BoolVar(&f.canisters, "canisters", false, "run canisters that call each other, on all seeds: else on one of eight, or fewer on large subnets")
 	flag.Parse()
 	debug.SetGCPercent(-1) // up to there memory is cheaper than the collector
 	debug.SetMemoryLimit(heapBytes)
@@ -74,7 +76,7 @@ func run(f flags) error {
 		}
 		return one(p, f.tell)
 	case f.span == 0 && f.count == 1:
-		return one(plan(f.seed, size(f.nodes, f.seed), f.real), f.tell)
+		return one(plan(f.seed, size(f.nodes, f.seed), f), f.tell)
 	}
 	return many(f)
 }
@@ -87,9 +89,9 @@ func size(nodes int, seed uint64) int {
 	return []int{4, 1, 4, 7, 4, 4, 1, 4, 7, 13}[seed%10]
 }
 
-func plan(seed uint64, nodes int, real bool) *sim.Plan {
+func plan(seed uint64, nodes int, f flags) *sim.Plan {
 	p := sim.FromSeed(seed, nodes)
-	p.Real = real
+	p.Real, p.Canisters = f.real, p.Canisters || f.canisters
 	return p
 }
 
@@ -138,7 +140,7 @@ func many(f flags) error {
 		players.Go(func() {
 			for seed := range seeds {
 				nodes := size(f.nodes, seed)
-				p := plan(seed, nodes, f.real)
+				p := plan(seed, nodes, f)
 				r, err := sim.Twice(p)
 				results <- played{p, nodes, r, err}
 			}

@@ -80,7 +80,9 @@ func (c *Core) work(yield func(*Turn) bool) {
 		if t.paused {
 			return // in another round, perhaps of another core
 		}
-		c.Free = c.Free.Least(t.Room.Free())
+		if t.long == nil { // else its share is that of the round it began in, however often that was
+			c.Free = c.Free.Least(t.Room.Free())
+		}
 	}
 }
 
