@@ -55,7 +55,10 @@ func TestCalls(t *testing.T) {
 		t.Errorf("after cleanup: %q", got)
 	}
 	r = ask(outgoing{to: b, method: "update", arg: prog{}.reply(), onReply: prog{}.b("bad").op('T'), onCleanup: prog{}.b("worse").op('T')})
-	w.rejected(r, ic.CanisterCalledTrap, "call_on_cleanup also failed:\n\nError from Canister")
+	w.rejected(r, ic.CanisterCalledTrap, "Canister called `ic0.trap` with message: 'bad'\nCanister Backtrace:\nrun\nreply_cb\n\n\ncall_on_cleanup also failed:\n\nCanister called `ic0.trap` with message: 'worse'")
+	if text := r.Reject.Message; strings.Count(text, "Error from Canister "+a.String()) != 1 || strings.Contains(text, "Consider") {
+		t.Errorf("who it is from is told once, and no help is given: %q", text)
+	}
 	if got := w.must(w.query(bob, a, "query", prog{}.op('g').reply())); string(got) != "clean" {
 		t.Errorf("a trapped cleanup left %q", got)
 	}
@@ -317,6 +320,7 @@ func TestFaultsInOrder(t *testing.T) {
 		text   string
 	}{
 		{id, "update", 0, ""},
+		{w.create(alice), "update", ic.CanisterWasmModuleNotFound, "Requested canister has no wasm module"},
 		{id, "composite", ic.CompositeQueryInReplicatedMode, "Composite query cannot be called in replicated mode"},
 		{aaaaa, "stop_canister", ic.CanisterInvalidController, "Only controllers of canister " + id.String() + " can call ic00 method stop_canister"},
 		{aaaaa, "canister_info", ic.CanisterRejectedMessage, "Only canisters can call ic00 method canister_info"},

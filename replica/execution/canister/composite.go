@@ -154,7 +154,7 @@ func (g *graph) callback(c *state.Canister, inst machine.Instance, a *asked, cal
 		clean.Reject, clean.Earlier = reply.Reject, ran+before-g.left
 		if again := g.run(c, inst, machine.Entry{Func: call.CleanupFunc, Arg: call.CleanupEnv}, clean); again != nil {
 			inst.Rollback()
-			err = &ic.UserError{Code: err.Code, Message: err.Message + "\n\ncall_on_cleanup also failed:\n\n" + again.Message}
+			err = cleanupFailed(c.ID, err, again)
 		} else {
 			inst.Commit()
 		}

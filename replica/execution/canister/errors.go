@@ -3,6 +3,7 @@ package canister
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"ashlar/replica/execution/machine"
 	"ashlar/replica/execution/sysapi"
@@ -22,6 +23,21 @@ func canisterError(id ic.CanisterID, code ic.ErrorCode, text, help, doc string) 
 		}
 	}
 	return &ic.UserError{Code: code, Message: text}
+}
+
+// cleanupFailed is the error of a callback whose cleanup failed too: both texts, with
+// whom they are from once, and without help.
+func cleanupFailed(id ic.CanisterID, callback, cleanup *ic.UserError) *ic.UserError {
+	return canisterError(id, callback.Code, bare(id, callback)+"\n\ncall_on_cleanup also failed:\n\n"+bare(id, cleanup), "", "")
+}
+
+// bare is the text that canisterError was given.
+func bare(id ic.CanisterID, err *ic.UserError) string {
+	text := strings.TrimPrefix(err.Message, "Error from Canister "+id.String()+": ")
+	if i := strings.LastIndex(text, ".\n"); i >= 0 {
+		text = text[:i]
+	}
+	return text
 }
 
 const handleFailures = "Consider gracefully handling failures from this canister or altering the canister to handle exceptions."

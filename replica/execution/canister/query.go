@@ -204,7 +204,7 @@ func queryable(r *Reader, c *state.Canister) *ic.UserError {
 // Inspect asks a canister whether it takes a user's call.
 func (r *Reader) Inspect(c *state.Canister, msg *ic.Ingress) *ic.UserError {
 	if c.Module == nil {
-		return noModule(c.ID)
+		return ic.Errorf(ic.CanisterWasmModuleNotFound, "Requested canister has no wasm module")
 	}
 	m, _ := r.module(c.Module.Hash)
 	if m.Info().CompositeQueries[msg.Method] {

@@ -92,7 +92,7 @@ func (r *Room) cleanup(c *state.Canister, cb *state.Callback, call *state.CallCo
 	used, err := r.run(&next, machine.Entry{Func: cb.CleanupFunc, Arg: cb.CleanupEnv}, env, limit, true)
 	if err != nil {
 		c.TakeLog(&next)
-		return used, &ic.UserError{Code: failure.Code, Message: failure.Message + "\n\ncall_on_cleanup also failed:\n\n" + err.Message}
+		return used, cleanupFailed(c.ID, failure, err)
 	}
 	next.Cycles = env.Balance
 	next.Consumed.Burned = next.Consumed.Burned.Add(env.Burned)
