@@ -41,7 +41,7 @@ type Canister struct {
 	Contexts  trie.Map[*CallContext]
 	Callbacks trie.Map[*Callback]
 	Queue     trie.Map[*Message]
-	Chunks    trie.Map[[]byte] // by SHA-256
+	Chunks    trie.Map[*Chunk] // by SHA-256
 	Snapshots trie.Map[*Snapshot]
 	Logs      trie.Map[*LogRecord]
 	History   []*Change // the newest ones
@@ -538,4 +538,4 @@ func (c *Canister) TrimLog() {
 }
 
 // ClearChunks empties the chunk store.
-func (c *Canister) ClearChunks() { c.Chunks = trie.Map[[]byte]{} }
+func (c *Canister) ClearChunks() { c.Chunks = trie.Map[*Chunk]{} }

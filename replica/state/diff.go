@@ -121,14 +121,13 @@ func entries[V any](d *differ, prefix string, old, now trie.Map[V]) {
 	})
 }
 
-func blobs(d *differ, prefix string, old, now trie.Map[[]byte]) {
-	now.Diff(old, func(c trie.Change[[]byte]) bool {
-		if !c.HasNew {
-			c.New = nil
-		} else if c.New == nil {
-			c.New = []byte{}
+func chunks(d *differ, prefix string, old, now trie.Map[*Chunk]) {
+	now.Diff(old, func(c trie.Change[*Chunk]) bool {
+		var content []byte
+		if c.HasNew {
+			content = c.New.Bytes()
 		}
-		d.put(prefix+c.Key, c.New)
+		d.put(prefix+c.Key, content)
 		return !d.done
 	})
 }
@@ -188,7 +187,7 @@ func (d *differ) canister(prefix string, old, now *Canister) {
 	}
 	entries(d, prefix+string(fieldCallback), old.Callbacks, now.Callbacks)
 	memory(d, prefix+string(fieldHeap), old.Memory.Heap, now.Memory.Heap)
-	blobs(d, prefix+string(fieldChunk), old.Chunks, now.Chunks)
+	chunks(d, prefix+string(fieldChunk), old.Chunks, now.Chunks)
 	entries(d, prefix+string(fieldLog), old.Logs, now.Logs)
 	one(fieldModule, old.Module != nil, now.Module != nil, old.Module == now.Module, now.Module)
 	now.Snapshots.Diff(old.Snapshots, func(c trie.Change[*Snapshot]) bool {
@@ -220,7 +219,7 @@ func (d *differ) snapshot(prefix string, old, now *Snapshot) {
 	}
 	memory(d, prefix+string(fieldSnapshotCode), old.Upload, now.Upload)
 	memory(d, prefix+string(fieldHeap), old.Memory.Heap, now.Memory.Heap)
-	blobs(d, prefix+string(fieldChunk), old.Chunks, now.Chunks)
+	chunks(d, prefix+string(fieldChunk), old.Chunks, now.Chunks)
 	memory(d, prefix+string(fieldStable), old.Memory.Stable, now.Memory.Stable)
 }
 

@@ -84,5 +84,5 @@ type Snapshot struct {
 
 	Memory *Memory          `cbor:"-"`
 	Upload pages.Map        `cbor:"-"`
-	Chunks trie.Map[[]byte] `cbor:"-"`
+	Chunks trie.Map[*Chunk] `cbor:"-"`
 }

@@ -17,16 +17,17 @@ const maxPages = 1 << 36
 // Load builds a state from what Diff has yielded over time: each gives every key
 // that is left with its last value, in any order. An error names the key.
 func Load(each func(yield func(key string, value []byte) bool) error) (*State, error) {
-	return Open(each, nil)
+	return Open(each, nil, nil)
 }
 
 // Open builds a state from what Changes has yielded. For a memory there is one
-// entry with its key, of which open makes the memory.
-func Open(each func(yield func(key string, value []byte) bool) error, open func(key string, value []byte) (pages.Map, error)) (*State, error) {
+// entry with its key, of which open makes the memory. Chunks are shown to place, if it is
+// not nil, so that they need not all lie on the Go heap.
+func Open(each func(yield func(key string, value []byte) bool) error, open func(key string, value []byte) (pages.Map, error), place func(*Chunk)) (*State, error) {
 	if open == nil {
 		open = func(string, []byte) (m pages.Map, err error) { return m, errors.New("a page has an index") }
 	}
-	l := &loader{s: &State{owner: trie.Nobody + 1}, canisters: map[string]*loading{}, open: open}
+	l := &loader{s: &State{owner: trie.Nobody + 1}, canisters: map[string]*loading{}, open: open, place: place}
 	var bad error
 	err := each(func(key string, value []byte) bool {
 		if err := l.entry(key, value); err != nil {
@@ -56,6 +57,7 @@ type loader struct {
 	s                  *State
 	canisters          map[string]*loading
 	open               func(key string, value []byte) (pages.Map, error)
+	place              func(*Chunk)
 	ids                []string
 	hasHead, hasSubnet bool
 }
@@ -71,7 +73,7 @@ type loading struct {
 type loadingSnapshot struct {
 	s                  *Snapshot
 	code, heap, stable loadingMemory
-	chunks             trie.Map[[]byte]
+	chunks             trie.Map[*Chunk]
 }
 
 // loadingMemory is what was opened, or pages one by one.
@@ -164,7 +166,7 @@ func (l *loader) canister(key string, value []byte) error {
 	case fieldStable:
 		return l.page(&x.stable, key, rest, value)
 	case fieldChunk:
-		return chunk(&c.Chunks, rest, value)
+		return l.chunk(&c.Chunks, rest, value)
 	case fieldModule:
 		c.Module = &Module{}
 		if err := decode(value, c.Module); err != nil {
@@ -212,7 +214,7 @@ func (l *loader) snapshot(x *loading, key, rest string, value []byte) error {
 	case fieldStable:
 		return l.page(&s.stable, key, rest, value)
 	case fieldChunk:
-		return chunk(&s.chunks, rest, value)
+		return l.chunk(&s.chunks, rest, value)
 	default:
 		return fmt.Errorf("has no snapshot field %q", field)
 	}
@@ -235,11 +237,14 @@ func (l *loader) page(into *loadingMemory, key, rest string, value []byte) (err 
 	return nil
 }
 
-func chunk(into *trie.Map[[]byte], hash string, value []byte) error {
+func (l *loader) chunk(into *trie.Map[*Chunk], hash string, value []byte) error {
 	if len(hash) != 32 || len(value) > ChunkBytes {
 		return errors.New("a chunk has a hash of 32 bytes and at most 1 MiB")
 	}
-	*into = into.With(hash, append([]byte(nil), value...))
+	c := NewChunk(append([]byte(nil), value...))
+	if *into = into.With(hash, c); l.place != nil {
+		l.place(c)
+	}
 	return nil
 }
 

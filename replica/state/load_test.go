@@ -34,7 +34,7 @@ func full() *State {
 	c.Contexts = c.Contexts.With(ID(0), &CallContext{Origin: Origin{Kind: Ingress, Caller: "u"}, Open: 1})
 	c.AddCallback(&Callback{Context: 0, Callee: "callee", Deadline: 12})
 	c.Push(&Message{Origin: Origin{Kind: Request, Caller: "x"}, Method: "m"})
-	c.Chunks = c.Chunks.With(strings.Repeat("h", 32), []byte("chunk"))
+	c.Chunks = c.Chunks.With(strings.Repeat("h", 32), NewChunk([]byte("chunk")))
 	c.Snapshots = c.Snapshots.With(ID(0), &Snapshot{Module: m, Memory: memory, HeapBytes: 1 << 16, StableBytes: 1 << 16, Globals: memory.Globals, Chunks: c.Chunks})
 	d.Put(c)
 	d.Enqueue(&Message{Origin: Origin{Kind: Ingress}, Method: "raw_rand"})

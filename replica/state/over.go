@@ -65,5 +65,5 @@ func Over(older *State, changes func(yield func(Incoming) bool) error) (*State, 
 		}
 		return err
 	}
-	return Open(each, func(key string, _ []byte) (pages.Map, error) { return memories[key], nil })
+	return Open(each, func(key string, _ []byte) (pages.Map, error) { return memories[key], nil }, nil)
 }

@@ -106,15 +106,15 @@ func (x *summer) value(v any) merkle.Sum {
 	return merkle.SumBehind(x.room)
 }
 
-func blobNode(_ string, content []byte) merkle.Node { return merkle.NewValue(content) }
-func blobSum(_ string, content []byte) merkle.Sum   { return merkle.SumValue(content) }
+func chunkNode(_ string, c *Chunk) merkle.Node { return merkle.NewValue(c.Bytes()) }
+func chunkSum(_ string, c *Chunk) merkle.Sum   { return c.sum }
 
 // total is the canister's sum; merkle below shows the same.
 func (c *Canister) total(x *summer) merkle.Sum {
 	t := &totals{}
 	t.add(string(fieldCallback))(c.Callbacks.Sum(valueSum[*Callback]))
 	t.add(string(fieldHeap))(x.memory(c.Memory.Heap))
-	t.add(string(fieldChunk))(c.Chunks.Sum(blobSum))
+	t.add(string(fieldChunk))(c.Chunks.Sum(chunkSum))
 	t.add(string(fieldLog))(c.Logs.Sum(valueSum[*LogRecord]))
 	if c.Module != nil {
 		t.add(string(fieldModule))(c.Module.sum, true)
@@ -153,7 +153,7 @@ func (c *Canister) merkle() merkle.Node {
 	kids := []merkle.Kid{
 		{Label: string(fieldCallback), Node: c.Callbacks.Merkle(valueNode[*Callback])},
 		{Label: string(fieldHeap), Node: c.Memory.Heap.Merkle()},
-		{Label: string(fieldChunk), Node: c.Chunks.Merkle(blobNode)},
+		{Label: string(fieldChunk), Node: c.Chunks.Merkle(chunkNode)},
 		{Label: string(fieldLog), Node: c.Logs.Merkle(valueNode[*LogRecord])},
 		{Label: string(fieldModule)},
 		{Label: string(fieldSnapshot), Node: c.Snapshots.Merkle(func(_ string, s *Snapshot) merkle.Node { return s.merkle() })},
@@ -181,7 +181,7 @@ func (s *Snapshot) total(x *summer) merkle.Sum {
 	t.add(string(fieldSnapshotRecord))(valueSum("", s), true)
 	t.add(string(fieldSnapshotCode))(x.memory(s.Upload))
 	t.add(string(fieldHeap))(x.memory(s.Memory.Heap))
-	t.add(string(fieldChunk))(s.Chunks.Sum(blobSum))
+	t.add(string(fieldChunk))(s.Chunks.Sum(chunkSum))
 	t.add(string(fieldStable))(x.memory(s.Memory.Stable))
 	return t.dir()
 }
@@ -191,7 +191,7 @@ func (s *Snapshot) merkle() merkle.Node {
 		{Label: string(fieldSnapshotRecord), Node: valueNode("", s)},
 		{Label: string(fieldSnapshotCode), Node: s.Upload.Merkle()},
 		{Label: string(fieldHeap), Node: s.Memory.Heap.Merkle()},
-		{Label: string(fieldChunk), Node: s.Chunks.Merkle(blobNode)},
+		{Label: string(fieldChunk), Node: s.Chunks.Merkle(chunkNode)},
 		{Label: string(fieldStable), Node: s.Memory.Stable.Merkle()},
 	}))
 }

@@ -100,7 +100,7 @@ func (s *Store) LoadState() (*state.State, error) {
 	if err != nil || !ok {
 		return nil, err
 	}
-	now, err := state.Open(s.eachState, s.openMemory)
+	now, err := state.Open(s.eachState, s.openMemory, s.placeChunk)
 	if err != nil {
 		return nil, damaged(s.dir, fmt.Errorf("the saved state: %w", err))
 	}

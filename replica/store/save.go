@@ -40,7 +40,10 @@ func (s *Store) SaveState(next, old *state.State) error {
 		each: func(entry func(string, []byte) bool, memory func(string, pages.Map, pages.Map) bool) {
 			next.Changes(old, entry, memory)
 		},
-		after: func() { next.SettleCodes(s.placeModule) },
+		after: func() {
+			next.SettleCodes(s.placeModule)
+			next.NewChunks(old, s.placeChunk)
+		},
 	})
 }
 

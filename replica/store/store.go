@@ -90,6 +90,7 @@ type Options struct {
 type Store struct {
 	dir, pagesDir string
 	moduleDir     string
+	chunks        chunks
 	fs            vfs.FS
 	db            *pebble.DB
 	log           func(string)

@@ -421,7 +421,7 @@ func (x *call) gather(c *state.Canister, in *installChunkedArgs) ([]byte, *ic.Us
 		if !ok {
 			return nil, chunkError("Chunk hash %s was not found", listed("%d", h.Hash))
 		}
-		code = append(code, part...)
+		code = append(code, part.Bytes()...)
 	}
 	if got := x.Tip.Hash(code); string(got[:]) != string(in.CodeHash) {
 		return nil, chunkError("Wasm module hash %x does not match given hash %x", got, in.CodeHash)
@@ -450,7 +450,7 @@ func uploadChunk(x *call) ([]byte, *ic.UserError) {
 		if err := x.chunksSlowEnough(c); err != nil {
 			return nil, err
 		}
-		c.Chunks = c.Chunks.With(hash, in.Chunk)
+		c.Chunks = c.Chunks.With(hash, state.NewChunk(in.Chunk))
 		x.Wrote(c, state.ChunkBytes)
 		if err := x.fits(c); err != nil {
 			return nil, err
@@ -462,7 +462,7 @@ func uploadChunk(x *call) ([]byte, *ic.UserError) {
 
 // insertChunk tells under which hash a chunk comes into a store, and whether it is not
 // there yet and may come.
-func insertChunk(store trie.Map[[]byte], chunk []byte) (hash string, fresh bool, err *ic.UserError) {
+func insertChunk(store trie.Map[*state.Chunk], chunk []byte) (hash string, fresh bool, err *ic.UserError) {
 	sum := sha256.Sum256(chunk)
 	hash = string(sum[:])
 	if _, ok := store.Get(hash); ok {
@@ -518,7 +518,7 @@ func storedChunks(x *call) ([]byte, *ic.UserError) {
 		return nil, err
 	}
 	out := []chunkHash{}
-	c.Chunks.Each(func(hash string, _ []byte) bool {
+	c.Chunks.Each(func(hash string, _ *state.Chunk) bool {
 		out = append(out, chunkHash{[]byte(hash)})
 		return true
 	})

@@ -189,7 +189,7 @@ func readMetadata(x *call) ([]byte, *ic.UserError) {
 	for _, g := range x.ShownGlobals(s) {
 		out.Globals = append(out.Globals, globalOf(g))
 	}
-	s.Chunks.Each(func(hash string, _ []byte) bool {
+	s.Chunks.Each(func(hash string, _ *state.Chunk) bool {
 		out.Chunks = append(out.Chunks, chunkHash{[]byte(hash)})
 		return true
 	})
@@ -230,7 +230,7 @@ func readData(x *call) ([]byte, *ic.UserError) {
 		if !ok {
 			return nil, chunkError("WasmChunkHash %s not found.", listed("%02x", in.Kind.Chunk.Hash))
 		}
-		return x.paid(c, candid.Marshal(readDataResult{part}), uint64(len(part)))
+		return x.paid(c, candid.Marshal(readDataResult{part.Bytes()}), uint64(len(part.Bytes())))
 	}
 	part, bytes, from := in.Kind.Code, s.CodeBytes, s.Upload
 	switch {
@@ -348,7 +348,7 @@ func uploadData(x *call) ([]byte, *ic.UserError) {
 			return nil, err
 		}
 		if fresh {
-			s.Chunks = s.Chunks.With(hash, in.Chunk)
+			s.Chunks = s.Chunks.With(hash, state.NewChunk(in.Chunk))
 			s.Size += state.ChunkBytes
 		}
 	case in.Kind.Code != nil:

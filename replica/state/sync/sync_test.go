@@ -149,7 +149,7 @@ func (g *grown) step(changes int) {
 			c.Module = state.NewModule(state.Module{Hash: hash, Bytes: uint64(len(code))})
 		}
 		if r.IntN(3) == 0 {
-			c.Chunks = c.Chunks.With(strings.Repeat(string(rune('a'+r.IntN(20))), 32), []byte{byte(r.Uint32())})
+			c.Chunks = c.Chunks.With(strings.Repeat(string(rune('a'+r.IntN(20))), 32), state.NewChunk([]byte{byte(r.Uint32())}))
 		}
 		if r.IntN(4) == 0 && c.Module != nil {
 			c.Snapshots = c.Snapshots.With(state.ID(r.Uint64N(3)), &state.Snapshot{Module: c.Module, Memory: c.Memory, HeapBytes: 1 << 26})
