@@ -191,6 +191,12 @@ func TestChunks(t *testing.T) {
 	w.rejected(w.call(alice, aaaaa, "install_chunked_code", candid.Marshal(in)), ic.CanisterContractViolation, "was not found")
 	w.rejected(w.call(bob, aaaaa, "upload_chunk", candid.Marshal(chunk{id, []byte("x")})), ic.CanisterInvalidController, "")
 	w.rejected(w.call(alice, aaaaa, "upload_chunk", candid.Marshal(chunk{id, make([]byte, 1<<20+1)})), ic.CanisterContractViolation, "exceeds the maximum chunk size")
+	for i := range 100 {
+		w.must(w.call(alice, aaaaa, "upload_chunk", candid.Marshal(chunk{id, []byte{byte(i)}})))
+	}
+	w.rejected(w.call(alice, aaaaa, "upload_chunk", candid.Marshal(chunk{id, []byte{100}})), ic.CanisterContractViolation, "reached maximum capacity of 104857600 bytes or the maximum number of entries, 100")
+	w.must(w.call(alice, aaaaa, "upload_chunk", candid.Marshal(chunk{id, []byte{0}})))
+	w.checkReload()
 }
 
 type snapshotInfo struct {
