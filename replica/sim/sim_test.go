@@ -42,12 +42,13 @@ func TestSeeds(t *testing.T) {
 // Power cuts some hundreds of times, at random moments and in the middle of steps
 // and saves, on disks that lose what was not synced. The world compares what the
 // node computes, certifies and answers after each with what it did before, or, in
-// a subnet, with what nodes did that never stopped.
+// a subnet, with what nodes did that never stopped. Every other time canisters are in the
+// middle of calls and of long executions.
 func TestPowerCuts(t *testing.T) {
 	cuts, heights := 0, ic.Height(0)
 	for seed := range uint64(10) {
 		rng := rand.New(rand.NewPCG(seed, 5))
-		p := &Plan{Title: fmt.Sprintf("power cuts, seed %d", seed), Nodes: 1 + int(seed%5/4)*3, Seed: seed, Calls: 50, Within: time.Minute,
+		p := &Plan{Title: fmt.Sprintf("power cuts, seed %d", seed), Nodes: 1 + int(seed%5/4)*3, Seed: seed, Canisters: seed%2 == 1, Calls: 50, Within: time.Minute,
 			Run: 12 * time.Second, Delay: time.Millisecond, Jitter: 5 * time.Millisecond}
 		for at := 100 * time.Millisecond; at < p.Run; at += between(rng, 260*time.Millisecond, 400*time.Millisecond) {
 			verb := []Verb{PowerCut, MidStep, MidSave, MidSave}[rng.IntN(4)]
