@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 )
 
 // NewTPM makes the state of a new TPM 2.0 in dir: a machine of its own, with
@@ -23,6 +24,10 @@ func NewTPM(dir string) error {
 	return nil
 }
 
+// tpmEnds is how long a TPM may take to end after its machine was switched off: as long
+// as it runs, it holds the lock of its state.
+const tpmEnds = 10 * time.Second
+
 // startTPM returns when the TPM listens: swtpm goes to the background after it
 // has opened its socket. It ends by itself when QEMU closes the connection.
 func (vm *VM) startTPM() error {
@@ -30,12 +35,17 @@ func (vm *VM) startTPM() error {
 	if err != nil {
 		return err
 	}
-	out, err := exec.Command("swtpm", "socket", "--tpm2", "--tpmstate", "dir="+state, "--ctrl", "type=unixio,path="+vm.socket("tpm"),
-		"--flags", "startup-clear", "--daemon", "--terminate", "--pid", "file="+vm.socket("tpm.pid")).CombinedOutput()
-	if err != nil {
-		return fmt.Errorf("start the TPM of %s: %w: %s", vm.cfg.TPM, err, strings.TrimSpace(string(out)))
+	for began := time.Now(); ; time.Sleep(50 * time.Millisecond) {
+		out, err := exec.Command("swtpm", "socket", "--tpm2", "--tpmstate", "dir="+state, "--ctrl", "type=unixio,path="+vm.socket("tpm"),
+			"--flags", "startup-clear", "--daemon", "--terminate", "--pid", "file="+vm.socket("tpm.pid")).CombinedOutput()
+		said := strings.TrimSpace(string(out))
+		switch {
+		case err == nil:
+			return nil
+		case !strings.Contains(said, "Could not lock") || time.Since(began) > tpmEnds:
+			return fmt.Errorf("start the TPM of %s: %w: %s", vm.cfg.TPM, err, said)
+		}
 	}
-	return nil
 }
 
 // stopTPM ends a TPM that no QEMU took with it.
