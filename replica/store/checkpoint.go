@@ -188,7 +188,7 @@ func (s *Store) OpenCheckpoint(h ic.Height) (*state.Lease, error) {
 	if _, err := s.fs.Stat(dir); err != nil {
 		return nil, fmt.Errorf("the checkpoint of height %d: %w", h, err)
 	}
-	x := &Store{dir: filepath.Join(dir, "db"), pagesDir: filepath.Join(dir, "pages"), fs: s.fs, log: s.log, sizes: s.sizes, frozen: true, failed: make(chan struct{})}
+	x := &Store{dir: filepath.Join(dir, "db"), pagesDir: filepath.Join(dir, "pages"), moduleDir: s.moduleDir, fs: s.fs, log: s.log, sizes: s.sizes, frozen: true, failed: make(chan struct{})}
 	s.read(h, 1)
 	now, err := x.frozenState()
 	if err == nil && now.Height() != h {

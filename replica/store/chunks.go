@@ -2,10 +2,8 @@ package store
 
 import (
 	"os"
-	"runtime"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
@@ -29,9 +27,6 @@ const (
 
 // segments counts those that are mapped.
 var segments atomic.Int64
-
-// segment is one that is mapped, for as long as a chunk in it has it.
-type segment struct{ data []byte }
 
 // chunks that wait to be written, on the Go heap.
 type chunks struct {
@@ -65,14 +60,7 @@ func (s *Store) placeTogether(list []*state.Chunk) {
 	if err != nil || data == nil {
 		return
 	}
-	m, at := &segment{data}, 0
-	segments.Add(1)
-	runtime.AddCleanup(m, func(data []byte) {
-		time.AfterFunc(unmapModule, func() {
-			unmapFile(data)
-			segments.Add(-1)
-		})
-	}, data)
+	m, at := hold(data, &segments), 0
 	for _, c := range list {
 		end := at + len(c.Bytes())
 		c.Place(&state.Placed{Bytes: data[at:end:end], Keep: m})

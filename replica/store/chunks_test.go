@@ -88,6 +88,11 @@ func TestChunksLeaveTheHeap(t *testing.T) {
 	if again.Root() != root {
 		t.Error("another state came back")
 	}
+	must(t, s.Checkpoint())
+	lease, err := s.OpenCheckpoint(again.Height())
+	must(t, err)
+	holds("in a checkpoint", lease.State, count+1)
+	must(t, lease.Close())
 	d := again.Draft()
 	d.Head.Height++
 	c := *d.Canister(id)

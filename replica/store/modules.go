@@ -24,7 +24,7 @@ const (
 	// minModule bytes are worth a file and a mapping.
 	minModule = 64 << 10
 	// unmapModule after the last state that had it is gone: whoever was given the
-	// bytes has compiled them by then.
+	// bytes has compiled or copied them by then.
 	unmapModule = 10 * time.Minute
 	// maxModules are mapped at a time: the kernel gives a process 65,530 mappings, and
 	// heaps need most of them. Others stay on the Go heap.
@@ -34,8 +34,21 @@ const (
 // modules counts those that are mapped.
 var modules atomic.Int64
 
-// module is one that is mapped, for as long as somebody has it.
-type module struct{ data []byte }
+// mapping is memory that is mapped for as long as somebody has it, and a while longer.
+type mapping struct{ data []byte }
+
+// hold data that was mapped, and count it.
+func hold(data []byte, count *atomic.Int64) *mapping {
+	m := &mapping{data}
+	count.Add(1)
+	runtime.AddCleanup(m, func(data []byte) {
+		time.AfterFunc(unmapModule, func() {
+			unmapFile(data)
+			count.Add(-1)
+		})
+	}, data)
+	return m
+}
 
 // placeModule maps a module, nil where it is to stay where it is. That something is
 // wrong with the file is nobody's loss.
@@ -44,21 +57,14 @@ func (s *Store) placeModule(hash [32]byte, code []byte) *state.Placed {
 		return nil
 	}
 	name := s.moduleFile(hash)
-	m := openModule(name, code)
-	if m == nil && writeModule(name, code) == nil {
-		m = openModule(name, code)
+	data := openModule(name, code)
+	if data == nil && writeModule(name, code) == nil {
+		data = openModule(name, code)
 	}
-	if m == nil {
+	if data == nil {
 		return nil
 	}
-	modules.Add(1)
-	runtime.AddCleanup(m, func(data []byte) {
-		time.AfterFunc(unmapModule, func() {
-			unmapFile(data)
-			modules.Add(-1)
-		})
-	}, m.data)
-	return &state.Placed{Bytes: m.data, Keep: m}
+	return &state.Placed{Bytes: data, Keep: hold(data, &modules)}
 }
 
 func (s *Store) moduleFile(hash [32]byte) string {
@@ -66,7 +72,7 @@ func (s *Store) moduleFile(hash [32]byte) string {
 }
 
 // openModule maps a file that has these bytes.
-func openModule(name string, code []byte) *module {
+func openModule(name string, code []byte) []byte {
 	f, err := os.Open(name)
 	if err != nil {
 		return nil
@@ -83,7 +89,7 @@ func openModule(name string, code []byte) *module {
 		unmapFile(data)
 		return nil
 	}
-	return &module{data}
+	return data
 }
 
 func writeModule(name string, code []byte) error {
