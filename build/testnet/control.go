@@ -19,79 +19,84 @@ import (
 // commands of a running network, as people type them after mk testnet.
 var commands = map[string]struct {
 	about string
-	nodes wants // whether it wants their numbers
-	do    func(ctx context.Context, n *Net, nodes []*Node, out io.Writer) error
-	named func(ctx context.Context, n *Net, name string, out io.Writer) error // instead of do, for a word
+	wants wants
+	do    func(ctx context.Context, n *Net, of given, out io.Writer) error
 }{
-	"status":    {"what each node does", none, status, nil},
-	"kill":      {"kill -9", some, each((*Node).Kill), nil},
-	"stop":      {"stop in good order", some, each((*Node).Stop), nil},
-	"start":     {"start what is down", some, each((*Node).Start), nil},
-	"restart":   {"stop and start", some, restart, nil},
-	"wipe":      {"kill, and forget all but the keys and the registry", some, wipe, nil},
-	"partition": {"keep these from the others; users reach them still", some, partition, nil},
-	"add":       {"make a node that becomes a member, and start it; or let those that left come back", perhaps, add, nil},
-	"remove":    {"these are no members any more: they end once their peers go on without", some, remove, nil},
-	"recover":   {"too many nodes lost their disks: go on from the newest state of the others", none, recoverSubnet, nil},
-	"heal":      {"end all partitions", none, func(_ context.Context, n *Net, _ []*Node, _ io.Writer) error { return n.Heal() }, nil},
-	"upgrade":   {"all change to a version of the replica at one height; mk builds it of this tree", word, nil, upgrade},
+	"status":    {"what each node does", none, status},
+	"kill":      {"kill -9", some, each((*Node).Kill)},
+	"stop":      {"stop in good order", some, each((*Node).Stop)},
+	"start":     {"start what is down", some, each((*Node).Start)},
+	"restart":   {"stop and start", some, restart},
+	"wipe":      {"kill, and forget all but the keys and the registry", some, wipe},
+	"partition": {"keep these from the others; users reach them still", some, partition},
+	"add":       {"make a node that becomes a member, and start it; or let those that left come back", perhaps, add},
+	"remove":    {"these are no members any more: they end once their peers go on without", some, remove},
+	"recover":   {"too many nodes lost their disks: go on from the newest state of the others", none, recoverSubnet},
+	"heal":      {"end all partitions", none, func(_ context.Context, n *Net, _ given, _ io.Writer) error { return n.Heal() }},
+	"upgrade":   {"all change to a version of the replica at one height; mk builds it of this tree", version, upgrade},
 }
 
-// wants is whether a command takes numbers of nodes.
+// given is what follows a command: numbers of nodes, or a version.
+type given struct {
+	nodes   []*Node
+	version string
+}
+
+// wants is which of it a command takes.
 type wants string
 
 const (
 	none    wants = ""
 	some    wants = " N..."
 	perhaps wants = " [N...]"
-	word    wants = " VERSION"
+	version wants = " VERSION"
 )
 
 func (w wants) fits(words int) bool {
-	return w == perhaps || w == word && words == 1 || w != word && (w == some) == (words > 0)
+	switch w {
+	case none:
+		return words == 0
+	case some:
+		return words > 0
+	case version:
+		return words == 1
+	}
+	return true
 }
 
 // Commands lists them for people.
 func Commands() string {
 	var b strings.Builder
 	for _, name := range []string{"status", "kill", "stop", "start", "restart", "wipe", "partition", "heal", "add", "remove", "recover", "upgrade"} {
-		fmt.Fprintf(&b, "  mk testnet %-16s %s\n", name+string(commands[name].nodes), commands[name].about)
+		fmt.Fprintf(&b, "  mk testnet %-16s %s\n", name+string(commands[name].wants), commands[name].about)
 	}
 	return b.String()
 }
 
-func each(do func(*Node) error) func(context.Context, *Net, []*Node, io.Writer) error {
-	return func(_ context.Context, _ *Net, nodes []*Node, _ io.Writer) (err error) {
-		for _, d := range nodes {
-			err = errors.Join(err, do(d))
-		}
-		return err
-	}
+func each(do func(*Node) error) func(context.Context, *Net, given, io.Writer) error {
+	return func(ctx context.Context, n *Net, of given, _ io.Writer) error { return toEach(do)(ctx, n, of.nodes) }
 }
 
-func restart(_ context.Context, _ *Net, nodes []*Node, _ io.Writer) (err error) {
-	for _, d := range nodes {
+func restart(_ context.Context, _ *Net, of given, _ io.Writer) (err error) {
+	for _, d := range of.nodes {
 		err = errors.Join(err, d.Stop(), d.Start())
 	}
 	return err
 }
 
-func wipe(_ context.Context, _ *Net, nodes []*Node, _ io.Writer) (err error) {
-	for _, d := range nodes {
+func wipe(_ context.Context, _ *Net, of given, _ io.Writer) (err error) {
+	for _, d := range of.nodes {
 		err = errors.Join(err, d.Kill(), d.Wipe(), d.Start())
 	}
 	return err
 }
 
-func partition(_ context.Context, n *Net, nodes []*Node, _ io.Writer) error {
-	var numbers []int
-	for _, d := range nodes {
-		numbers = append(numbers, d.Number)
-	}
-	return n.Partition(numbers...)
+func partition(_ context.Context, n *Net, of given, _ io.Writer) error {
+	return n.Partition(numbers(of.nodes)...)
 }
 
-func add(_ context.Context, n *Net, nodes []*Node, out io.Writer) error {
+func add(_ context.Context, n *Net, of given, out io.Writer) error {
+	nodes := of.nodes
 	if len(nodes) > 0 {
 		if err := n.AddAgain(nodes...); err != nil {
 			return err
@@ -109,28 +114,28 @@ func add(_ context.Context, n *Net, nodes []*Node, out io.Writer) error {
 	return nil
 }
 
-func remove(_ context.Context, n *Net, nodes []*Node, out io.Writer) error {
-	said, err := n.Remove(nodes...)
+func remove(_ context.Context, n *Net, of given, out io.Writer) error {
+	said, err := n.Remove(of.nodes...)
 	io.WriteString(out, said)
 	return err
 }
 
-func recoverSubnet(_ context.Context, n *Net, _ []*Node, out io.Writer) error {
+func recoverSubnet(_ context.Context, n *Net, _ given, out io.Writer) error {
 	said, err := n.Recover()
 	io.WriteString(out, said)
 	return err
 }
 
-func status(ctx context.Context, n *Net, _ []*Node, out io.Writer) error {
+func status(ctx context.Context, n *Net, _ given, out io.Writer) error {
 	t := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
 	fmt.Fprintf(t, "node\turl\tprocess\tversion\tcertified\tpeers\trefused\tlog\n")
 	for _, d := range n.Nodes {
-		version, since := d.Version()
-		if version = cmp.Or(version, "dev"); since != "" {
-			version += " since " + since
+		runs, since := d.Version()
+		if runs = cmp.Or(runs, "dev"); since != "" {
+			runs += " since " + since
 		}
 		if d.PID() == 0 {
-			fmt.Fprintf(t, "%d\t%s\t%s\t%s\t\t\t\t%s\n", d.Number, d.URL, d.State(), version, d.Log)
+			fmt.Fprintf(t, "%d\t%s\t%s\t%s\t\t\t\t%s\n", d.Number, d.URL, d.State(), runs, d.Log)
 			continue
 		}
 		var values [3]string
@@ -140,7 +145,7 @@ func status(ctx context.Context, n *Net, _ []*Node, out io.Writer) error {
 				values[i] = strconv.FormatUint(v, 10)
 			}
 		}
-		fmt.Fprintf(t, "%d\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", d.Number, d.URL, d.State(), version, values[0], values[1], values[2], d.Log)
+		fmt.Fprintf(t, "%d\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", d.Number, d.URL, d.State(), runs, values[0], values[1], values[2], d.Log)
 	}
 	for _, group := range n.apart {
 		fmt.Fprintf(t, "apart: %v\n", group)
@@ -210,14 +215,15 @@ func (n *Net) Do(ctx context.Context, words []string, out io.Writer) error {
 	if !ok {
 		return fmt.Errorf("there is no command %q:\n%s", words[0], Commands())
 	}
-	if !c.nodes.fits(len(words) - 1) {
+	if !c.wants.fits(len(words) - 1) {
 		return fmt.Errorf("want one of:\n%s", Commands())
 	}
-	if c.named != nil {
-		return c.named(ctx, n, words[1], out)
-	}
-	var nodes []*Node
+	of := given{}
 	for _, w := range words[1:] {
+		if c.wants == version {
+			of.version = w
+			continue
+		}
 		i, err := strconv.Atoi(w)
 		if err != nil {
 			return fmt.Errorf("%q is not the number of a node", w)
@@ -226,9 +232,9 @@ func (n *Net) Do(ctx context.Context, words []string, out io.Writer) error {
 		if err != nil {
 			return err
 		}
-		nodes = append(nodes, d)
+		of.nodes = append(of.nodes, d)
 	}
-	return c.do(ctx, n, nodes, out)
+	return c.do(ctx, n, of, out)
 }
 
 // Tell the network that runs in a directory a command, and print what it says.

@@ -346,7 +346,7 @@ func TestCommands(t *testing.T) {
 	if err := reach(wait, n.Nodes, slices.Max(h)+3); err != nil {
 		t.Fatal(err)
 	}
-	for _, bad := range [][]string{{"kil", "1"}, {"kill"}, {"kill", "5"}, {"kill", "x"}, {"heal", "1"}} {
+	for _, bad := range [][]string{{"kil", "1"}, {"kill"}, {"kill", "5"}, {"kill", "x"}, {"heal", "1"}, {"upgrade"}, {"upgrade", "1", "2"}, {"upgrade", "../replica"}, {"upgrade", "not-built"}} {
 		if err := Tell(n.Dir, bad, &strings.Builder{}); err == nil {
 			t.Errorf("%v was done", bad)
 		}

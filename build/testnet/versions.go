@@ -76,14 +76,14 @@ func (n *Net) Upgrade(version string) error {
 	return n.send()
 }
 
-func upgrade(_ context.Context, n *Net, version string, out io.Writer) error {
-	if err := CheckVersion(version); err != nil {
+func upgrade(_ context.Context, n *Net, of given, out io.Writer) error {
+	if err := CheckVersion(of.version); err != nil {
 		return err
 	}
-	if err := n.Upgrade(version); err != nil {
+	if err := n.Upgrade(of.version); err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "all nodes change to version %s at one height, at the end of this interval or the next: mk testnet status shows it\n", version)
+	fmt.Fprintf(out, "all nodes change to version %s at one height, at the end of this interval or the next: mk testnet status shows it\n", of.version)
 	return nil
 }
 
